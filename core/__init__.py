@@ -1,0 +1,1 @@
+"""The ground: settings, database, migrations, event log, errors, clock."""

@@ -1,0 +1,1 @@
+"""In which order: state, stage, gate, clarification, escalation, pipeline, runner."""

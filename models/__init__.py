@@ -1,0 +1,1 @@
+"""Which model answers: aliases, Ollama, the ledger of calls, the offline model."""

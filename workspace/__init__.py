@@ -1,0 +1,1 @@
+"""Where work happens: git, worktrees, the sandbox, checks."""
