@@ -1,0 +1,48 @@
+# The house. `make demo` and `make test` are the two commands; both set themselves up.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?=
+ONLY ?=
+BIN := .venv/bin
+export PYTHON
+
+.PHONY: help setup setup-dev demo test test-all lint types bench lock pictures clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: ## .venv with what `factory` needs, from the hash lock
+	@scripts/setup runtime
+
+setup-dev: ## the same with the tools of development
+	@scripts/setup dev
+
+demo: setup ## one requirement through all 17 teams, without any model or account
+	@scripts/demo
+
+test: setup-dev lint types ## linters, types, the order of the packages, and all tests but the slow ones
+	@$(BIN)/python -m pytest -n 2 -m "not slow" --cov --cov-report=term:skip-covered
+
+test-all: setup-dev lint types ## the same with the slow tests
+	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
+
+lint: setup-dev ## ruff and the order of the packages
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+types: setup-dev ## pyright, strict
+	@$(BIN)/pyright
+
+bench: setup-dev ## all benchmarks, or one: make bench ONLY=name
+	@$(BIN)/python -m benchmarks $(ONLY)
+
+lock: setup-dev ## write the locks anew (never a registry's address in them)
+	@scripts/lock
+
+pictures: setup-dev ## the pictures in docs/, from the program itself
+	@$(BIN)/python docs/pictures.py
+
+clean: ## remove .venv, caches and .factory (all projects and runs in it)
+	rm -rf .venv .factory .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
