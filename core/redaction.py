@@ -1,0 +1,110 @@
+"""Secrets are masked before anything is stored or logged."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import overload
+from urllib.parse import unquote, urlsplit
+
+from core.json import JsonObject, JsonValue
+
+MASK = "[redacted]"
+
+_SHORTEST = 8  # a shorter value would mask ordinary words
+
+_VARIABLE = re.compile(r"(?:^|_)(?:KEY|APIKEY|TOKEN|SECRET|PASSWORD|PASSWD|PGPASSWORD|CREDENTIALS?)(?:_|$)")
+_PLACE = re.compile(r"(?:FILE|PATH|DIR)$")
+
+_FIELD = re.compile(
+    r"(?:.*[_\- ])?(?:password|passwd|passphrase|secret|api_?key|apikey|access_?key|secret_?key|private_?key"
+    r"|token|authorization|credentials?|cookie|set-cookie)",
+    re.IGNORECASE,
+)
+
+_SHAPES = re.compile(
+    r"""
+      (?<![A-Za-z0-9]) (?:
+          sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}       # OpenAI, Anthropic, Langfuse
+        | gh[pousr]_[A-Za-z0-9]{20,} | github_pat_[A-Za-z0-9_]{20,}
+        | glpat-[A-Za-z0-9_-]{16,} | hf_[A-Za-z0-9]{20,}
+        | xox[abeoprs]-[A-Za-z0-9-]{10,}
+        | A(?:KI|SI)A[0-9A-Z]{16}
+        | AIza[A-Za-z0-9_-]{30,}
+        | eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}
+      )
+    | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----.*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|\Z)
+    | (?P<bearer>\bbearer[ ]+)[A-Za-z0-9._~+/=-]{8,}
+    | (?P<url>\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,200}:)[^\s/@]{1,400}(?=@)
+    | (?P<libpq>\bpassword=)(?:'[^']*'|[^\s'"&]+)
+    """,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+
+_known: set[str] = set()
+
+
+def know(secret: str) -> None:
+    """Mask this value from now on, wherever it appears; of a URL, its password."""
+    if "://" in secret:
+        password = urlsplit(secret).password
+        if password:
+            _known.update(text for text in (password, unquote(password)) if len(text) >= _SHORTEST)
+    elif len(secret) >= _SHORTEST:
+        _known.add(secret)
+
+
+@lru_cache(maxsize=4096)
+def _names_a_secret(variable: str) -> bool:
+    name = variable.upper()
+    return bool(_VARIABLE.search(name)) and not _PLACE.search(name)
+
+
+def _values() -> list[str]:
+    # Read each time: a variable may be set after the first event was written.
+    values = {
+        value
+        for name, value in os.environ.items()
+        if len(value) >= _SHORTEST and _names_a_secret(name) and not value.startswith(("/", "./"))
+    }
+    # The longest first, so that a secret that contains another one leaves no rest.
+    return sorted(values | _known, key=len, reverse=True)
+
+
+def _shape(match: re.Match[str]) -> str:
+    return (match["bearer"] or match["url"] or match["libpq"] or "") + MASK
+
+
+def _text(text: str, values: list[str]) -> str:
+    for value in values:
+        if value in text:
+            text = text.replace(value, MASK)
+    return _SHAPES.sub(_shape, text)
+
+
+def _walk(value: JsonValue, values: list[str], secret: bool) -> JsonValue:
+    if isinstance(value, str):
+        return MASK if secret and value else _text(value, values)
+    if isinstance(value, Mapping):
+        return {
+            _text(str(name), values): _walk(item, values, secret or bool(_FIELD.fullmatch(str(name))))
+            for name, item in value.items()
+        }
+    if isinstance(value, Sequence):
+        return [_walk(item, values, secret) for item in value]
+    return value
+
+
+@overload
+def redact(value: str) -> str: ...
+@overload
+def redact(value: JsonObject) -> JsonObject: ...
+@overload
+def redact(value: JsonValue) -> JsonValue: ...
+def redact(value: JsonValue | JsonObject) -> JsonValue | JsonObject:
+    """`value` with every secret replaced by `[redacted]`; the rest is unchanged.
+
+    Secret are: values of variables that are named like one, what `know` was told, the strings below a
+    field that is named like one, and texts of a known shape (provider keys, tokens, URL passwords).
+    """
+    return _walk(value, _values(), secret=False)

