@@ -2,14 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from typing_extensions import TypeAliasType
 
-# Read-only collections inside, so that a list[str] or a dict[str, int] is a JsonValue too.
-JsonValue = TypeAliasType(
-    "JsonValue",
-    "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None",
-)
+# Read-only collections inside, so that a list[str] or a dict[str, int] is a JsonValue too. Pydantic needs the
+# named form to follow the recursion; pyright reads that one as Unknown from some modules.
+if TYPE_CHECKING:
+    JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+else:
+    JsonValue = TypeAliasType(
+        "JsonValue",
+        "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None",
+    )
 JsonObject = dict[str, JsonValue]
 
 
