@@ -1,1 +1,1 @@
-"""Which model answers: aliases, Ollama, the ledger of calls, the offline model."""
+"""Which model answers: aliases, Ollama as it is, the usage ledger, the offline model."""

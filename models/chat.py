@@ -1,0 +1,336 @@
+"""One conversation partner: a model of an Ollama server, with every rule that Ollama as it is needs.
+
+Each rule is here because its absence fails silently: Ollama cuts a long prompt, ignores `format` for some
+models, ends a stream in the middle, and says nothing.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import structlog
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_ollama import ChatOllama
+from ollama import ResponseError
+
+from core.json import JsonObject
+from core.redaction import redact
+from models.calls import CallKind
+from models.catalogue import Catalogue
+from models.errors import ContextOverflow, ModelStopped, ModelTooSmall, ModelUnavailable, UnknownModel
+from models.retry import BROKEN, judge, pause
+from models.server import OllamaServer, Shown, http_options
+from models.window import CODING, estimate, fit, was_cut
+
+FormatMode = Literal["constrained", "thinking", "plain"]
+"""How a model is made to answer in JSON: by `format` without thinking; by `format` after thinking (some
+models ignore it otherwise); by asking only, because it ignores `format`."""
+
+_CANARY_SCHEMA: JsonObject = {
+    "type": "object",
+    "properties": {"honoured": {"type": "boolean"}},
+    "required": ["honoured"],
+}
+_CHARACTERS_PER_TOKEN = 24  # more than this for each allowed token is no answer but a server gone astray
+_THOUGHT = re.compile(r"\A\s*<think>(.*?)(?:</think>|\Z)", re.DOTALL)
+_CALL_MESSAGE_CHARACTERS = 500  # of a server's error text that is worth keeping
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the model said in one exchange."""
+
+    text: str = ""
+    thinking: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list[ToolCall])
+    input_tokens: int = 0
+    output_tokens: int = 0
+    done_reason: str | None = None
+    """None until the server said that it is done."""
+
+    @property
+    def message(self) -> AIMessage:
+        return AIMessage(content=self.text, tool_calls=self.tool_calls)
+
+
+class OllamaModel:
+    """One model of one server. Safe for concurrent calls."""
+
+    def __init__(self, server: OllamaServer, name: str, catalogue: Catalogue, shown: Shown) -> None:
+        self.name = name
+        self.spec = catalogue.spec(name)
+        self.window = min(self.spec.num_ctx, shown.context_length or self.spec.num_ctx)
+        """Tokens of prompt and answer that are asked for; less once the server proved to give less."""
+        told = shown.capabilities
+        self.tools = "tools" in self.spec.capabilities and (told is None or "tools" in told)
+        self.thinks = "thinking" in (self.spec.capabilities if told is None else told)
+        self.embeds = "embed" in self.spec.capabilities
+        self._asked = self.window
+        self._verified = False
+        self._mode: FormatMode | None = None if "format" in self.spec.capabilities else "plain"
+        self._server = server
+        self._limits = catalogue.limits
+        self._retry = catalogue.retry
+        self._canary = catalogue.canary
+        self._client: ChatOllama | None = None
+        self._lock = asyncio.Lock()
+
+    async def ask(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        kind: CallKind,
+        schema: JsonObject | None = None,
+        tools: Sequence[BaseTool] = (),
+    ) -> tuple[Answer, bool | None]:
+        """A whole answer, and whether `format` was in force (None without a schema).
+
+        Raises ModelTooSmall, ContextOverflow, ModelStopped, ModelUnavailable, UnknownModel. Tools are left
+        out of a call with a schema: no model does both well.
+        """
+        specs = [convert_to_openai_tool(tool) for tool in tools] if self.tools and schema is None else []
+        prompt = estimate(messages, specs, self._limits)
+        room = self._room(prompt, kind)
+        said = Answer()
+        try:
+            async with asyncio.timeout(self._limits.call_seconds):
+                mode = await self._format_mode() if schema is not None else None
+                answer = await self._exchange(
+                    messages,
+                    said,
+                    num_predict=room,
+                    format=schema if mode in ("constrained", "thinking") else None,
+                    reasoning=(mode in (None, "thinking")) if self.thinks else None,
+                    tools=specs,
+                )
+                await self._verify_window(prompt, answer, kind)
+        except TimeoutError:
+            raise self._too_slow(said) from None
+        self._require_whole(answer, prompt, room)
+        return answer, None if mode is None else mode != "plain"
+
+    def _room(self, prompt: int, kind: CallKind) -> int:
+        if kind in CODING and self.window < self._limits.least_context:
+            raise ModelTooSmall(
+                f"{self.name} has a window of {self.window} tokens; "
+                f"{kind} needs {self._limits.least_context}",
+                untouched="Nothing was sent",
+                todo="Choose a model with a larger window, or raise its num_ctx in the models file",
+            )
+        room = fit(prompt, self.window, self.spec.num_predict, self._limits)
+        if room.refused:
+            raise ContextOverflow(
+                f"The prompt does not fit {self.name}: {room.refused}",
+                untouched="Nothing was sent; Ollama would have cut the oldest messages without a word",
+                todo="Shorten the prompt, or raise num_ctx of this model in the models file",
+            )
+        return room.answer
+
+    async def _exchange(
+        self,
+        messages: Sequence[BaseMessage],
+        said: Answer,
+        *,
+        num_predict: int,
+        format: JsonObject | None,
+        reasoning: bool | None,
+        tools: Sequence[JsonObject] = (),
+    ) -> Answer:
+        """One answer, with retries of what may pass. `said` follows what is heard, for whoever gives up."""
+        request: dict[str, Any] = {
+            "options": self._options(num_predict),
+            "format": format,
+            "reasoning": reasoning,
+        }
+        if tools:
+            request["tools"] = list(tools)
+        failure = ""
+        for attempt in range(1, self._retry.attempts + 1):
+            said.__init__()
+            try:
+                await self._listen(messages, said, request)
+            except BROKEN as error:
+                failure = _words(error)
+                self._give_up(error, failure)
+            else:
+                return said
+            _log.warning("model call failed", model=self.name, attempt=attempt, error=failure)
+            if attempt < self._retry.attempts:
+                await asyncio.sleep(pause(attempt, self._retry))
+        raise ModelUnavailable(
+            f"{self.name} at {self._server.name} failed {self._retry.attempts} times: {failure}",
+            todo="Look at Ollama's log and `ollama ps`, then resume the run",
+        )
+
+    async def _listen(self, messages: Sequence[BaseMessage], said: Answer, request: dict[str, Any]) -> None:
+        client = await self._chat_client()
+        characters = 0
+        longest = int(request["options"]["num_predict"]) * _CHARACTERS_PER_TOKEN
+        async with aclosing(client.astream(list(messages), **request)) as stream:  # pyright: ignore[reportArgumentType]
+            async for chunk in stream:
+                said.text += str(chunk.text)
+                said.thinking += str(chunk.additional_kwargs.get("reasoning_content", ""))
+                said.tool_calls.extend(chunk.tool_calls)
+                characters += len(str(chunk.text))
+                if characters > longest:
+                    raise ModelStopped(
+                        f"{self.name} went on past the longest answer it was allowed",
+                        todo="The reply is not used; another model may do better",
+                        raw=said.text,
+                    )
+                if chunk.response_metadata.get("done"):
+                    said.done_reason = str(chunk.response_metadata.get("done_reason") or "stop")
+                if chunk.usage_metadata is not None:
+                    said.input_tokens = chunk.usage_metadata["input_tokens"]
+                    said.output_tokens = chunk.usage_metadata["output_tokens"]
+        if said.done_reason is None:
+            raise ConnectionError("the stream ended before the answer did")
+        if (thought := _THOUGHT.match(said.text)) is not None:
+            # Templates that Ollama does not know leave the model's thinking in its text.
+            said.thinking += thought[1].strip()
+            said.text = said.text[thought.end() :].lstrip()
+
+    def _options(self, num_predict: int) -> dict[str, int | float]:
+        options: dict[str, int | float] = {"num_ctx": self._asked, "num_predict": num_predict}
+        if self.spec.temperature is not None:
+            options["temperature"] = self.spec.temperature
+        return options
+
+    def _give_up(self, error: Exception, words: str) -> None:
+        """Raise what a failure means where trying again cannot help."""
+        match judge(error):
+            case "missing":
+                raise UnknownModel(
+                    f"Ollama at {self._server.name} has no model {self.name!r}",
+                    todo=f"ollama pull {self.name}",
+                ) from None
+            case "overflow":
+                raise ContextOverflow(
+                    f"{self.name} refused the prompt: {words}",
+                    todo="Shorten the prompt, or raise num_ctx of this model in the models file",
+                ) from None
+            case "refused":
+                raise ModelUnavailable(
+                    f"Ollama refused the request to {self.name}: {words}",
+                    todo="Correct this model's capabilities in the models file",
+                ) from None
+            case "again":
+                pass
+
+    async def _chat_client(self) -> ChatOllama:
+        async with self._lock:
+            if self._client is None:
+                # A thread: making one takes a tenth of a second.
+                self._client = await asyncio.to_thread(
+                    ChatOllama,
+                    model=self.name,
+                    base_url=self._server.url,
+                    num_ctx=self._asked,
+                    num_predict=self.spec.num_predict,
+                    temperature=self.spec.temperature,
+                    keep_alive=self.spec.keep_alive,
+                    client_kwargs=http_options(self._server.url, self._limits),
+                )
+            return self._client
+
+    async def _format_mode(self) -> FormatMode:
+        """How this model answers in JSON, found out by a tiny call the first time."""
+        if self._mode is None:
+            self._mode = await self._try_format()
+            if self._mode == "plain":
+                _log.warning("model ignores format; its JSON is only asked for", model=self.name)
+        return self._mode
+
+    async def _try_format(self) -> FormatMode:
+        trials: list[tuple[FormatMode, bool | None, int]] = [("constrained", None, 1)]
+        if self.thinks:
+            trials = [("constrained", False, 1), ("thinking", True, 10)]
+        for mode, reasoning, longer in trials:
+            answer = await self._exchange(
+                [HumanMessage(self._canary.prompt)],
+                Answer(),
+                num_predict=self._canary.num_predict * longer,
+                format=_CANARY_SCHEMA,
+                reasoning=reasoning,
+            )
+            if _honours(answer.text):
+                return mode
+        return "plain"
+
+    async def _verify_window(self, prompt: int, answer: Answer, kind: CallKind) -> None:
+        """Compare the window with the one that was asked for, once the model is loaded."""
+        if self._verified:
+            return
+        real = await self._server.window(self.name)
+        if real is None:
+            return  # asked again after the next call
+        self._verified = True
+        if real >= self.window:
+            return
+        asked, self.window = self.window, real
+        _log.warning("model has a smaller window than asked for", model=self.name, asked=asked, real=real)
+        self._room(prompt, kind)
+        if prompt + answer.output_tokens > real:
+            raise ContextOverflow(
+                f"Ollama gave {self.name} a window of {real} tokens, not {asked}; the prompt was cut",
+                untouched="The reply is not used",
+                todo="Give Ollama more memory for this model, or lower its num_ctx in the models file",
+            )
+
+    def _require_whole(self, answer: Answer, prompt: int, room: int) -> None:
+        if was_cut(prompt, answer.input_tokens, self.window, self._limits):
+            raise ContextOverflow(
+                f"Ollama cut the prompt: about {prompt} tokens were sent, {answer.input_tokens} were read "
+                f"(window {self.window})",
+                untouched="The reply is not used",
+                todo="Shorten the prompt, or raise num_ctx of this model in the models file",
+            )
+        if answer.done_reason == "length":
+            raise ModelStopped(
+                f"{self.name} stopped for length after {answer.output_tokens} tokens (num_predict {room})",
+                untouched="The reply is not used",
+                todo="Ask for less at once, or raise num_predict of this model in the models file",
+                raw=answer.text,
+            )
+        if not answer.text.strip() and not answer.tool_calls:
+            raise ModelStopped(
+                f"{self.name} answered nothing", todo="Another model may do better", raw=answer.thinking
+            )
+
+    def _too_slow(self, said: Answer) -> ModelStopped | ModelUnavailable:
+        limit = f"within {self._limits.call_seconds:g} s"
+        if said.text or said.thinking:
+            return ModelStopped(
+                f"{self.name} did not finish its answer {limit}",
+                untouched="The reply is not used",
+                todo="Use a faster model, or raise limits.call_seconds in the models file",
+                raw=said.text,
+            )
+        return ModelUnavailable(
+            f"{self.name} did not answer {limit}",
+            todo="Look at Ollama's log and `ollama ps`, then resume the run",
+        )
+
+
+def _honours(text: str) -> bool:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and isinstance(value.get("honoured"), bool)
+
+
+def _words(error: Exception) -> str:
+    """An error in words that may be stored: short, without secrets."""
+    text = str(error.error) if isinstance(error, ResponseError) else str(error)
+    if isinstance(error, ResponseError) and error.status_code > 0:
+        text = f"HTTP {error.status_code} {text}"
+    return redact(text.strip()[:_CALL_MESSAGE_CHARACTERS]) or type(error).__name__

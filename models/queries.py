@@ -1,0 +1,29 @@
+"""Every statement of this package that touches the database (table `model_calls`)."""
+
+# One row for one (run, key). A call that went well is never changed; one that failed gives way to the next
+# try under the same key, whose tokens, cost and time come on top: they were spent.
+RECORD = """
+INSERT INTO factory.model_calls (id, run_id, team, operative, call, alias, provider, model, input_tokens,
+    output_tokens, cost_usd, seconds, status, error, at, key)
+VALUES (%(id)s, %(run_id)s, %(team)s, %(operative)s, %(call)s, %(alias)s, %(provider)s, %(model)s,
+    %(input_tokens)s, %(output_tokens)s, %(cost_usd)s, %(seconds)s, %(status)s, %(error)s, %(at)s, %(key)s)
+ON CONFLICT (run_id, key) DO UPDATE SET
+    alias = excluded.alias, provider = excluded.provider, model = excluded.model,
+    input_tokens = model_calls.input_tokens + excluded.input_tokens,
+    output_tokens = model_calls.output_tokens + excluded.output_tokens,
+    cost_usd = model_calls.cost_usd + excluded.cost_usd,
+    seconds = model_calls.seconds + excluded.seconds,
+    status = excluded.status, error = excluded.error, at = excluded.at
+WHERE model_calls.status = 'error'
+"""
+
+# What a run has spent, a row for each team.
+USAGE = """
+SELECT team, count(*) AS calls, count(*) FILTER (WHERE status = 'error') AS failed,
+    coalesce(sum(input_tokens), 0) AS input_tokens, coalesce(sum(output_tokens), 0) AS output_tokens,
+    coalesce(sum(cost_usd), 0) AS cost_usd, coalesce(sum(seconds), 0) AS seconds
+FROM factory.model_calls
+WHERE run_id = %(run_id)s
+GROUP BY team
+ORDER BY team
+"""

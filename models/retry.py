@@ -1,0 +1,54 @@
+"""What a failure of a model's server means: try again, or not."""
+
+import json
+import random
+from typing import Literal
+
+import httpx
+from ollama import ResponseError
+from pydantic import ValidationError
+
+from models.catalogue import Retry
+
+Verdict = Literal["again", "missing", "overflow", "refused"]
+"""again: it may pass. missing: the server has no such model. overflow: the prompt is too long for it.
+refused: the same request will fail again."""
+
+BROKEN: tuple[type[Exception], ...] = (
+    ResponseError,
+    httpx.HTTPError,
+    OSError,
+    # What the client raises for a line that is no JSON, or JSON of another shape.
+    json.JSONDecodeError,
+    ValidationError,
+    ValueError,
+    AttributeError,
+    TypeError,
+    KeyError,
+)
+"""Every way in which an exchange with the server breaks."""
+
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+def judge(error: Exception) -> Verdict:
+    """What to do about a broken exchange."""
+    if not isinstance(error, ResponseError):
+        return "again"
+    if error.status_code == 404:
+        return "missing"
+    if (
+        error.status_code >= 400
+        and "context" in str(error.error).lower()
+        and "exceed" in str(error.error).lower()
+    ):
+        return "overflow"
+    if error.status_code in _TRANSIENT or error.status_code < 0:  # below 0: an error line inside a stream
+        return "again"
+    return "refused"
+
+
+def pause(attempt: int, retry: Retry, *, chance: random.Random | None = None) -> float:
+    """Seconds to wait after the failed `attempt`, counted from 1: doubling, bounded, with jitter."""
+    whole = min(retry.longest_seconds, retry.first_seconds * 2 ** (attempt - 1))
+    return whole * (chance or random.SystemRandom()).uniform(0.5, 1)
