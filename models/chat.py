@@ -7,13 +7,13 @@ models, ends a stream in the middle, and says nothing.
 import asyncio
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import structlog
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolCall
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_ollama import ChatOllama
@@ -81,7 +81,8 @@ class OllamaModel:
         self._retry = catalogue.retry
         self._canary = catalogue.canary
         self._client: ChatOllama | None = None
-        self._lock = asyncio.Lock()
+        self._opening = asyncio.Lock()
+        self._trying = asyncio.Lock()
 
     async def ask(
         self,
@@ -174,7 +175,8 @@ class OllamaModel:
         client = await self._chat_client()
         characters = 0
         longest = int(request["options"]["num_predict"]) * _CHARACTERS_PER_TOKEN
-        async with aclosing(client.astream(list(messages), **request)) as stream:  # pyright: ignore[reportArgumentType]
+        stream = cast("AsyncGenerator[AIMessageChunk, None]", client.astream(list(messages), **request))
+        async with aclosing(stream):
             async for chunk in stream:
                 said.text += str(chunk.text)
                 said.thinking += str(chunk.additional_kwargs.get("reasoning_content", ""))
@@ -226,7 +228,7 @@ class OllamaModel:
                 pass
 
     async def _chat_client(self) -> ChatOllama:
-        async with self._lock:
+        async with self._opening:
             if self._client is None:
                 # A thread: making one takes a tenth of a second.
                 self._client = await asyncio.to_thread(
@@ -243,11 +245,12 @@ class OllamaModel:
 
     async def _format_mode(self) -> FormatMode:
         """How this model answers in JSON, found out by a tiny call the first time."""
-        if self._mode is None:
-            self._mode = await self._try_format()
-            if self._mode == "plain":
-                _log.warning("model ignores format; its JSON is only asked for", model=self.name)
-        return self._mode
+        async with self._trying:
+            if self._mode is None:
+                self._mode = await self._try_format()
+                if self._mode == "plain":
+                    _log.warning("model ignores format; its JSON is only asked for", model=self.name)
+            return self._mode
 
     async def _try_format(self) -> FormatMode:
         trials: list[tuple[FormatMode, bool | None, int]] = [("constrained", None, 1)]

@@ -24,7 +24,7 @@ async def test_offline_by_setting_asks_no_server() -> None:
 
 
 async def test_a_named_model_without_ollama_is_refused() -> None:
-    with pytest.raises(ModelUnavailable, match=r"No Ollama answers .* ollama serve"):
+    with pytest.raises(ModelUnavailable, match=r"No Ollama answers .*ollama serve"):
         await Models.open(Settings(ollama_url=NOBODY), None, override="qwen3.5:9b")
 
 

@@ -1,0 +1,427 @@
+"""A server that speaks Ollama's wire protocol and fails as Ollama fails, one failure at a time.
+
+    python -m tests.doubles.ollama_server --port 11434 --brain offline --fail http-500:2 --fail cut
+
+What it answers comes from a brain, a function from request to reply. Everything else is as the real one does
+it: NDJSON in chunks, `num_predict` stops an answer for length, a prompt past `num_ctx` loses its oldest
+messages without a word, `format` forces the answer into the schema.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal, get_args
+
+from tests.doubles.schema import example, matches
+
+Brain = Callable[[list[dict[str, Any]], dict[str, Any], Any, list[dict[str, Any]]], str | dict[str, Any]]
+"""(messages, options, format, tools) -> the reply's text, or its message: content, tool_calls, thinking."""
+
+FailureName = Literal[
+    "http-500",  # an error of the server
+    "http-503",  # overloaded
+    "http-404",  # no such model, this once
+    "gone",  # the model is removed, for good
+    "slow",  # the first byte comes late
+    "hang",  # no byte ever comes
+    "reset",  # the connection is reset
+    "cut",  # the connection ends in the middle of the stream
+    "cut-clean",  # the stream ends in the middle, as if it were whole
+    "error-line",  # the stream ends in an error
+    "bad-line",  # a line that is no JSON
+    "empty",  # an answer without a word
+    "length",  # done_reason length
+    "prose",  # prose where JSON was asked for, `format` or not
+    "half-json",  # JSON that ends in the middle
+    "ignore-format",  # the schema is not enforced
+    "ignore-format-without-thinking",  # nor is it while thinking is off, as with some models
+    "think",  # thinking in the text, in <think> tags
+    "ignore-tools",  # tools are not offered to the model
+    "capped",  # the window is smaller than asked for; only /api/ps shows it
+    "overflow",  # the model's tokens are shorter than anybody thought, so that long prompts are cut
+    "repeat",  # an answer that never ends, past num_predict
+]
+FAILURES: tuple[str, ...] = get_args(FailureName)
+_STANDING = {"capped"}  # seen outside /api/chat, never used up there
+
+MODELS: dict[str, list[str]] = {
+    "qwen3-coder:30b": ["completion", "tools"],
+    "qwen3.5:9b": ["completion", "tools", "thinking"],
+    "qwen3.5:4b": ["completion", "tools", "thinking"],
+    "llama-old:latest": ["completion"],
+    "nomic-embed-text:latest": ["embedding"],
+}
+"""Model -> capabilities, as /api/show tells them."""
+
+
+@dataclass
+class Failure:
+    """One failure that is switched on."""
+
+    name: FailureName
+    times: int | None = None
+    """How many chats it spoils; None: every one."""
+    after: int = 0
+    """How many chats are left alone first."""
+
+
+@dataclass
+class OllamaServer:
+    """The server. Starts on entering the context, on a free port of 127.0.0.1 unless one is given."""
+
+    brain: Brain | None = None
+    models: dict[str, list[str]] = field(
+        default_factory=lambda: {name: list(can) for name, can in MODELS.items()}
+    )
+    context_length: int = 131_072
+    """What the models were trained for, in /api/show."""
+    capped_at: int = 4096
+    """The window under the failure `capped`."""
+    delay: float = 0.3
+    """Seconds before the first byte under the failure `slow`."""
+    error: str = "llama runner process has terminated: exit status 2"
+    """What it says under the failure `http-500`."""
+    port: int = 0
+    failures: list[Failure] = field(default_factory=list[Failure])
+    requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list[tuple[str, dict[str, Any]]])
+    """(path, body) of every request so far."""
+    disconnects: int = 0
+    """Requests that the client gave up before their answer was whole."""
+
+    def __enter__(self) -> "OllamaServer":
+        self._lock = threading.Lock()
+        self.windows: dict[str, int] = {}
+        self.waker, self._wake = socket.socketpair()
+        self._http = _Server(("127.0.0.1", self.port), self)
+        self.port = self._http.server_address[1]
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wake.close()  # whoever hangs sees it
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+        self.waker.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def chats(self) -> list[dict[str, Any]]:
+        """Bodies of the /api/chat requests so far."""
+        return [body for path, body in self.requests if path == "/api/chat"]
+
+    def fail(self, name: FailureName, *, times: int | None = None, after: int = 0) -> None:
+        """Switch a failure on, for `times` chats (None: for ever) after the next `after`."""
+        assert name in FAILURES, name
+        self.failures.append(Failure(name, times, after))
+
+    def heal(self) -> None:
+        """Switch every failure off."""
+        self.failures.clear()
+
+    def is_on(self, name: FailureName) -> bool:
+        return any(failure.name == name and failure.times != 0 for failure in self.failures)
+
+    def next_failures(self) -> set[str]:
+        """The failures of the chat that begins now, counted down."""
+        now: set[str] = set()
+        with self._lock:
+            for failure in self.failures:
+                if failure.after:
+                    failure.after -= 1
+                elif failure.times != 0:
+                    now.add(failure.name)
+                    if failure.times and failure.name not in _STANDING:
+                        failure.times -= 1
+        return now
+
+    def window(self, asked: int) -> int:
+        return min(asked, self.capped_at) if self.is_on("capped") else asked
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], double: OllamaServer) -> None:
+        self.double = double
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # a client that hangs up is a part of the play
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    @property
+    def double(self) -> OllamaServer:
+        return self.server.double
+
+    def do_GET(self) -> None:
+        double = self.double
+        double.requests.append((self.path, {}))
+        match self.path:
+            case "/api/version":
+                self._json({"version": "0.40.12"})
+            case "/api/tags":
+                self._json({"models": [{"name": name, "model": name} for name in double.models]})
+            case "/api/ps":
+                loaded = [
+                    {"name": name, "model": name, "context_length": double.window(window)}
+                    for name, window in double.windows.items()
+                ]
+                self._json({"models": loaded})
+            case _:
+                self._json({"error": "404 page not found"}, 404)
+
+    def do_POST(self) -> None:
+        body: dict[str, Any] = json.loads(
+            self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}"
+        )
+        self.double.requests.append((self.path, body))
+        model = str(body.get("model", ""))
+        model = model if ":" in model else f"{model}:latest"
+        match self.path:
+            case "/api/chat":
+                self._chat(model, body)
+            case _ if model not in self.double.models:
+                self._json({"error": f"model '{model}' not found"}, 404)
+            case "/api/show":
+                info = {"general.architecture": "double", "double.context_length": self.double.context_length}
+                self._json({"capabilities": self.double.models[model], "model_info": info, "details": {}})
+            case "/api/embed":
+                texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+                vectors = [[float(len(text)), float(text.count(" ")), 1.0] for text in texts]
+                self._json({"model": model, "embeddings": vectors, "prompt_eval_count": len(texts)})
+            case _:
+                self._json({"error": "404 page not found"}, 404)
+
+    def _chat(self, model: str, body: dict[str, Any]) -> None:
+        double, failing = self.double, self.double.next_failures()
+        if "gone" in failing:
+            double.models.pop(model, None)
+            double.windows.pop(model, None)
+        if "reset" in failing:
+            # Lingering for zero seconds turns the close into a reset.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            return self.connection.close()
+        if "hang" in failing:
+            return self._hang()
+        if "slow" in failing:
+            time.sleep(double.delay)
+        if refusal := self._refusal(model, body, failing):
+            return self._json({"error": refusal[1]}, refusal[0])
+        options = body.get("options") or {}
+        double.windows[model] = int(options.get("num_ctx", 4096))
+        messages, read = _fitted(body.get("messages", []), double.window(double.windows[model]), failing)
+        if not body.get("messages"):
+            return self._json({"model": model, "message": {"role": "assistant", "content": ""},
+                               "done": True, "done_reason": "load"})  # fmt: skip
+        message = self._reply(body, messages, options, failing)
+        return self._tell(model, body, message, read, failing)
+
+    def _refusal(self, model: str, body: dict[str, Any], failing: set[str]) -> tuple[int, str] | None:
+        if "http-500" in failing:
+            return 500, self.double.error
+        if "http-503" in failing:
+            return 503, "server busy, please try again. maximum pending requests exceeded"
+        if model not in self.double.models or "http-404" in failing:
+            return 404, f"model '{model}' not found"
+        capabilities = self.double.models[model]
+        if body.get("tools") and "tools" not in capabilities:
+            return 400, f"registry.ollama.ai/library/{model} does not support tools"
+        if body.get("think") and "thinking" not in capabilities:
+            return 400, f'"{model}" does not support thinking'
+        return None
+
+    def _reply(
+        self, body: dict[str, Any], messages: list[dict[str, Any]], options: dict[str, Any], failing: set[str]
+    ) -> dict[str, Any]:
+        """The message that the model gives: the brain's, in the shape that `format` forces on it."""
+        wanted = body.get("format")
+        tools = [] if "ignore-tools" in failing else body.get("tools") or []
+        if wanted and ("ignore-format" in failing or "prose" in failing):
+            said: str | dict[str, Any] = "The sea lies grey and still, and a pale light comes up behind it."
+        else:
+            said = (
+                self.double.brain(messages, options, wanted, tools) if self.double.brain else "Good morning."
+            )
+        message: dict[str, Any] = (
+            {"role": "assistant", "content": said} if isinstance(said, str) else dict(said)
+        )
+        message.setdefault("role", "assistant")
+        message.setdefault("content", "")
+        loose = failing & {"ignore-format", "prose"} or (
+            "ignore-format-without-thinking" in failing and body.get("think") is False
+        )
+        if isinstance(wanted, dict) and not loose and not _is_json(message["content"], wanted):
+            message["content"] = json.dumps(example(wanted))
+        if "half-json" in failing:
+            message["content"] = (
+                message["content"] if "{" in message["content"] else '{"a": [1, 2], "b": 3}'
+            )[:-4]
+        if "empty" in failing:
+            message = {"role": "assistant", "content": ""}
+        if "prose" in failing:
+            message["content"] = "I think that everything is done. Shall I go on?"
+        if "think" in failing:
+            message["content"] = f"<think>\nFirst I should look closely.\n</think>\n\n{message['content']}"
+        if body.get("think"):
+            message.setdefault("thinking", "Let me think.")
+        else:
+            message.pop("thinking", None)
+        return message
+
+    def _tell(
+        self, model: str, body: dict[str, Any], message: dict[str, Any], read: int, failing: set[str]
+    ) -> None:
+        """Send a message as the stream of lines that Ollama makes of it, or as one object."""
+        words = [message["content"][at : at + 4] for at in range(0, len(message["content"]), 4)]
+        most = int((body.get("options") or {}).get("num_predict", -1))
+        reason = "stop"
+        if 0 <= most < len(words):
+            words, reason = words[:most], "length"
+        if "length" in failing:
+            words, reason = words[: max(1, len(words) // 2)], "length"
+        end = {"done": True, "done_reason": reason, "total_duration": 1_000_000, "load_duration": 1000,
+               "prompt_eval_count": read, "eval_count": len(words)}  # fmt: skip
+        head = {"model": model, "created_at": "2026-11-21T00:00:00Z"}
+        if body.get("stream", True) is False:
+            return self._json({**head, "message": {**message, "content": "".join(words)}, **end})
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-ndjson")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        try:
+            for line in self._lines(head, message, words, end, failing):
+                self._chunk(line if isinstance(line, bytes) else json.dumps({**head, **line}).encode())
+            if "cut" in failing:
+                self.close_connection = True
+                return None
+            self.wfile.write(b"0\r\n\r\n")
+        except OSError:
+            self.double.disconnects += 1
+            self.close_connection = True
+
+    def _lines(
+        self,
+        head: dict[str, Any],
+        message: dict[str, Any],
+        words: list[str],
+        end: dict[str, Any],
+        failing: set[str],
+    ) -> Iterator[dict[str, Any] | bytes]:
+        def line(content: str, **more: Any) -> dict[str, Any]:
+            return {"message": {"role": "assistant", "content": content, **more}, "done": False}
+
+        if message.get("thinking"):
+            yield line("", thinking=message["thinking"])
+        while "repeat" in failing:
+            yield line("and so on " * 50)
+        broken = failing & {"cut", "cut-clean", "bad-line", "error-line"}
+        for word in words[: len(words) // 2] if broken else words:
+            yield line(word)
+        if "bad-line" in failing:
+            yield b'{"model": "x", "message": {"role": "assis'
+        if "error-line" in failing:
+            yield {"error": "an error was encountered while running the model: unexpected EOF"}
+        if broken:
+            return
+        if message.get("tool_calls"):
+            yield line("", tool_calls=message["tool_calls"])
+        yield {"message": {"role": "assistant", "content": ""}, **end}
+
+    def _hang(self) -> None:
+        """Say nothing until the client or the double hangs up."""
+        ready, _, _ = select.select([self.connection, self.double.waker], [], [])
+        if self.connection in ready:
+            with contextlib.suppress(OSError):
+                if not self.connection.recv(1, socket.MSG_PEEK):
+                    self.double.disconnects += 1
+        self.close_connection = True
+
+    def _chunk(self, line: bytes) -> None:
+        self.wfile.write(f"{len(line) + 1:x}\r\n".encode() + line + b"\n\r\n")
+        self.wfile.flush()
+
+    def _json(self, value: dict[str, Any], status: int = 200) -> None:
+        payload = json.dumps(value).encode()
+        with contextlib.suppress(OSError):
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json; charset=utf-8")
+            self.send_header("Content-Length", str(len(payload)))
+            self.end_headers()
+            self.wfile.write(payload)
+
+
+def _fitted(
+    messages: list[dict[str, Any]], window: int, failing: set[str]
+) -> tuple[list[dict[str, Any]], int]:
+    """What a window leaves of a prompt, and its tokens: the oldest messages go, system and last one stay."""
+    per_token = 1 if "overflow" in failing else 4
+
+    def tokens() -> int:
+        return sum(math.ceil(len(str(message.get("content") or "").encode()) / per_token) for message in kept)
+
+    kept = list(messages)
+    while tokens() > window and len(kept) > 1:
+        oldest = next((at for at, message in enumerate(kept[:-1]) if message["role"] != "system"), None)
+        if oldest is None:
+            break
+        del kept[oldest]
+    return kept, min(tokens(), window)
+
+
+def _is_json(text: str, schema: dict[str, Any]) -> bool:
+    try:
+        return matches(json.loads(text), schema)
+    except ValueError:
+        return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--brain", choices=["greeting", "offline"], default="greeting")
+    parser.add_argument("--fail", action="append", default=[], metavar="NAME[:TIMES[:AFTER]]",
+                        help=f"one of {', '.join(FAILURES)}")  # fmt: skip
+    given = parser.parse_args()
+    brain: Brain | None = None
+    if given.brain == "offline":
+        from tests.doubles.brains import offline_brain
+
+        brain = offline_brain()
+    with OllamaServer(brain=brain, port=given.port) as server:
+        for failure in given.fail:
+            name, *numbers = failure.split(":")
+            if name not in FAILURES:
+                parser.error(f"no failure {name!r}; there are {', '.join(FAILURES)}")
+            times, after = [int(number) for number in (*numbers, "0", "0")[:2]]
+            server.fail(name, times=times or None, after=after)
+        print(server.url, flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
