@@ -1,0 +1,33 @@
+"""Real git repositories in a temporary folder, with nothing of this machine's configuration."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from core.settings import Settings
+from workspace.repository import Repository, Workspace
+from workspace.stage import StageTree
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(Settings(home=tmp_path / "home"))
+
+
+@pytest.fixture
+async def repository(workspace: Workspace) -> Repository:
+    made = await workspace.project("shop")
+    await made.begin_run("run-1")
+    return made
+
+
+@pytest.fixture
+async def tree(repository: Repository) -> StageTree:
+    return await repository.open_stage("run-1", "backend_engineering.1")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What a person's git says in `folder`."""
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

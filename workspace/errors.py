@@ -1,0 +1,60 @@
+"""What can go wrong where the work happens."""
+
+from core.errors import BadInput, FactoryError
+
+
+class WorkspaceError(FactoryError):
+    """The workspace refused, or could not do, what was asked."""
+
+
+class ProjectNameInvalid(WorkspaceError, BadInput):
+    """A project's name is 1 to 63 of a-z, 0-9 and "-", and begins and ends with a letter or digit."""
+
+
+class SourceInvalid(WorkspaceError, BadInput):
+    """The source is no git repository with at least one commit."""
+
+
+class GitFailed(WorkspaceError):
+    """A git command failed."""
+
+
+class TreeTooBig(WorkspaceError):
+    """The worktree holds more files or more bytes than a stage may."""
+
+
+class PathRefused(WorkspaceError):
+    """A path is not one that the factory reads, writes or records."""
+
+
+class FileMissing(WorkspaceError):
+    """There is no such file in the worktree."""
+
+
+class FileTooBig(WorkspaceError):
+    """The file is bigger than may be read or written at once."""
+
+
+class NotText(WorkspaceError):
+    """The file is not UTF-8 text."""
+
+
+class EditFailed(WorkspaceError):
+    """The text to replace is not in the file exactly once."""
+
+
+class MergeConflict(WorkspaceError):
+    """Two lines of work changed the same place."""
+
+    def __init__(self, what: str = "", *, conflicts: list[str], untouched: str = "", todo: str = "") -> None:
+        super().__init__(what, untouched=untouched, todo=todo)
+        self.conflicts = conflicts
+        """The paths that both sides changed."""
+
+
+class TagTaken(WorkspaceError):
+    """The release's tag already names something else."""
+
+
+class SandboxUnavailable(WorkspaceError):
+    """No working sandbox, so that code is not run."""

@@ -1,0 +1,105 @@
+"""Brings a finished run into main: a merge commit, a tag, and the checkout that people look at."""
+
+import asyncio
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import structlog
+
+from workspace.errors import MergeConflict, TagTaken
+from workspace.git import Git
+from workspace.merge import commit_text, tree_of_both
+
+_log = structlog.get_logger(__name__)
+_MAIN = "refs/heads/main"
+
+
+async def release(git: Git, checkout: Path, run_id: str, branch: str, tag: str, message: str) -> str:
+    """Merge `branch` into main, tag the merge, update the checkout. Every step is skipped where it is done.
+
+    The caller holds the project's lock.
+    """
+    tag_ref = f"refs/tags/{tag}"
+    main, run = await git.resolve(_MAIN, branch)
+    merge = await _merge_of(git, run)
+    tagged = await git.find(f"{tag_ref}^{{commit}}")
+    if tagged is not None and tagged != merge:
+        raise TagTaken(f"the tag {tag} names {tagged[:12]}", untouched="Nothing was released")
+    before = main
+    if merge is None:
+        tree, conflicts = await tree_of_both(git, main, run)
+        if conflicts:
+            raise MergeConflict(
+                f"main changed what the run {run_id} changed: {', '.join(conflicts[:10])}",
+                conflicts=conflicts,
+                untouched="Main and the run's branch are as they were",
+                todo="Start a new run from the main of now",
+            )
+        text = commit_text(message, {"Factory-Run": run_id})
+        merge = (await git("commit-tree", tree, "-p", main, "-p", run, "-F", "-", stdin=text.encode())).text
+        git.clear_stale_locks(_MAIN, "HEAD")
+        await git("update-ref", _MAIN, merge, main)
+    if tagged is None:
+        git.clear_stale_locks(tag_ref)
+        await git("tag", "-a", "-F", "-", tag, merge, stdin=f"{message.strip() or tag}\n".encode())
+    await update_checkout(git, checkout, before)
+    return merge
+
+
+async def _merge_of(git: Git, run: str) -> str | None:
+    """The merge on main whose second parent is the run's head, if it is there."""
+    listed = await git("rev-list", "--first-parent", "--merges", "--parents", f"{run}..{_MAIN}")
+    for line in listed.text.split("\n"):
+        if line.split()[2:] == [run]:
+            return line.split()[0]
+    return None
+
+
+async def update_checkout(git: Git, checkout: Path, before: str) -> bool:
+    """Show main in the checkout, unless a person works there. Says whether it shows main now.
+
+    A checkout that a kill left half updated is finished: its files are those of before or of main.
+    """
+    git = Git(git.git_dir, work_tree=checkout, index=git.git_dir / "index", lock=git.lock)
+    if (await git("symbolic-ref", "-q", "HEAD", ok=(0, 1))).text != _MAIN:
+        return False
+    git.clear_stale_locks()
+    main, main_tree = await git.resolve(_MAIN, f"{_MAIN}^{{tree}}")
+    if await _is_ours(git, checkout, before, main_tree):
+        await git("read-tree", "--reset", "-u", main)
+        return True
+    _log.warning("checkout.left_alone", checkout=str(checkout), why="it has changes that are not committed")
+    return False
+
+
+async def _is_ours(git: Git, checkout: Path, before: str, main_tree: str) -> bool:
+    """Whether nothing in the checkout is a person's: all that differs from its index is main's already."""
+    index_tree = await git("write-tree", ok=(0, 128))
+    shown = index_tree.text
+    if index_tree.code != 0 or (shown != main_tree and not await _was_main(git, shown)):
+        return False
+    await git("update-index", "-q", "--refresh", ok=(0, 1))
+    changed = (await git("diff-files", "-z", "--name-only")).names
+    new = (await git("ls-files", "-z", "--others", "--exclude-standard")).names
+    if not changed and not new:
+        return True
+    listed = (await git("ls-tree", "-r", "-z", main_tree)).names
+    wanted = {line.partition("\t")[2]: line.split()[2] for line in listed}
+    blobs = await asyncio.to_thread(lambda: [(path, _blob(checkout / path)) for path in (*changed, *new)])
+    return all(wanted.get(path) == blob for path, blob in blobs)
+
+
+async def _was_main(git: Git, tree: str) -> bool:
+    return tree in (await git("log", "--first-parent", "-20", "--format=%T", _MAIN)).text.split("\n")
+
+
+def _blob(path: Path) -> str | None:
+    """The id that git would give the file; None where there is no file."""
+    try:
+        mode = path.lstat().st_mode
+        content = os.readlink(path).encode() if stat.S_ISLNK(mode) else path.read_bytes()
+    except OSError:
+        return None
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,290 @@
+"""A project's repository: a branch a run, a worktree a stage, one merge gate, one release.
+
+On disk, below `<home>/projects/<name>/`: `repository` (a normal clone, `main` checked out), `worktrees`
+(what stages work in), `stages` (their indexes) and `lock`. Refs: `factory/<run>` is the run's branch,
+`refs/factory/<run>/base` where it began, `refs/factory/<run>/stages/<stage>` a stage's newest snapshot.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.settings import Settings
+from workspace import release
+from workspace.errors import GitFailed, MergeConflict, ProjectNameInvalid, SourceInvalid, WorkspaceError
+from workspace.git import ATTRIBUTES, EXCLUDES, Git
+from workspace.inventory import Limits
+from workspace.locks import FileLock
+from workspace.merge import commit_text, trailer_value, tree_of_both
+from workspace.stage import StageTree, remove
+
+_PROJECT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9/._-]{0,250}")
+_LARGEST_READ = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """What became of a stage's work at the merge gate."""
+
+    commit: str
+    """The stage's commit on the run's branch; the branch's head where there are conflicts."""
+    files: list[str]
+    """The paths that the commit changed."""
+    conflicts: list[str]
+    """The paths that another stage changed too. Where there are any, nothing was merged."""
+
+
+class Workspace:
+    """The projects of one factory home."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.home / "projects"
+        self._projects: dict[str, Repository] = {}
+
+    async def project(self, name: str, *, source: Path | None = None) -> "Repository":
+        """The project's repository, made at first: empty, or from `source`, a git repository of the user.
+
+        Of `source` what HEAD has is taken; its working copy, configuration and hooks are neither used nor
+        touched, and once the project exists it is not looked at again.
+        Raises ProjectNameInvalid and SourceInvalid.
+        """
+        if not _PROJECT.fullmatch(name):
+            raise ProjectNameInvalid(
+                f"{name[:80]!a} is no project name", todo=ProjectNameInvalid.__doc__ or ""
+            )
+        repository = self._projects.setdefault(name, Repository(name, self._folder / name))
+        await repository.create(source)
+        return repository
+
+
+class Repository:
+    """One project's repository. Everything that moves a branch happens under one lock per project."""
+
+    def __init__(self, name: str, folder: Path, limits: Limits | None = None) -> None:
+        self.name = name
+        self.path = folder / "repository"
+        """The checkout of `main`, for people and their tools."""
+        self._folder = folder
+        self._limits = limits or Limits()
+        self._git = Git(self.path / ".git")
+        self._lock = FileLock(folder / "lock")
+        self._stages: dict[tuple[str, str], StageTree] = {}
+
+    async def create(self, source: Path | None = None) -> None:
+        """Make the repository if it is not there: whole, or not at all."""
+        if (self.path / ".git").exists():
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        async with self._lock.held() as lock:
+            if (self.path / ".git").exists():
+                return
+            unborn = self._folder / "repository.new"
+            await remove(unborn)
+            unborn.mkdir()
+            try:
+                await _fill(Git(unborn / ".git", lock=lock), unborn, source)
+            except BaseException:
+                await remove(unborn)
+                raise
+            unborn.rename(self.path)
+
+    async def begin_run(self, run_id: str) -> str:
+        """Make the run's branch `factory/<run_id>` at main, once. Gives the commit it began from."""
+        base_ref, branch = _base(run_id), _branch(run_id)
+        async with self._lock.held() as lock:
+            git = self._git.locked(lock)
+            base, head = await git.find(base_ref), await git.find(branch)
+            if base and head:
+                return base
+            # Killed between the two, one is there: nothing can have been merged yet.
+            commit = base or head or (await git.resolve("refs/heads/main"))[0]
+            git.clear_stale_locks(base_ref, branch)
+            await git("update-ref", "--stdin", stdin=_updates((branch, commit), (base_ref, commit)))
+            return commit
+
+    async def run_head(self, run_id: str) -> str:
+        """The newest commit of the run's branch."""
+        return (await self._git.resolve(_branch(run_id)))[0]
+
+    async def open_stage(self, run_id: str, stage: str, *, base: str | None = None) -> StageTree:
+        """The stage's worktree: made at `base` (the run's head if not given), or taken up as it was left.
+
+        The base of a stage that was opened before stays what it was.
+        """
+        _checked(stage)
+        if known := self._stages.get((run_id, stage)):
+            return known
+        room = self._folder / "stages" / _checked(run_id) / stage
+        room.mkdir(parents=True, exist_ok=True)
+        note = room / "base"
+        recorded = note.read_text().strip() if note.exists() else ""
+        commit = recorded or (await self._git.resolve(f"{_revision(base or _branch(run_id))}^{{commit}}"))[0]
+        path = self._folder / "worktrees" / run_id / stage
+        git = Git(self._git.git_dir, work_tree=path, index=room / "index")
+        tree = StageTree(path, commit, stage, run_id, git, _stage(run_id, stage), room, self._limits)
+        await tree.open(checkout=not (recorded and path.is_dir()))
+        if not recorded:
+            fresh = room / "base.new"
+            fresh.write_text(commit)
+            fresh.rename(note)  # only now is it open: killed before, it is made again
+        return self._stages.setdefault((run_id, stage), tree)
+
+    async def checkout(self, run_id: str, name: str) -> StageTree:
+        """A worktree at the run's head, named like a stage, for looking at what was merged so far."""
+        return await self.open_stage(run_id, name)
+
+    async def merge_stage(self, tree: StageTree, *, message: str, trailers: Mapping[str, str]) -> Merge:
+        """Merge the stage's newest snapshot into the run's branch as one commit, once.
+
+        `trailers` go to the end of the commit's message; `Factory-Run` and `Factory-Stage` always do.
+        Known by `Factory-Stage`, a stage that was merged before is not merged again. A conflict changes
+        nothing.
+        """
+        branch = _branch(tree.run_id)
+        marks = {"Factory-Run": tree.run_id, "Factory-Stage": tree.stage} | dict(trailers)
+        text = commit_text(message, marks)
+        async with self._lock.held() as lock:
+            git = self._git.locked(lock)
+            head, snapshot = await git.resolve(branch, _stage(tree.run_id, tree.stage))
+            if done := await _merged(git, _base(tree.run_id), branch, trailer_value(marks["Factory-Stage"])):
+                return Merge(done, await _files_of(git, done), [])
+            merged, conflicts = await tree_of_both(git, head, snapshot)
+            if conflicts:
+                return Merge(head, [], conflicts)
+            commit = (await git("commit-tree", merged, "-p", head, "-F", "-", stdin=text.encode())).text
+            git.clear_stale_locks(branch)
+            await git("update-ref", branch, commit, head)
+            return Merge(commit, await _files_of(git, commit), [])
+
+    async def close_stage(self, tree: StageTree) -> None:
+        """Remove the stage's worktree and snapshots; what was merged stays. Closing twice is fine."""
+        self._stages.pop((tree.run_id, tree.stage), None)
+        room = self._folder / "stages" / _checked(tree.run_id) / _checked(tree.stage)
+        (room / "base").unlink(missing_ok=True)
+        await remove(tree.path)
+        await remove(room)
+        async with self._lock.held() as lock:
+            ref = _stage(tree.run_id, tree.stage)
+            git = self._git.locked(lock)
+            git.clear_stale_locks(ref, "packed-refs")
+            await git("update-ref", "-d", ref)
+
+    async def release(self, run_id: str, *, tag: str, message: str) -> str:
+        """Merge the run's branch into main, tag it, and bring the checkout of main up to date, once.
+
+        Gives the merge commit. The checkout is left alone where a person changed something in it.
+        Raises MergeConflict and TagTaken; then nothing is changed.
+        """
+        async with self._lock.held() as lock:
+            git = self._git.locked(lock)
+            return await release.release(git, self.path, run_id, _branch(run_id), _checked(tag), message)
+
+    async def files(self, commit: str) -> list[str]:
+        """Every path that `commit` has."""
+        return (await self._git("ls-tree", "-r", "-z", "--name-only", _revision(commit))).names
+
+    async def read(self, commit: str, path: str) -> str | None:
+        """The text of a file in `commit`; None where there is none, or where it is over 5 MB."""
+        listed = await self._git("ls-tree", "-z", "-l", _revision(commit), path)
+        head, _, name = listed.text.rstrip("\0").partition("\t")
+        fields = head.split()
+        if name != path or fields[1] != "blob" or int(fields[3]) > _LARGEST_READ:
+            return None
+        return (await self._git("cat-file", "blob", fields[2])).out.decode("utf-8", "replace")
+
+    async def diff(self, a: str, b: str, *, stat: bool = False) -> str:
+        """The difference from `a` to `b` as a patch, or as a table of files."""
+        form = "--stat=100" if stat else "--patch"
+        plain = ("-r", "--no-color", "--no-ext-diff", "--no-textconv")
+        answer = await self._git("diff-tree", form, *plain, _revision(a), _revision(b))
+        return answer.out.decode("utf-8", "replace")
+
+
+async def _fill(git: Git, unborn: Path, source: Path | None) -> None:
+    """A fresh repository with one commit, or the history of `source`."""
+    await git("init", "--quiet", "--initial-branch=main", "--template=")
+    details = git.git_dir / "info"
+    await asyncio.to_thread(details.mkdir, exist_ok=True)
+    await asyncio.to_thread((details / "exclude").write_text, EXCLUDES)
+    await asyncio.to_thread((details / "attributes").write_text, ATTRIBUTES)
+    if source is None:
+        tree = (await git("mktree")).text
+        commit = (await git("commit-tree", tree, "-m", "Begin the project")).text
+    else:
+        commit = await _fetch(git, source)
+    await git("update-ref", "refs/heads/main", commit)
+    await Git(git.git_dir, work_tree=unborn, lock=git.lock)("read-tree", "-u", "--reset", commit)
+
+
+async def _fetch(git: Git, source: Path) -> str:
+    source = await asyncio.to_thread(source.resolve)
+    if not await asyncio.to_thread(source.is_dir):
+        raise SourceInvalid(f"{source} is no folder")
+    # git drops our -c options for the process that serves the source; the owner's word stands in a file.
+    trust = git.git_dir / "trust"
+    await asyncio.to_thread(trust.write_text, "[safe]\n\tdirectory = *\n[core]\n\thooksPath = /dev/null\n")
+    try:
+        await git(
+            *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"),
+            *("--", str(source), "+HEAD:refs/factory/source"),
+            config={"protocol.file.allow": "always"},
+            environment={"GIT_CONFIG_GLOBAL": str(trust)},
+        )
+    except GitFailed as failure:
+        raise SourceInvalid(
+            f"{source} is no git repository with a commit: {failure.what}",
+            untouched="It was not touched",
+            todo="Give the folder of a repository that has at least one commit",
+        ) from failure
+    finally:
+        trust.unlink(missing_ok=True)
+    return (await git.resolve("refs/factory/source"))[0]
+
+
+async def _merged(git: Git, base: str, branch: str, stage: str) -> str | None:
+    """The run's commit that carries `Factory-Stage: <stage>`, if there is one."""
+    form = "--format=%H%x09%(trailers:key=Factory-Stage,valueonly,separator=%x09)"
+    for line in (await git("log", form, f"{base}..{branch}")).text.split("\n"):
+        commit, *stages = line.split("\t")
+        if stage in stages:
+            return commit
+    return None
+
+
+async def _files_of(git: Git, commit: str) -> list[str]:
+    return (await git("diff-tree", "-r", "-z", "--name-only", "--no-commit-id", commit)).names
+
+
+def _updates(*moves: tuple[str, str]) -> bytes:
+    return "".join(f"update {ref} {commit}\n" for ref, commit in moves).encode()
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name) or ".." in name or name.endswith(".lock"):
+        raise WorkspaceError(f"{name[:100]!a} cannot name a run, a stage or a tag")
+    return name
+
+
+def _revision(name: str) -> str:
+    if not _REVISION.fullmatch(name) or ".." in name:
+        raise WorkspaceError(f"{name[:100]!a} names no commit")
+    return name
+
+
+def _branch(run_id: str) -> str:
+    return f"refs/heads/factory/{_checked(run_id)}"
+
+
+def _base(run_id: str) -> str:
+    return f"refs/factory/{_checked(run_id)}/base"
+
+
+def _stage(run_id: str, stage: str) -> str:
+    return f"refs/factory/{_checked(run_id)}/stages/{_checked(stage)}"
+
+
+__all__ = ["Merge", "MergeConflict", "Repository", "Workspace"]
