@@ -44,6 +44,7 @@ class ModelSpec(_Frozen):
 class Limits(_Frozen):
     """Bounds of every call. Seconds and tokens."""
 
+    parallel_calls: int = Field(ge=1)
     least_context: int = Field(ge=0)
     least_answer: int = Field(ge=1)
     bytes_per_token: float = Field(gt=0)

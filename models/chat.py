@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -56,6 +56,13 @@ class Answer:
     done_reason: str | None = None
     """None until the server said that it is done."""
 
+    def clear(self) -> None:
+        """Forget a broken exchange."""
+        self.text = self.thinking = ""
+        self.tool_calls = []
+        self.input_tokens = self.output_tokens = 0
+        self.done_reason = None
+
     @property
     def message(self) -> AIMessage:
         return AIMessage(content=self.text, tool_calls=self.tool_calls)
@@ -102,7 +109,7 @@ class OllamaModel:
         room = self._room(prompt, kind)
         said = Answer()
         try:
-            async with asyncio.timeout(self._limits.call_seconds):
+            async with self._server.turn, asyncio.timeout(self._limits.call_seconds):
                 mode = await self._format_mode() if schema is not None else None
                 answer = await self._exchange(
                     messages,
@@ -155,7 +162,7 @@ class OllamaModel:
             request["tools"] = list(tools)
         failure = ""
         for attempt in range(1, self._retry.attempts + 1):
-            said.__init__()
+            said.clear()
             try:
                 await self._listen(messages, said, request)
             except BROKEN as error:
@@ -257,13 +264,16 @@ class OllamaModel:
         if self.thinks:
             trials = [("constrained", False, 1), ("thinking", True, 10)]
         for mode, reasoning, longer in trials:
-            answer = await self._exchange(
-                [HumanMessage(self._canary.prompt)],
-                Answer(),
-                num_predict=self._canary.num_predict * longer,
-                format=_CANARY_SCHEMA,
-                reasoning=reasoning,
-            )
+            answer = Answer()
+            # An answer that never ends does not keep to a schema either.
+            with suppress(ModelStopped):
+                await self._exchange(
+                    [HumanMessage(self._canary.prompt)],
+                    answer,
+                    num_predict=self._canary.num_predict * longer,
+                    format=_CANARY_SCHEMA,
+                    reasoning=reasoning,
+                )
             if _honours(answer.text):
                 return mode
         return "plain"

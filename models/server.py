@@ -21,6 +21,11 @@ class Shown:
     """Tokens the model was trained for."""
 
 
+def full_name(model: str) -> str:
+    """A model's name as Ollama lists it: `qwen3` is `qwen3:latest`."""
+    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+
+
 def http_options(url: str, limits: Limits) -> dict[str, Any]:
     """How we talk to a server, also for the client that LangChain makes.
 
@@ -42,6 +47,8 @@ class OllamaServer:
     def __init__(self, url: str, limits: Limits) -> None:
         self.url = url if "://" in url else f"http://{url}"
         self._limits = limits
+        self.turn = asyncio.Semaphore(limits.parallel_calls)
+        """Held while a model answers, so that its silence is never the wait for another call's end."""
         self._http = httpx.AsyncClient(base_url=self.url, **http_options(self.url, limits))
 
     async def aclose(self) -> None:
@@ -99,7 +106,7 @@ class OllamaServer:
         except (httpx.HTTPError, TimeoutError, ValueError):
             return None
         for loaded in _models(listing):
-            if model in (loaded.get("name"), loaded.get("model")):
+            if full_name(model) in (loaded.get("name"), loaded.get("model")):
                 length = loaded.get("context_length")
                 return length if isinstance(length, int) and length > 0 else None
         return None

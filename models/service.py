@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from importlib import import_module
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
@@ -19,13 +18,14 @@ from core.settings import Settings
 from models import ledger
 from models.calls import Call, Reply
 from models.catalogue import EMBED_ALIAS, Catalogue, load
-from models.chat import OllamaModel
 from models.errors import ModelUnavailable, UnknownAlias, UnknownModel
-from models.server import OllamaServer
+from models.server import OllamaServer, full_name
 from models.window import estimate
 
 if TYPE_CHECKING:
     from core.database import Database
+
+    from models.chat import OllamaModel
 
 OFFLINE = "offline"
 ANNOUNCEMENT = "offline model: scripted output"
@@ -44,7 +44,7 @@ class Models:
         db: "Database | None",
         *,
         server: OllamaServer | None = None,
-        chains: Mapping[str, tuple[OllamaModel, ...]] | None = None,
+        chains: Mapping[str, tuple["OllamaModel", ...]] | None = None,
         installed: Sequence[str] = (),
     ) -> None:
         self._catalogue = catalogue
@@ -173,7 +173,7 @@ class Models:
 
     async def _ask(
         self,
-        model: OllamaModel,
+        model: "OllamaModel",
         alias: str,
         messages: Sequence[BaseMessage],
         call: Call,
@@ -219,7 +219,7 @@ class Models:
         self._catalogue.chain(alias)  # raises UnknownAlias
         return self._server is None
 
-    def _chain(self, alias: str) -> tuple[OllamaModel, ...]:
+    def _chain(self, alias: str) -> tuple["OllamaModel", ...]:
         chain = self._chains[alias]
         if not chain:
             wanted = self._catalogue.chain(alias)
@@ -231,7 +231,7 @@ class Models:
             )
         return chain
 
-    def _model(self, alias: str, candidate: int) -> OllamaModel:
+    def _model(self, alias: str, candidate: int) -> "OllamaModel":
         chain = self._chain(alias)
         if not 0 <= candidate < len(chain):
             raise UnknownModel(f"{alias} has {len(chain)} models; there is no candidate {candidate}")
@@ -243,7 +243,7 @@ class Models:
 
 def _names(catalogue: Catalogue, installed: Sequence[str], wanted: str | None) -> dict[str, tuple[str, ...]]:
     """The installed models of each alias, under the names that Ollama gives them."""
-    if wanted is not None and _full(wanted) not in installed:
+    if wanted is not None and full_name(wanted) not in installed:
         raise UnknownModel(
             f"Ollama has no model {wanted!r}. {_has(installed)}",
             untouched="Nothing was started",
@@ -252,20 +252,18 @@ def _names(catalogue: Catalogue, installed: Sequence[str], wanted: str | None) -
     names: dict[str, tuple[str, ...]] = {}
     for alias, chain in catalogue.aliases.items():
         asked = chain if wanted is None or alias == EMBED_ALIAS else (wanted,)
-        names[alias] = tuple(name for name in asked if _full(name) in installed)
+        names[alias] = tuple(name for name in asked if full_name(name) in installed)
     return names
-
-
-def _full(name: str) -> str:
-    """A model's name as Ollama lists it."""
-    return name if ":" in Path(name).name else f"{name}:latest"
 
 
 def _has(installed: Sequence[str]) -> str:
     return f"It has {', '.join(installed)}" if installed else "It has no model at all"
 
 
-async def _describe(server: OllamaServer, catalogue: Catalogue, names: set[str]) -> dict[str, OllamaModel]:
+async def _describe(server: OllamaServer, catalogue: Catalogue, names: set[str]) -> dict[str, "OllamaModel"]:
+    # Late: the client takes more than a second to import, which an offline run need not pay.
+    from models.chat import OllamaModel  # noqa: PLC0415
+
     ordered = sorted(names)
     shown = await asyncio.gather(*(server.show(name) for name in ordered))
     return {

@@ -89,6 +89,13 @@ async def test_a_window_silently_capped_is_found_in_ps(ollama_server: OllamaServ
     assert len(ollama_server.chats) == 1  # the second was refused unsent
 
 
+async def test_a_short_name_is_found_in_ps_too(ollama_server: OllamaServer, opened: Open) -> None:
+    ollama_server.fail("capped")
+    models = await opened(override="llama-old")
+    with pytest.raises(ModelTooSmall, match="llama-old has a window of 4096"):
+        await say(models)
+
+
 async def test_a_prompt_cut_by_a_capped_window_is_no_reply(ollama_server: OllamaServer, opened: Open) -> None:
     ollama_server.fail("capped")
     ollama_server.capped_at = 20_000
@@ -319,6 +326,15 @@ async def test_a_request_that_is_refused_is_not_repeated(ollama_server: OllamaSe
     with pytest.raises(ModelUnavailable, match="does not support tools"):
         await say(models, tools=[read_file])
     assert len(ollama_server.chats) == 1
+
+
+async def test_a_call_that_waits_for_its_turn_is_not_late(ollama_server: OllamaServer, opened: Open) -> None:
+    ollama_server.fail("slow")
+    ollama_server.delay = 0.25
+    models = await opened(limits={"silence_seconds": 0.4, "call_seconds": 0.45})
+    replies = await asyncio.gather(*(say(models, call=a_call(key=str(n))) for n in range(3)))
+    assert [reply.text for reply in replies] == ["Good morning."] * 3
+    assert len(ollama_server.chats) == 3
 
 
 async def test_a_cancelled_call_closes_its_request(ollama_server: OllamaServer, opened: Open) -> None:
