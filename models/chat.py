@@ -119,6 +119,7 @@ class OllamaModel:
                     reasoning=(mode in (None, "thinking")) if self.thinks else None,
                     tools=specs,
                 )
+                answer.tool_calls = [_with_texts(call, specs) for call in answer.tool_calls]
                 await self._verify_window(prompt, answer, kind)
         except TimeoutError:
             raise self._too_slow(said) from None
@@ -331,6 +332,29 @@ class OllamaModel:
             f"{self.name} did not answer {limit}",
             todo="Look at Ollama's log and `ollama ps`, then resume the run",
         )
+
+
+def _with_texts(call: ToolCall, specs: Sequence[dict[str, Any]]) -> ToolCall:
+    """A call whose text arguments are texts.
+
+    langchain-ollama parses every argument that looks like JSON, so that the text of a JSON file arrives as an
+    object (its answer to ollama/ollama#6155); what the tool declared as a string is written out again.
+    """
+    declared: dict[str, Any] = next(
+        (
+            spec["function"]["parameters"].get("properties", {})
+            for spec in specs
+            if spec["function"]["name"] == call["name"]
+        ),
+        {},
+    )
+    arguments = {
+        name: json.dumps(value, indent=2, ensure_ascii=False)
+        if isinstance(value, (dict, list)) and declared.get(name, {}).get("type") == "string"
+        else value
+        for name, value in call["args"].items()
+    }
+    return {**call, "args": arguments}
 
 
 def _honours(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from typing import Literal
 
 import httpx
@@ -28,6 +29,7 @@ BROKEN: tuple[type[Exception], ...] = (
 )
 """Every way in which an exchange with the server breaks."""
 
+_OVERFLOW = re.compile(r"context (length|size|window)|available context", re.IGNORECASE)
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -37,11 +39,7 @@ def judge(error: Exception) -> Verdict:
         return "again"
     if error.status_code == 404:
         return "missing"
-    if (
-        error.status_code >= 400
-        and "context" in str(error.error).lower()
-        and "exceed" in str(error.error).lower()
-    ):
+    if _OVERFLOW.search(str(error.error)):
         return "overflow"
     if error.status_code in _TRANSIENT or error.status_code < 0:  # below 0: an error line inside a stream
         return "again"

@@ -182,14 +182,16 @@ class Models:
     ) -> Reply:
         started = clock.monotonic()
         answer, honoured = await model.ask(messages, kind=call.kind, schema=schema, tools=tools)
+        # An old server does not count a prompt that it had in its cache.
+        input_tokens = answer.input_tokens or estimate(messages, (), self._catalogue.limits)
         return Reply(
             message=answer.message,
             alias=alias,
             provider="ollama",
             model=model.name,
-            input_tokens=answer.input_tokens or estimate(messages, (), self._catalogue.limits),
+            input_tokens=input_tokens,
             output_tokens=answer.output_tokens,
-            cost_usd=model.spec.cost(answer.input_tokens, answer.output_tokens),
+            cost_usd=model.spec.cost(input_tokens, answer.output_tokens),
             seconds=clock.monotonic() - started,
             thinking=answer.thinking,
             format_honoured=honoured,

@@ -48,6 +48,7 @@ FailureName = Literal[
     "ignore-tools",  # tools are not offered to the model
     "capped",  # the window is smaller than asked for; only /api/ps shows it
     "overflow",  # the model's tokens are shorter than anybody thought, so that long prompts are cut
+    "too-long",  # the prompt is refused, as newer servers do where they cannot cut it
     "repeat",  # an answer that never ends, past num_predict
 ]
 FAILURES: tuple[str, ...] = get_args(FailureName)
@@ -243,6 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
             return 500, self.double.error
         if "http-503" in failing:
             return 503, "server busy, please try again. maximum pending requests exceeded"
+        if "too-long" in failing:
+            return 400, "the input length exceeds the context length"
         if model not in self.double.models or "http-404" in failing:
             return 404, f"model '{model}' not found"
         capabilities = self.double.models[model]

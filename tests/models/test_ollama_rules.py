@@ -23,6 +23,12 @@ def read_file(path: str) -> str:
     return path
 
 
+@tool
+def write_file(path: str, text: str, tags: list[str]) -> str:
+    """Write a file."""
+    return path + text + str(tags)
+
+
 async def test_a_reply_carries_text_tokens_model_and_price(ollama_server: OllamaServer, opened: Open) -> None:
     models = await opened(models={"qwen3-coder:30b": {"input_price": 1000, "output_price": 2000.5}})
     reply = await say(models)
@@ -121,6 +127,16 @@ async def test_a_prompt_cut_without_a_word_is_no_reply(
         await models.complete(CODER, prompt, call=a_call())
 
 
+async def test_a_prompt_that_ollama_refuses_is_not_sent_again(
+    ollama_server: OllamaServer, opened: Open
+) -> None:
+    ollama_server.fail("too-long")
+    models = await opened()
+    with pytest.raises(ContextOverflow, match="refused the prompt"):
+        await say(models)
+    assert len(ollama_server.chats) == 1
+
+
 async def test_schema_calls_carry_no_tools_and_do_not_think(
     ollama_server: OllamaServer, opened: Open
 ) -> None:
@@ -160,6 +176,18 @@ async def test_tools_go_without_format_and_calls_come_back(ollama_server: Ollama
     assert format is None
     assert tools[0]["function"]["name"] == "read_file"
     assert [message["role"] for message in messages] == ["user", "assistant", "tool"]
+
+
+async def test_the_text_of_a_json_file_stays_a_text(ollama_server: OllamaServer, opened: Open) -> None:
+    arguments = {"path": "api.json", "text": '{"openapi": "3.1.0", "paths": {}}', "tags": ["a"]}
+    ollama_server.brain = lambda *_: {
+        "tool_calls": [{"function": {"name": "write_file", "arguments": arguments}}]
+    }
+    models = await opened()
+    reply = await say(models, tools=[write_file])
+    args = reply.message.tool_calls[0]["args"]
+    assert json.loads(args["text"]) == {"openapi": "3.1.0", "paths": {}}
+    assert args["tags"] == ["a"]
 
 
 async def test_a_model_without_tools_is_given_none(ollama_server: OllamaServer, opened: Open) -> None:
