@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -82,8 +82,8 @@ class _Malformed(Exception):
     """The block is an action that cannot be read."""
 
 
-def parse_actions(text: str, *, salt: str = "") -> Parsed:
-    """The actions in a reply as LangChain tool calls.
+def parse_actions(text: str, *, salt: str = "", verbs: Collection[str] = VERBS) -> Parsed:
+    """The actions in a reply as LangChain tool calls; blocks of other verbs than `verbs` are ordinary.
 
     Ids are a hash of content, index and `salt` (the key of the model call, so that the same words said twice
     in a conversation are two calls and a replayed call is one).
@@ -102,14 +102,14 @@ def parse_actions(text: str, *, salt: str = "") -> Parsed:
             continue
         verb = fence["info"].strip().split(maxsplit=1)[:1]
         if len(fence["indent"]) > 3:
-            if verb and verb[0] in VERBS:
+            if verb and verb[0] in verbs:
                 problems.append(
                     ParseProblem(at + 1, f"the {verb[0]} block is indented; begin it at column one")
                 )
             at += 1
             continue
         block, at = _block(lines, at, fence)
-        problem = _take(block, calls, salt)
+        problem = _take(block, calls, salt, verbs)
         if problem:
             problems.append(ParseProblem(block.line, problem))
             if block.nested:  # where the next block begins can no longer be told
@@ -138,10 +138,10 @@ def _block(lines: Sequence[str], start: int, opening: re.Match[str]) -> tuple[_B
     return _Block(start + 1, opening["info"].strip(), lines[start + 1 :], False, nested), len(lines)
 
 
-def _take(block: _Block, calls: list[ToolCall], salt: str) -> str | None:
+def _take(block: _Block, calls: list[ToolCall], salt: str, verbs: Collection[str]) -> str | None:
     """Append the block's calls; say what is wrong when it cannot be read."""
-    if block.verb not in VERBS:
-        if (block.nested or not block.closed) and any(_opens_action(line) for line in block.body):
+    if block.verb not in verbs:
+        if (block.nested or not block.closed) and any(_opens_action(line, verbs) for line in block.body):
             return (
                 "an ordinary fence holds what looks like an action, or is never closed; nothing from here on "
                 "was done. Close each fence, and open one that shows other fences with more backticks"
@@ -166,9 +166,9 @@ def _take(block: _Block, calls: list[ToolCall], salt: str) -> str | None:
     return None
 
 
-def _opens_action(line: str) -> bool:
+def _opens_action(line: str, verbs: Collection[str]) -> bool:
     fence = _FENCE.match(line)
-    return fence is not None and fence["info"].strip().split(maxsplit=1)[:1] in [[verb] for verb in VERBS]
+    return fence is not None and any(verb in verbs for verb in fence["info"].split(maxsplit=1)[:1])
 
 
 def _calls(block: _Block) -> list[tuple[str, dict[str, Any]]]:
@@ -234,3 +234,31 @@ def _hunks(block: _Block) -> list[tuple[str, str]]:
     if not hunks:
         raise _Malformed("the edit block has no <<<<<<< SEARCH … ======= … >>>>>>> REPLACE part")
     return hunks
+
+
+def as_blocks(calls: Sequence[ToolCall]) -> str:
+    """Tool calls as the blocks that mean them: the history of a native model, told to one without tools."""
+    return "\n\n".join(_as_block(call["name"], call["args"]) for call in calls)
+
+
+def _as_block(name: str, args: dict[str, Any]) -> str:
+    path = args.get("path")
+    if name == "write_file" and set(args) == {"path", "content"}:
+        return fenced(str(args["content"]), f"write {path}")
+    if name == "edit_file" and set(args) == {"path", "search", "replace"}:
+        search, replace = (_whole_lines(str(args[part])) for part in ("search", "replace"))
+        return fenced(f"<<<<<<< SEARCH\n{search}=======\n{replace}>>>>>>> REPLACE", f"edit {path}")
+    if name == "bash" and set(args) == {"command"}:
+        return fenced(str(args["command"]), "bash")
+    return fenced(json.dumps(args, ensure_ascii=False, default=str), f"call {name}")
+
+
+def _whole_lines(text: str) -> str:
+    return text if not text or text.endswith("\n") else text + "\n"
+
+
+def fenced(text: str, info: str = "") -> str:
+    """A text in a fence that nothing inside can close."""
+    longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{info}\n{_whole_lines(text)}{fence}"

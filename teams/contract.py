@@ -15,8 +15,20 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from core.json import JsonObject, JsonValue
-from teams.extraction import ReplyInvalid, last_object, sentences
+from teams.extraction import ResultInvalid, last_object, sentences
 from teams.team import Limits
+
+__all__ = [
+    "PERSON",
+    "Clarification",
+    "Objective",
+    "ResultInvalid",
+    "Status",
+    "TaskResult",
+    "Upstream",
+    "parse_result",
+    "wire_schema",
+]
 
 Status = Literal["COMPLETE", "NEEDS_CLARIFICATION", "BLOCKED"]
 """COMPLETE: every acceptance criterion is met. NEEDS_CLARIFICATION: one question stands in the way.
@@ -28,10 +40,6 @@ PERSON = "person"
 MAX_ITEMS = 40
 MAX_ITEM_CHARS = 4_000
 MAX_REASONING_CHARS = 20_000
-
-
-class ResultInvalid(ReplyInvalid):
-    """The reply holds no valid task result."""
 
 
 class Upstream(BaseModel):
@@ -160,8 +168,6 @@ def parse_result(text: str, team_ids: Collection[str]) -> TaskResult:
     """
     try:
         wire = _Wire.model_validate(last_object(text))
-    except ReplyInvalid as invalid:
-        raise ResultInvalid(invalid.errors) from None
     except ValidationError as invalid:
         raise ResultInvalid(sentences(invalid)) from None
     errors = _contradictions(wire, team_ids)

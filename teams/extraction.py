@@ -19,8 +19,8 @@ MAX_FAILURES = 500
 """Braces that begin nothing; beyond, a hostile reply would cost quadratic time."""
 
 
-class ReplyInvalid(FactoryError):
-    """The reply does not hold the JSON object that was asked for."""
+class ResultInvalid(FactoryError):
+    """The reply does not hold what was asked for."""
 
     def __init__(self, errors: list[str]) -> None:
         self.errors = errors
@@ -34,18 +34,18 @@ class ReplyInvalid(FactoryError):
 
 
 def last_object(text: str) -> JsonObject:
-    """The last complete JSON object in a reply; raises `ReplyInvalid` when none can be meant."""
+    """The last complete JSON object in a reply; raises `ResultInvalid` when none can be meant."""
     meant = after_thinking(text)
     if meant is None or not meant.strip():
-        raise ReplyInvalid(["the reply is empty, or all of it is thinking; answer with the JSON object"])
+        raise ResultInvalid(["the reply is empty, or all of it is thinking; answer with the JSON object"])
     found, broken = _scan(meant)
     if broken:
-        raise ReplyInvalid([f"the JSON object is broken or cut off: {broken}"])
+        raise ResultInvalid([f"the JSON object is broken or cut off: {broken}"])
     if found is None:
-        raise ReplyInvalid(["the reply holds no JSON object; answer with the JSON object and nothing else"])
+        raise ResultInvalid(["the reply holds no JSON object; answer with the JSON object and nothing else"])
     for string in _strings(found):
         if "\x00" in string or any("\ud800" <= character <= "\udfff" for character in string):
-            raise ReplyInvalid(["a text holds a NUL or half a surrogate pair; leave such characters out"])
+            raise ResultInvalid(["a text holds a NUL or half a surrogate pair; leave such characters out"])
     return found
 
 

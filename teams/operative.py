@@ -1,0 +1,150 @@
+"""The operative: one turn of its loop, and one review.
+
+A turn is a pure function of the stored history but for the model call in its middle: the system message and
+the bounded, rendered history go out; a reply with tool calls comes back, whichever way they were written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall
+from langchain_core.tools import BaseTool
+
+from core.json import canonical
+from models.calls import Call, Reply
+from models.service import Models
+from teams import prompts
+from teams.actions import MAX_ACTIONS, VERBS, ParseProblem, parse_actions
+from teams.contract import Objective, ResultInvalid
+from teams.history import FENCED, bounded, render
+from teams.replies import Review, parse_review, review_schema
+from teams.team import Operative, Team
+
+__all__ = ["Thought", "ask_review", "bounded", "conversation", "render", "think"]
+
+BYTES_PER_TOKEN = 3
+"""Careful: code and most languages have more bytes a token."""
+HISTORY_SHARE = 0.65
+"""Of the window, for the history; the rest is for the answer and the tools' descriptions."""
+NATIVE_VERBS = tuple(verb for verb in VERBS if verb != "bash")
+"""A model with tools that writes a ```bash block may only be showing a command; the others are meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """One turn of an operative."""
+
+    message: AIMessage
+    """To be stored: the reply's own text, and its actions as tool calls."""
+    problems: tuple[ParseProblem, ...]
+    """Actions that could not be read; to be told to the model (`prompts.problems`)."""
+    reply: Reply
+
+
+async def think(
+    models: Models,
+    alias: str,
+    team: Team,
+    operative: Operative,
+    messages: Sequence[BaseMessage],
+    tools: Sequence[BaseTool],
+    *,
+    call: Call,
+    candidate: int = 0,
+) -> Thought:
+    """What the operative does next. `messages` is the stored history, brief first, without a system message.
+
+    Raises what `Models.complete` raises.
+    """
+    native = models.native_tools(alias, candidate)
+    reply = await models.complete(
+        alias,
+        conversation(models, alias, team, operative, messages, candidate),
+        call=call,
+        tools=tools if native else (),
+        candidate=candidate,
+    )
+    calls, problems, way = _actions(reply.message, call.key, native=native)
+    kwargs = {"actions": way} if way else {}
+    message = AIMessage(
+        content=reply.message.content,
+        tool_calls=calls,
+        additional_kwargs=kwargs,
+        response_metadata={"model": reply.model},
+    )
+    return Thought(message, tuple(problems), reply)
+
+
+def conversation(
+    models: Models,
+    alias: str,
+    team: Team,
+    operative: Operative,
+    messages: Sequence[BaseMessage],
+    candidate: int = 0,
+) -> list[BaseMessage]:
+    """What a candidate is sent for a stored history: the system message first, then what fits its window."""
+    native = models.native_tools(alias, candidate)
+    identity = prompts.system(team, operative, native=native)
+    window = models.context_tokens(alias, candidate) * BYTES_PER_TOKEN * HISTORY_SHARE
+    history = bounded(messages, int(window) - len(str(identity.text).encode()))
+    return [identity, *(history if native else render(history))]
+
+
+def _actions(
+    message: AIMessage, salt: str, *, native: bool
+) -> tuple[list[ToolCall], list[ParseProblem], str | None]:
+    """The calls of a reply, native ones first of all; how they were written, where that was in the text."""
+    if native and (message.tool_calls or message.invalid_tool_calls):
+        calls = [_identified(call, index, salt) for index, call in enumerate(message.tool_calls)]
+        problems = [
+            ParseProblem(
+                1, f"the arguments of the call {broken.get('name')} are no JSON: {broken.get('error')}"
+            )
+            for broken in message.invalid_tool_calls
+        ]
+        if len(calls) > MAX_ACTIONS:
+            problems.append(ParseProblem(1, f"at most {MAX_ACTIONS} actions a reply; the rest was left"))
+        return calls[:MAX_ACTIONS], problems, None
+    parsed = parse_actions(str(message.text), salt=salt, verbs=NATIVE_VERBS if native else VERBS)
+    return parsed.calls, parsed.problems, FENCED if parsed.calls else None
+
+
+def _identified(call: ToolCall, index: int, salt: str) -> ToolCall:
+    if call.get("id"):
+        return call
+    digest = sha256(f"{salt} {index} {canonical([call['name'], call['args']])}".encode()).hexdigest()
+    return {**call, "id": f"call_{digest[:24]}"}
+
+
+async def ask_review(
+    models: Models,
+    objective: Objective,
+    *,
+    team: Team,
+    operative: Operative,
+    requirement: str,
+    diff: str,
+    call: Call,
+) -> tuple[Review, Reply]:
+    """A reviewer's verdict on a change, with one repair turn.
+
+    Raises `ResultInvalid` when the second reply is unusable too, and what `Models.complete` raises.
+    """
+    most = models.context_tokens(operative.alias) * BYTES_PER_TOKEN // 3
+    text = prompts.review(
+        objective, team=team, operative=operative, requirement=requirement, diff=diff, most=most
+    )
+    turns: list[BaseMessage] = [prompts.system(team, operative, native=None), HumanMessage(text)]
+    reply = await models.complete(operative.alias, turns, call=call, schema=review_schema())
+    try:
+        return parse_review(reply.text), reply
+    except ResultInvalid as invalid:
+        repair = HumanMessage(prompts.repair(invalid.errors, team=team, operative=operative))
+        turns = [*turns, AIMessage(reply.text), repair]
+    again = replace(call, key=f"{call.key}/repair")
+    reply = await models.complete(operative.alias, turns, call=again, schema=review_schema())
+    return parse_review(reply.text), reply

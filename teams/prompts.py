@@ -1,0 +1,283 @@
+"""Every message to a model, in one wire format: front matter that says what it is, then Markdown.
+
+The prose stands in `prompts/*.md`; here it is put together with facts. Text that a person or a model wrote is
+always quoted line by line with `> `, and file content fenced with a fence longer than any inside it, so that
+nothing in it can end its quote and speak as the factory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+
+from langchain_core.messages import SystemMessage
+
+from core.json import JsonObject
+from models.calls import CallKind
+from teams.actions import ParseProblem, fenced
+from teams.contract import Objective, Upstream
+from teams.output import clean, shortened
+from teams.replies import answer_schema, parse_answer, parse_plan, plan_schema, review_schema
+from teams.team import Operative, Team
+
+__all__ = [
+    "answer_schema",
+    "answer_to_asker",
+    "brief",
+    "clarify",
+    "feedback",
+    "fenced",
+    "findings",
+    "observation",
+    "parse_answer",
+    "parse_plan",
+    "plan",
+    "plan_schema",
+    "planner",
+    "problems",
+    "quote",
+    "quoted_answer",
+    "repair",
+    "repair_plan",
+    "report_request",
+    "review",
+    "system",
+]
+
+MOST_FILES = 300
+MOST_DIFF_CHARS = 60_000
+FACTORY = "factory"
+
+
+@cache
+def _prose(name: str) -> str:
+    return resources.files("teams").joinpath("prompts", f"{name}.md").read_text(encoding="utf-8").strip()
+
+
+def quote(text: str) -> str:
+    """Each line behind `> `. Every kind of line end counts, so that none hides a line from the quote."""
+    return "\n".join(f"> {line}".rstrip() for line in clean(text).splitlines()) or ">"
+
+
+def _inline(text: str) -> str:
+    """A text from outside on one line."""
+    return " ".join(clean(text).split())
+
+
+def _bullets(items: Iterable[str]) -> list[str]:
+    return [f"- {_inline(item)}" for item in items] or ["- none"]
+
+
+def _paths(paths: Sequence[str]) -> list[str]:
+    listed = [f"- `{_inline(path)}`" for path in paths[:MOST_FILES]]
+    if len(paths) > MOST_FILES:
+        listed.append(f"- … and {len(paths) - MOST_FILES} more; use list_files")
+    return listed or ["- none"]
+
+
+def _page(matter: Mapping[str, str], *parts: str) -> str:
+    front = "\n".join(f"{key}: {_inline(value)}" for key, value in matter.items())
+    return f"---\n{front}\n---\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _matter(call: CallKind, team: Team, operative: Operative, **more: str) -> dict[str, str]:
+    return {"call": call, "team": team.id, "operative": operative.id, **more}
+
+
+def _schema(schema: JsonObject) -> str:
+    # In the order of the schema, never sorted: the status is to be written after the reasoning.
+    return fenced(json.dumps(schema, ensure_ascii=False, indent=1), "json")
+
+
+# --- system messages ----------------------------------------------------------------------------------
+
+
+def system(team: Team, operative: Operative, *, native: bool | None) -> SystemMessage:
+    """Who speaks: identity, instructions, ways of working, and how to act.
+
+    `native`: tool calls (True), fenced blocks (False), or no actions at all (None: reviews and answers).
+    """
+    parts = [f"# {team.name}: {operative.name}", team.soul, operative.instructions, team.agents]
+    if native is not None:
+        parts += [team.tools_notes, _prose("native" if native else "actions")]
+    return SystemMessage("\n\n".join(part.strip() for part in parts) + "\n")
+
+
+def planner() -> SystemMessage:
+    """Who plans."""
+    return SystemMessage(_prose("planner") + "\n")
+
+
+# --- the work conversation ----------------------------------------------------------------------------
+
+
+def brief(
+    objective: Objective,
+    *,
+    team: Team,
+    operative: Operative,
+    requirement: str,
+    files: Sequence[str] = (),
+    comment: str = "",
+) -> str:
+    """The first message of a stage: the objective anchor, whole.
+
+    `files` are the paths in the worktree; `comment` is what a person's review asked for, from round 2 on.
+    """
+    return _page(
+        _matter("work", team, operative, objective=objective.id),
+        f"# Requirement\n{quote(requirement)}",
+        _objective(objective),
+        "\n".join(["## You may write", *_paths(team.paths)]),
+        _upstream(objective.inputs),
+        "\n".join(["## Files in the worktree", *_paths(files)]),
+        f"## Review comment\n{quote(comment)}" if comment.strip() else "",
+        f"## Now\n{_prose('brief')}",
+    )
+
+
+def _objective(objective: Objective) -> str:
+    lines = ["# Objective", _inline(objective.goal)]
+    lines += ["## Acceptance criteria", *_bullets(objective.acceptance_criteria)]
+    lines += ["## Deliverables", *_paths(objective.deliverables)]
+    if objective.constraints:
+        lines += ["## Constraints", *_bullets(objective.constraints)]
+    return "\n".join(lines)
+
+
+def _upstream(inputs: Sequence[Upstream]) -> str:
+    if not inputs:
+        return ""
+    lines = ["## Upstream results"]
+    for result in inputs:
+        lines += [f"### {_inline(result.team)}", "Facts:", *_bullets(result.facts)]
+        lines += ["Files:", *_paths(result.files)]
+    return "\n".join(lines)
+
+
+def observation(results: Sequence[tuple[str, str, str]]) -> str:
+    """What actions did: (tool, remark such as "exit 0" or "error", output), in their order."""
+    sections = [
+        f"## Observation {number}: {_inline(tool)} ({_inline(remark)})\n{fenced(output)}"
+        for number, (tool, remark, output) in enumerate(results, start=1)
+    ]
+    return _page({"call": "work", "observation": "true"}, *sections)
+
+
+def findings(items: Iterable[str], *, team: Team, operative: Operative) -> str:
+    """A reviewer's findings, for the author."""
+    matter = _matter("work", team, operative, findings="true")
+    return _page(matter, "# Findings", _quoted_items(items), _prose("findings"))
+
+
+def feedback(reasons: Iterable[str], *, team: Team, operative: Operative) -> str:
+    """The gate's reasons, for the author."""
+    matter = _matter("work", team, operative, feedback="true")
+    return _page(matter, "# Feedback", _quoted_items(reasons), _prose("feedback"))
+
+
+def problems(found: Iterable[ParseProblem], *, team: Team, operative: Operative) -> str:
+    """Why blocks of the last reply were not executed."""
+    matter = _matter("work", team, operative, problems="true")
+    return _page(matter, "# Problems", _quoted_items(str(item) for item in found), _prose("problems"))
+
+
+def quoted_answer(text: str) -> str:
+    """An answer to a question that was not asked by a tool call."""
+    return _page({"call": "work", "answer": "true"}, "# Answer to your question", quote(text))
+
+
+def report_request(*, team: Team, operative: Operative, schema: JsonObject) -> str:
+    """The call for the task result."""
+    return _page(_matter("report", team, operative), _prose("report"), _schema(schema))
+
+
+def repair(errors: Iterable[str], *, team: Team, operative: Operative) -> str:
+    """The call for the same JSON again, with what was wrong. It continues the conversation's last call."""
+    matter = {"team": team.id, "operative": operative.id, "repair": "true"}
+    return _page(matter, "# Errors", _quoted_items(errors), _prose("repair"))
+
+
+def _quoted_items(items: Iterable[str]) -> str:
+    """Items that a model or a check wrote, each a list entry inside the quote."""
+    return "\n".join(quote(f"- {item.strip()}") for item in items)
+
+
+# --- the other conversations --------------------------------------------------------------------------
+
+
+def review(
+    objective: Objective,
+    *,
+    team: Team,
+    operative: Operative,
+    requirement: str,
+    diff: str,
+    most: int = MOST_DIFF_CHARS,
+) -> str:
+    """What a reviewer reads; of a long diff at most `most` characters."""
+    return _page(
+        _matter("review", team, operative, objective=objective.id),
+        f"# Requirement\n{quote(requirement)}",
+        _objective(objective),
+        f"## Change\n{fenced(shortened(clean(diff), most), 'diff')}",
+        _prose("review"),
+        _schema(review_schema()),
+    )
+
+
+def clarify(
+    *,
+    team: Team,
+    operative: Operative,
+    objective: str,
+    asker: str,
+    requirement: str,
+    question: str,
+    files: Mapping[str, str],
+    team_ids: Iterable[str] = (),
+) -> str:
+    """Another team's question to this one. `files`: path and text of the asked team's own deliverables."""
+    own = [f"### `{_inline(path)}`\n{fenced(clean(text))}" for path, text in files.items()]
+    return _page(
+        _matter("clarify", team, operative, objective=objective, asker=asker),
+        f"# Requirement\n{quote(requirement)}",
+        f"# Question\n{quote(question)}",
+        "## Your files",
+        *(own or ["none yet"]),
+        _prose("clarify"),
+        _schema(answer_schema(team_ids or team.asks)),
+    )
+
+
+def answer_to_asker(text: str, *, team: Team, operative: Operative) -> str:
+    """What came of a question that the asked team had to pass on."""
+    return _page(_matter("clarify", team, operative, answer="true"), "# Answer to your question", quote(text))
+
+
+def plan(teams: Iterable[Team], *, requirement: str, objective: str) -> str:
+    """The teams of the pipeline, for the planner."""
+    return _page(
+        {"call": "plan", "team": FACTORY, "operative": "planner", "objective": objective},
+        f"# Requirement\n{quote(requirement)}",
+        "\n".join(["# Teams", *(_plan_line(team) for team in teams)]),
+        _prose("plan"),
+        _schema(plan_schema()),
+    )
+
+
+def _plan_line(team: Team) -> str:
+    if team.required:
+        return f"- {team.id}: {_inline(team.purpose)} (required)"
+    notes = [f"skip when: {_inline(team.skip_when)}"] if team.skip_when.strip() else []
+    if team.skip_unless:
+        notes.append(f"unless: {', '.join(_inline(word) for word in team.skip_unless)}")
+    return f"- {team.id}: {_inline(team.purpose)}" + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def repair_plan(errors: Iterable[str]) -> str:
+    """The call for the plan again, with what was wrong."""
+    matter = {"team": FACTORY, "operative": "planner", "repair": "true"}
+    return _page(matter, "# Errors", _quoted_items(errors), _prose("repair"))
