@@ -32,7 +32,7 @@ lint: setup-dev ## ruff and the order of the packages
 	@$(BIN)/lint-imports
 
 types: setup-dev ## pyright, strict
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: setup-dev ## all benchmarks, or one: make bench ONLY=name
 	@$(BIN)/python -m benchmarks $(ONLY)
