@@ -313,10 +313,16 @@ class OllamaModel:
                 untouched="The reply is not used",
                 todo="Ask for less at once, or raise num_predict of this model in the models file",
                 raw=answer.text,
+                input_tokens=answer.input_tokens,
+                output_tokens=answer.output_tokens,
             )
         if not answer.text.strip() and not answer.tool_calls:
             raise ModelStopped(
-                f"{self.name} answered nothing", todo="Another model may do better", raw=answer.thinking
+                f"{self.name} answered nothing",
+                todo="Another model may do better",
+                raw=answer.thinking,
+                input_tokens=answer.input_tokens,
+                output_tokens=answer.output_tokens,
             )
 
     def _too_slow(self, said: Answer) -> ModelStopped | ModelUnavailable:

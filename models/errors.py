@@ -30,12 +30,23 @@ class ContextOverflow(FactoryError):
 class ModelStopped(FactoryError):
     """The model stopped before its reply was whole.
 
-    `raw` is what it had said until then, so that a person can read it.
+    `raw` is what it had said until then, so that a person can read it; the tokens were spent all the same.
     """
 
-    def __init__(self, what: str = "", *, untouched: str = "", todo: str = "", raw: str = "") -> None:
+    def __init__(
+        self,
+        what: str = "",
+        *,
+        untouched: str = "",
+        todo: str = "",
+        raw: str = "",
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+    ) -> None:
         super().__init__(what, untouched=untouched, todo=todo)
         self.raw = raw
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
 
 
 class ModelScriptEnded(FactoryError):

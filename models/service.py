@@ -18,7 +18,7 @@ from core.settings import Settings
 from models import ledger
 from models.calls import Call, Reply
 from models.catalogue import EMBED_ALIAS, Catalogue, load
-from models.errors import ModelUnavailable, UnknownAlias, UnknownModel
+from models.errors import ModelStopped, ModelUnavailable, UnknownAlias, UnknownModel
 from models.server import OllamaServer, full_name
 from models.window import estimate
 
@@ -145,6 +145,9 @@ class Models:
                 reply = await self._ask(model, alias, messages, call, schema, tools)
         except FactoryError as error:
             if self._db is not None:
+                spent = (
+                    (error.input_tokens, error.output_tokens) if isinstance(error, ModelStopped) else (0, 0)
+                )
                 await ledger.record(
                     self._db,
                     call,
@@ -152,6 +155,9 @@ class Models:
                     provider=provider,
                     model=name,
                     status="error",
+                    input_tokens=spent[0],
+                    output_tokens=spent[1],
+                    cost_usd=model.spec.cost(*spent) if model is not None else Decimal(0),
                     seconds=clock.monotonic() - started,
                     error=f"{error.code}: {error}",
                 )
