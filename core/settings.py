@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     """Where the factory keeps projects, worktrees and its own database; made absolute."""
     database_url: SecretStr | None = None
     """A Postgres to use in place of the embedded one (`postgresql://…`)."""
+    database_owner_url: SecretStr | None = None
+    """The role that owns the schema, for migrations only; without it `database_url` owns it itself."""
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
     pack: str = "software"
@@ -81,14 +83,17 @@ class Settings(BaseSettings):
     def _all_absolute(cls, value: list[Path]) -> list[Path]:
         return [Path(os.path.abspath(path.expanduser())) for path in value]
 
-    @field_validator("database_url", "model", "bwrap", "models_file", "policy_file", mode="before")
+    @field_validator(
+        "database_url", "database_owner_url", "model", "bwrap", "models_file", "policy_file", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if value == "" else value
 
     def model_post_init(self, context: Any, /) -> None:
-        if self.database_url is not None:
-            redaction.know(self.database_url.get_secret_value())
+        for url in (self.database_url, self.database_owner_url):
+            if url is not None:
+                redaction.know(url.get_secret_value())
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,69 @@
+"""Every statement of this package that touches the schema `factory` (its tables are made in migrations/)."""
+
+# The version of the schema, and whether this login may take the service's role in it. One query per opening.
+STATE = """
+SELECT (SELECT version_num FROM factory.alembic_version) AS version,
+       EXISTS (SELECT FROM pg_roles r
+               WHERE r.rolname = 'factory_service' AND r.rolname <> current_user
+                 AND pg_has_role(current_user, r.oid, 'MEMBER')
+                 AND has_schema_privilege(r.oid, 'factory', 'USAGE')) AS may_serve
+"""
+
+# How far LangGraph's own migrations have come.
+CHECKPOINT_VERSION = "SELECT max(v) AS version FROM factory.checkpoint_migrations"
+
+# The service uses LangGraph's tables, but does not own them.
+GRANT_CHECKPOINTS = """
+DO $$
+BEGIN
+    IF to_regrole('factory_service') IS NOT NULL THEN
+        GRANT SELECT, INSERT, UPDATE, DELETE ON factory.checkpoints, factory.checkpoint_blobs,
+            factory.checkpoint_writes TO factory_service;
+        GRANT SELECT ON factory.checkpoint_migrations TO factory_service;
+    END IF;
+END $$
+"""
+
+CREATE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS factory"
+
+# Tried again and again, not waited for: LangGraph builds indexes concurrently, and that waits for every
+# statement that is under way, so that a waiter inside one would be a deadlock.
+LOCK_MIGRATIONS = "SELECT pg_try_advisory_lock(hashtextextended('factory.migrations', 0)) AS locked"
+UNLOCK_MIGRATIONS = "SELECT pg_advisory_unlock(hashtextextended('factory.migrations', 0))"
+
+APPEND = """
+SELECT run_id, seq, record, prev_hash, hash
+FROM factory.append_event(%(run_id)s, %(at)s, %(kind)s, %(team)s, %(key)s, %(record)s)
+"""
+
+READ = """
+SELECT run_id, seq, record, prev_hash, hash FROM factory.events
+WHERE run_id = %(run_id)s AND seq > %(after)s
+  AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s::text[]))
+ORDER BY seq LIMIT %(limit)s
+"""
+
+LISTEN = "LISTEN factory_events"
+
+HEADS = """
+SELECT run_id, seq, hash FROM factory.run_heads
+WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s
+"""
+
+CHAINS = """
+SELECT run_id, seq, at, kind, team, key, record, prev_hash, hash FROM factory.events
+WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s
+ORDER BY run_id, seq
+"""
+
+# What the login behind this session could do to the log; SET ROLE alone protects from accidents only.
+PROTECTION = """
+SELECT session_user AS login,
+       (SELECT rolsuper FROM pg_roles WHERE rolname = session_user) AS superuser,
+       pg_has_role(session_user, c.relowner, 'MEMBER') AS owner,
+       has_table_privilege(session_user, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') AS writer,
+       (SELECT count(*) FROM pg_trigger t
+        WHERE t.tgrelid IN ('factory.events'::regclass, 'factory.run_heads'::regclass)
+          AND NOT t.tgisinternal AND t.tgenabled = 'A') = 3 AS triggers
+FROM pg_class c WHERE c.oid = 'factory.events'::regclass
+"""
