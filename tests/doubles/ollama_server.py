@@ -95,11 +95,14 @@ class OllamaServer:
     failures: list[Failure] = field(default_factory=list[Failure])
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list[tuple[str, dict[str, Any]]])
     """(path, body) of every request so far."""
+    most_at_once: int = 0
+    """The most chats that were ever in progress together."""
     disconnects: int = 0
     """Requests that the client gave up before their answer was whole."""
 
     def __enter__(self) -> "OllamaServer":
         self._lock = threading.Lock()
+        self._chatting = 0
         self.windows: dict[str, int] = {}
         self.waker, self._wake = socket.socketpair()
         self._http = _Server(("127.0.0.1", self.port), self)
@@ -148,6 +151,18 @@ class OllamaServer:
                     if failure.times and failure.name not in _STANDING:
                         failure.times -= 1
         return now
+
+    @contextlib.contextmanager
+    def chatting(self) -> Iterator[None]:
+        """Count a chat as in progress."""
+        with self._lock:
+            self._chatting += 1
+            self.most_at_once = max(self.most_at_once, self._chatting)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._chatting -= 1
 
     def window(self, asked: int) -> int:
         return min(asked, self.capped_at) if self.is_on("capped") else asked
@@ -201,7 +216,8 @@ class _Handler(BaseHTTPRequestHandler):
         model = model if ":" in model else f"{model}:latest"
         match self.path:
             case "/api/chat":
-                self._chat(model, body)
+                with self.double.chatting():
+                    self._chat(model, body)
             case _ if model not in self.double.models:
                 self._json({"error": f"model '{model}' not found"}, 404)
             case "/api/show":

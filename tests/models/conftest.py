@@ -16,7 +16,7 @@ __all__ = ["ollama_server"]
 
 QUICK: dict[str, dict[str, Any]] = {
     "retry": {"attempts": 3, "first_seconds": 0.001, "longest_seconds": 0.002},
-    "limits": {"silence_seconds": 5, "call_seconds": 10},
+    "limits": {"probe_seconds": 10, "silence_seconds": 10, "call_seconds": 20},
 }
 
 Open = Callable[..., Awaitable[Models]]

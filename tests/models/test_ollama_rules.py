@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -311,7 +312,7 @@ async def test_what_does_not_pass_ends_as_unavailable(
 
 async def test_a_server_that_stays_silent_is_tried_again(ollama_server: OllamaServer, opened: Open) -> None:
     ollama_server.fail("hang", times=1)
-    models = await opened(limits={"silence_seconds": 0.2})
+    models = await opened(limits={"silence_seconds": 0.5})
     assert (await say(models)).text == "Good morning."
 
 
@@ -356,13 +357,21 @@ async def test_a_request_that_is_refused_is_not_repeated(ollama_server: OllamaSe
     assert len(ollama_server.chats) == 1
 
 
-async def test_a_call_that_waits_for_its_turn_is_not_late(ollama_server: OllamaServer, opened: Open) -> None:
-    ollama_server.fail("slow")
-    ollama_server.delay = 0.25
-    models = await opened(limits={"silence_seconds": 0.4, "call_seconds": 0.45})
-    replies = await asyncio.gather(*(say(models, call=a_call(key=str(n))) for n in range(3)))
-    assert [reply.text for reply in replies] == ["Good morning."] * 3
-    assert len(ollama_server.chats) == 3
+@pytest.mark.parametrize("most", [1, 3])
+async def test_calls_to_one_ollama_wait_for_their_turn(
+    ollama_server: OllamaServer, opened: Open, most: int
+) -> None:
+    together = threading.Barrier(most)
+
+    def brain(*_: Any) -> str:
+        together.wait(10)  # until as many as are allowed are here
+        return "Good morning."
+
+    ollama_server.brain = brain
+    models = await opened(limits={"parallel_calls": most})
+    replies = await asyncio.gather(*(say(models, call=a_call(key=str(n))) for n in range(6)))
+    assert [reply.text for reply in replies] == ["Good morning."] * 6
+    assert ollama_server.most_at_once == most
 
 
 async def test_a_cancelled_call_closes_its_request(ollama_server: OllamaServer, opened: Open) -> None:
