@@ -133,10 +133,12 @@ def test_each_deliverable_lies_inside_its_teams_paths(team: Team) -> None:
 
 def test_a_deliverable_is_described_by_name(team: Team) -> None:
     for deliverable in team.deliverables:
-        name = deliverable.rsplit("/", 1)[-1]
-        folder = deliverable.split("/", 1)[0] if "*" in name else name
-        described = name if "*" not in name else folder
-        assert described in team.agents, f"{team.id}: AGENTS.md does not describe {deliverable}"
+        folder, _, name = deliverable.rpartition("/")
+        if "*" in name:  # the folder as prose writes it: `src/<package>/web/`
+            described = re.escape(f"`{folder}/").replace(r"\*", r"<[a-z]+>")
+        else:
+            described = re.escape(f"`{deliverable}`").replace(r"\*", r"<[a-z]+>")
+        assert re.search(described, team.agents), f"AGENTS.md does not describe {deliverable}"
 
 
 def test_tools_go_with_the_work(team: Team) -> None:
@@ -167,8 +169,8 @@ def test_a_reviewer_has_a_checklist_and_answers_in_json(team: Team) -> None:
     assert team.reviewer is not None
     text = team.reviewer.instructions
     assert len(re.findall(r"^\d+\. ", text, re.MULTILINE)) >= 8
-    assert '"findings"' in text
-    assert re.search(r'"verdict":\s+"approve" \| "revise"', text)
+    assert '{"findings": ["' in text
+    assert '"verdict": "approve" | "revise"}' in " ".join(text.split())
     assert re.search(r"\bdiff\b", text)
 
 
