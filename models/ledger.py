@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from core import clock
+from core.database import Database
 from core.redaction import redact
 from models import queries
 from models.calls import Call
-
-if TYPE_CHECKING:
-    from core.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class Usage:
 
 
 async def record(
-    db: "Database",
+    db: Database,
     call: Call,
     *,
     alias: str,
@@ -66,7 +64,7 @@ async def record(
         )
 
 
-async def usage(db: "Database", run_id: str) -> list[Usage]:
+async def usage(db: Database, run_id: str) -> list[Usage]:
     """What a run has spent so far, by team in the order of their ids."""
     async with db.pool.connection() as connection:
         cursor = await connection.execute(queries.USAGE, {"run_id": run_id})

@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool
 
 from core import clock
+from core.database import Database
 from core.errors import FactoryError
 from core.json import JsonObject
 from core.settings import Settings
@@ -23,8 +24,6 @@ from models.server import OllamaServer, full_name
 from models.window import estimate
 
 if TYPE_CHECKING:
-    from core.database import Database
-
     from models.chat import OllamaModel
 
 OFFLINE = "offline"
@@ -41,7 +40,7 @@ class Models:
     def __init__(
         self,
         catalogue: Catalogue,
-        db: "Database | None",
+        db: Database | None,
         *,
         server: OllamaServer | None = None,
         chains: Mapping[str, tuple["OllamaModel", ...]] | None = None,
@@ -56,9 +55,7 @@ class Models:
         self.announcement = ANNOUNCEMENT if server is None else None
 
     @classmethod
-    async def open(
-        cls, settings: Settings, db: "Database | None", *, override: str | None = None
-    ) -> "Models":
+    async def open(cls, settings: Settings, db: Database | None, *, override: str | None = None) -> "Models":
         """The models that `settings` and Ollama have between them.
 
         `override` (else `settings.model`) puts one model behind every alias; `offline` is the scripted one,

@@ -13,7 +13,8 @@ from langchain_core.tools import tool
 from core.settings import Settings
 from models.errors import ContextOverflow, ModelStopped, ModelTooSmall, ModelUnavailable, UnknownModel
 from models.service import Models
-from tests.doubles.ollama_server import FailureName, OllamaServer
+from tests.doubles.failures import FailureName
+from tests.doubles.ollama_server import OllamaServer
 from tests.models.calling import CODER, SCHEMA, a_call, say
 from tests.models.conftest import Open
 
