@@ -1,0 +1,276 @@
+"""What a person decides: a row each, asked once and decided once, whichever surface is first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from psycopg.rows import DictRow
+
+from core import clock
+from core.errors import BadInput, FactoryError, NotFound
+from core.json import JsonObject, JsonValue
+from core.redaction import redact
+from governance import queries
+from governance.policy import Risk
+
+if TYPE_CHECKING:
+    from core.events import EventLog  # pyright: ignore
+
+    from core.database import Database
+
+Kind = Literal["approval", "clarification", "escalation", "review", "budget", "release", "promotion"]
+Decision = Literal["approve", "edit", "reject", "respond", "expired"]
+"""approve: as proposed. edit: approved with another text. reject: no, finally. respond: an answer, a comment.
+expired: nobody decided before the deadline; only the clock decides this."""
+
+MOST_ANSWER_CHARS = 100_000
+CLOCK = "the clock"
+"""Who decides `expired`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One question to a person, and its decision once there is one."""
+
+    id: str
+    run_id: str
+    kind: Kind
+    team: str | None
+    key: str
+    """Names the question within its run: the same key is the same question."""
+    risk: Risk
+    title: str
+    question: str
+    detail: JsonObject
+    allowed: tuple[Decision, ...]
+    default_answer: str | None
+    """What an answer without a text means."""
+    created_at: datetime
+    expires_at: datetime | None
+    decision: Decision | None
+    answer: str | None
+    decided_by: str | None
+    decided_at: datetime | None
+
+
+class ApprovalNotFound(NotFound):
+    """There is no approval of that id."""
+
+
+class AlreadyDecided(FactoryError):
+    """Somebody was quicker."""
+
+    exit_code = 2
+
+    def __init__(self, approval: Approval) -> None:
+        self.approval = approval
+        when = approval.decided_at.isoformat(timespec="seconds") if approval.decided_at else "before"
+        answer = f" ({approval.answer[:200]})" if approval.answer else ""
+        super().__init__(
+            f"{approval.id} was decided by {approval.decided_by} at {when}: {approval.decision}{answer}",
+            untouched="That decision stands, and yours was not recorded",
+        )
+
+
+class NotAllowed(BadInput):
+    """The decision is none of those that the question allows."""
+
+
+class AnswerMissing(BadInput):
+    """The decision needs a text, and the question has no default."""
+
+
+class Approvals:
+    """The questions of all runs."""
+
+    def __init__(self, db: Database, events: EventLog) -> None:  # pyright: ignore
+        self._db = db
+        self._events = events
+
+    async def request(
+        self,
+        run_id: str,
+        *,
+        kind: Kind,
+        key: str,
+        title: str,
+        question: str,
+        allowed: Sequence[Decision],
+        risk: Risk = "LOW",
+        team: str | None = None,
+        detail: JsonObject | None = None,
+        default_answer: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> Approval:
+        """Ask a person. The same (run, key) again returns the first question, decided or not.
+
+        The row and its event `approval.requested` are one transaction.
+        """
+        if not allowed or "expired" in allowed:
+            raise NotAllowed("A question must allow at least one decision, and never `expired`")
+        async with self._db.pool.connection() as conn, conn.transaction():
+            row = await queries.insert(
+                conn,
+                id=clock.new_id("approval"),
+                run_id=run_id,
+                kind=kind,
+                team=team,
+                key=key,
+                risk=risk,
+                title=redact(_storable(title)),
+                question=redact(_storable(question)),
+                detail=redact(cast(JsonObject, _storable_value(detail or {}))),
+                allowed=list(dict.fromkeys(allowed)),
+                default_answer=None if default_answer is None else redact(_storable(default_answer)),
+                created_at=clock.now(),
+                expires_at=expires_at,
+            )
+            if row is None:
+                row = await queries.by_key(conn, run_id, key)
+                assert row is not None
+                return _approval(row)
+            approval = _approval(row)
+            payload: JsonObject = {
+                "approval_id": approval.id,
+                "kind": kind,
+                "risk": risk,
+                "title": approval.title,
+                "question": approval.question,
+                "allowed": list(approval.allowed),
+                "default_answer": approval.default_answer,
+                "expires_at": expires_at.isoformat() if expires_at else None,
+            }
+            event_key = f"approval/{key}/requested"
+            await self._events.append(
+                run_id, "approval.requested", payload, team=team, key=event_key, conn=conn
+            )
+        return approval
+
+    async def decide(self, approval_id: str, decision: Decision, *, answer: str | None, by: str) -> Approval:
+        """Record a decision, once. An answer that is missing is the question's default.
+
+        The row and its event `approval.decided` are one transaction. Raises `ApprovalNotFound`,
+        `NotAllowed`, `AnswerMissing`, and `AlreadyDecided` when somebody, or the deadline, was quicker.
+        """
+        asked = await self.get(approval_id)
+        if asked.decision is not None:
+            raise AlreadyDecided(asked)
+        text = _checked_answer(asked, decision, answer)
+        decided = await self._decide(asked, decision, text, by.strip() or "a person")
+        if decided is not None:
+            return decided
+        await self._decide(asked, "expired", None, CLOCK)  # no effect unless the deadline is why
+        raise AlreadyDecided(await self.get(approval_id))
+
+    async def get(self, approval_id: str) -> Approval:
+        """One question; raises `ApprovalNotFound`."""
+        async with self._db.pool.connection() as conn:
+            row = await queries.by_id(conn, approval_id)
+        if row is None:
+            raise ApprovalNotFound(f"There is no approval {approval_id!r}", todo="See `factory runs`")
+        return _approval(row)
+
+    async def pending(self, run_id: str | None = None) -> list[Approval]:
+        """The open questions of a run, or of all, oldest first; overdue ones too, until `expire`."""
+        async with self._db.pool.connection() as conn:
+            return [_approval(row) for row in await queries.pending(conn, run_id)]
+
+    async def expire(self, now: datetime) -> list[Approval]:
+        """Decide `expired` for each open question whose deadline is at or before `now`; those it decided."""
+        async with self._db.pool.connection() as conn:
+            due = [_approval(row) for row in await queries.due(conn, now)]
+        # One transaction each, so that two processes that do this at once can never wait for each other.
+        decided = [await self._decide(asked, "expired", None, CLOCK, at=now) for asked in due]
+        return [approval for approval in decided if approval is not None]
+
+    async def _decide(
+        self, asked: Approval, decision: Decision, answer: str | None, by: str, *, at: datetime | None = None
+    ) -> Approval | None:
+        async with self._db.pool.connection() as conn, conn.transaction():
+            row = await queries.decide(
+                conn, asked.id, decision=decision, answer=answer, by=_storable(by), at=at or clock.now()
+            )
+            if row is None:
+                return None
+            approval = _approval(row)
+            payload: JsonObject = {
+                "approval_id": approval.id,
+                "kind": approval.kind,
+                "decision": decision,
+                "answer": approval.answer,
+                "by": approval.decided_by,
+            }
+            event_key = f"approval/{approval.key}/decided"
+            await self._events.append(
+                approval.run_id, "approval.decided", payload, team=approval.team, key=event_key, conn=conn
+            )
+        return approval
+
+
+def _checked_answer(asked: Approval, decision: Decision, answer: str | None) -> str | None:
+    if decision not in asked.allowed:
+        raise NotAllowed(
+            f"{decision!r} is no decision that {asked.id} allows",
+            untouched="Nothing was decided",
+            todo=f"Allowed: {', '.join(asked.allowed)}",
+        )
+    text = _storable(answer).strip() if answer else ""
+    if len(text) > MOST_ANSWER_CHARS:
+        raise BadInput(
+            f"The answer is longer than {MOST_ANSWER_CHARS} characters", untouched="Nothing was decided"
+        )
+    if not text and decision in ("respond", "edit", "approve"):
+        text = asked.default_answer or ""
+    if not text and decision in ("respond", "edit"):
+        raise AnswerMissing(
+            f"To {decision}, {asked.id} needs a text", untouched="Nothing was decided", todo="Give the answer"
+        )
+    return text or None
+
+
+def _approval(row: DictRow) -> Approval:
+    fields: dict[str, Any] = dict(row)
+    fields["allowed"] = tuple(fields["allowed"])
+    return Approval(**fields)
+
+
+def _storable(text: str) -> str:
+    """Without what Postgres and UTF-8 cannot hold; a model may have written it."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _storable_value(value: JsonValue) -> JsonValue:
+    if isinstance(value, str):
+        return _storable(value)
+    if isinstance(value, Mapping):
+        return {_storable(name): _storable_value(item) for name, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_storable_value(item) for item in value]
+    return value
+
+
+def hitl_request(approval: Approval) -> dict[str, Any]:
+    """The interrupt's payload: LangChain's HITLRequest with one action, and our own fields beside it."""
+    arguments: dict[str, Any] = {
+        "question": approval.question,
+        "answer": approval.default_answer or "",
+        "detail": approval.detail,
+    }
+    return {
+        "action_requests": [
+            {
+                "name": approval.kind,
+                "args": arguments,
+                "arguments": arguments,
+                "description": f"{approval.title}\n\n{approval.question}",
+            }
+        ],
+        "review_configs": [{"action_name": approval.kind, "allowed_decisions": list(approval.allowed)}],
+        "approval_id": approval.id,
+        "kind": approval.kind,
+        "risk": approval.risk,
+        "expires_at": approval.expires_at.isoformat() if approval.expires_at else None,
+    }
