@@ -67,3 +67,8 @@ SELECT session_user AS login,
           AND NOT t.tgisinternal AND t.tgenabled = 'A') = 3 AS triggers
 FROM pg_class c WHERE c.oid = 'factory.events'::regclass
 """
+
+COUNT = """
+SELECT count(*) AS events FROM factory.events
+WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s
+"""

@@ -1,0 +1,206 @@
+"""The event log: what is not in it did not happen. Append-only, hash-chained, one chain a run."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from core import clock, faults, queries
+from core.database import Database, DatabaseUnavailable
+from core.errors import BadInput
+from core.json import JsonObject, JsonValue, canonical
+from core.redaction import redact
+
+GENESIS = "0" * 64
+"""What the first event of a run has for a previous hash."""
+
+_LOOK_AGAIN = 15.0  # seconds; a follower looks at the table even where no notification came
+_BACKOFF = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # seconds between tries to reconnect; the last one repeats
+
+
+class EventTooBig(BadInput):
+    """An event's payload is too big for the log; large text belongs into the workspace."""
+
+
+LARGEST_RECORD = 1_000_000  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened in a run."""
+
+    run_id: str
+    seq: int
+    """1 for the first event of the run, without gaps."""
+    at: datetime
+    kind: str
+    """What happened, `noun.verb`: `stage.started`, `approval.decided`."""
+    team: str | None
+    payload: JsonObject
+    prev_hash: str
+    hash: str
+    """sha256 over the previous hash, the position and the stored text, in hex."""
+
+
+def link(prev_hash: str, seq: int, record: str) -> str:
+    """The hash of an event; `factory.append_event` computes the same in SQL."""
+    return sha256(f"{prev_hash}\n{seq}\n{record}".encode()).hexdigest()
+
+
+def _event(row: Mapping[str, Any]) -> Event:
+    record = json.loads(row["record"])
+    return Event(
+        run_id=row["run_id"],
+        seq=row["seq"],
+        at=datetime.fromisoformat(record["at"]),
+        kind=record["kind"],
+        team=record["team"],
+        payload=record["payload"],
+        prev_hash=row["prev_hash"],
+        hash=row["hash"],
+    )
+
+
+class EventLog:
+    """Appends to, reads and follows the log of a database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def append(
+        self,
+        run_id: str,
+        kind: str,
+        payload: Mapping[str, JsonValue] | None = None,
+        *,
+        team: str | None = None,
+        key: str | None = None,
+        conn: AsyncConnection[DictRow] | None = None,
+    ) -> Event:
+        """Write one event and return it, in one round trip.
+
+        With a `key` it happens once: a second append with the same `run_id` and `key` writes nothing and
+        returns the first event. With `conn` it belongs to that connection's transaction, and appends to the
+        same run wait until that ends. Secrets in the payload are masked. Raises EventTooBig,
+        DatabaseUnavailable.
+        """
+        at = clock.now()
+        record = canonical(
+            {
+                "at": at.isoformat(),
+                "key": key,
+                "kind": kind,
+                "payload": redact(dict(payload or {})),
+                "run_id": run_id,
+                "team": team,
+            }
+        )
+        if len(record.encode()) > LARGEST_RECORD:
+            raise EventTooBig(
+                f"The event {kind} of run {run_id} has {len(record)} characters; {LARGEST_RECORD} bytes fit",
+                untouched="It was not written",
+            )
+        values = {"run_id": run_id, "at": at, "kind": kind, "team": team, "key": key, "record": record}
+        faults.point("event.append")
+        if conn is not None:
+            return await _append(conn, values)
+        try:
+            try:
+                async with self._db.pool.connection() as own:
+                    return await _append(own, values)
+            except psycopg.OperationalError:
+                # Nobody knows whether it was written before the connection broke: only a key makes
+                # it safe to say it again.
+                if key is None:
+                    raise
+                async with self._db.pool.connection() as own:
+                    return await _append(own, values)
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailable(
+                f"The event {kind} of run {run_id} could not be written: {str(error).strip()}",
+                todo="Resume the run when the database is back",
+            ) from error
+
+    async def read(
+        self,
+        run_id: str,
+        *,
+        after: int = 0,
+        limit: int | None = None,
+        kinds: Sequence[str] | None = None,
+    ) -> list[Event]:
+        """The events of a run after position `after`, in order; of those `kinds` only, where given."""
+        async with self._db.pool.connection() as connection:
+            return await _read(connection, run_id, after, limit, kinds)
+
+    async def follow(self, run_id: str, *, after: int = 0) -> AsyncGenerator[Event]:
+        """Every event of a run after position `after`, as it is written; misses none, repeats none.
+
+        Never ends by itself. It survives a lost connection and a restarted server: the position, not the
+        notification, says what is new.
+        """
+        failures = 0
+        while True:
+            try:
+                connection = await self._db.connect()
+            except DatabaseUnavailable:
+                await asyncio.sleep(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
+                failures += 1
+                continue
+            try:
+                # First listen, then read: what is written between the two is announced.
+                await connection.execute(queries.LISTEN)
+                failures = 0
+                while True:
+                    for event in await _read(connection, run_id, after, None, None):
+                        after = event.seq
+                        yield event
+                    await _announced(connection, run_id, after)
+            except psycopg.OperationalError:
+                continue
+            finally:
+                await connection.close()
+
+
+async def _append(connection: AsyncConnection[DictRow], values: Mapping[str, object]) -> Event:
+    row = await (await connection.execute(queries.APPEND, values)).fetchone()
+    assert row is not None
+    return _event(row)
+
+
+async def _read(
+    connection: AsyncConnection[DictRow],
+    run_id: str,
+    after: int,
+    limit: int | None,
+    kinds: Sequence[str] | None,
+) -> list[Event]:
+    cursor = await connection.execute(
+        queries.READ,
+        {
+            "run_id": run_id,
+            "after": after,
+            "limit": limit,
+            "kinds": None if kinds is None else list(kinds),
+        },
+    )
+    return [_event(row) for row in await cursor.fetchall()]
+
+
+async def _announced(connection: AsyncConnection[DictRow], run_id: str, after: int) -> None:
+    """Wait until an event of the run beyond `after` was announced, or a while has passed."""
+    notifications = connection.notifies(timeout=_LOOK_AGAIN)
+    try:
+        async for notification in notifications:
+            run, _, seq = notification.payload.rpartition(":")
+            if run == run_id and seq.isdecimal() and int(seq) > after:
+                return
+    finally:
+        await notifications.aclose()
