@@ -27,6 +27,7 @@ REVISIONS = ("0001",)
 """Every schema this program knows, oldest first. Beside `migrations/` so that opening need not load it."""
 
 _CONNECT_LIMIT = 5  # seconds
+_RECOVERY_TRIES = 100  # at least 0.1 s each, while a killed embedded server comes back
 _POOL_SIZE = 10
 _CHECKPOINT_POOL_SIZE = 6
 _WATCH_PAUSE = 1.0  # seconds between two looks for the embedded server's keeper
@@ -72,6 +73,7 @@ class Database:
             if settings.database_url is None:
                 postgres = await _acquire(settings)
                 stack.callback(postgres.release)
+                await _until_it_answers(postgres)
                 login, owner = postgres.conninfo("service"), postgres.conninfo("owner")
                 watcher = asyncio.create_task(_watch(postgres), name="embedded Postgres")
                 stack.push_async_callback(_cancel, watcher)
@@ -121,6 +123,21 @@ async def _acquire(settings: Settings) -> EmbeddedPostgres:
 
         task.add_done_callback(give_back)
         raise
+
+
+async def _until_it_answers(postgres: EmbeddedPostgres) -> None:
+    """Wait while a server that was killed a moment ago is brought back; by its keeper, or by us."""
+    for left in reversed(range(_RECOVERY_TRIES)):
+        try:
+            connection = await _connect(postgres.conninfo("service"))
+        except DatabaseUnavailable:
+            if left == 0:
+                raise
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(postgres.ensure)
+        else:
+            await connection.close()
+            return
 
 
 async def _watch(postgres: EmbeddedPostgres) -> None:

@@ -240,8 +240,10 @@ def _script(command: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    # Nothing of the caller's: PGDATA, PGOPTIONS or LD_PRELOAD would change what the server does.
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    # Little of the caller's: PGDATA, PGOPTIONS or LD_PRELOAD would change what the server does. Some
+    # Pythons, though, find their own library by LD_LIBRARY_PATH only.
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return {**kept, "LC_ALL": "C"}
 
 
 def _flock(file: int, kind: int, end: float, why: str) -> None:
