@@ -26,7 +26,7 @@ _IN_A_HURRY = {
 }
 
 
-def as_url(conninfo: str) -> str:
+def _as_url(conninfo: str) -> str:
     """A libpq conninfo as the URL that a person would set."""
     given = conninfo_to_dict(conninfo)
     login = f"{given['user']}:{quote(str(given['password']), safe='')}"
@@ -82,7 +82,13 @@ def database_name(postgres: EmbeddedPostgres, _template: str) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres: EmbeddedPostgres, database_name: str) -> str:
     """The URL of that database, as its owner: what FACTORY_DATABASE_URL would be."""
-    return as_url(postgres.conninfo("owner", dbname=database_name))
+    return _as_url(postgres.conninfo("owner", dbname=database_name))
+
+
+@pytest.fixture
+def service_url(postgres: EmbeddedPostgres, database_name: str) -> str:
+    """The URL of that database for a login that may only append to the event log."""
+    return _as_url(postgres.conninfo("service", dbname=database_name))
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from core.database import Database
 from core.events import EventLog
 from core.postgres import EmbeddedPostgres
 from core.settings import Settings
-from tests.conftest import as_url
 
 Admin = psycopg.Connection[tuple[object, ...]]
 
@@ -108,21 +107,19 @@ async def test_a_superuser_is_refused_too_as_long_as_the_triggers_are_on(
 
 
 async def test_the_report_says_whether_this_login_could_change_the_log(
-    log: EventLog, database: Database, settings: Settings, postgres: EmbeddedPostgres, database_name: str
+    log: EventLog, database: Database, settings: Settings, service_url: str
 ) -> None:
     report = await verify(database)
     assert not report.protected
     assert "factory_owner" in report.unprotected_because
-    service = as_url(postgres.conninfo("service", dbname=database_name))
-    async with Database.open(Settings(home=settings.home, database_url=service)) as restricted:  # type: ignore[arg-type]
+    async with Database.open(Settings(home=settings.home, database_url=service_url)) as restricted:  # type: ignore[arg-type]
         report = await verify(restricted)
     assert report.ok
     assert (report.protected, report.unprotected_because) == (True, "")
 
 
 async def test_a_trigger_that_is_off_is_reported(
-    log: EventLog, settings: Settings, postgres: EmbeddedPostgres, database_name: str, intruder: Admin
+    log: EventLog, settings: Settings, service_url: str, intruder: Admin
 ) -> None:
-    service = as_url(postgres.conninfo("service", dbname=database_name))
-    async with Database.open(Settings(home=settings.home, database_url=service)) as restricted:  # type: ignore[arg-type]
+    async with Database.open(Settings(home=settings.home, database_url=service_url)) as restricted:  # type: ignore[arg-type]
         assert "trigger" in (await verify(restricted)).unprotected_because
