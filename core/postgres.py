@@ -285,7 +285,13 @@ def _settle(room: Room) -> Room:
     pointer = room.path / "place"
     if pointer.exists():
         room = Room(room.path, Path(pointer.read_text().strip()))
-    if not room.data.exists():
+        if not room.data.exists():
+            raise DatabaseUnavailable(
+                f"{pointer} says that the data lies in {room.cluster}, and it does not",
+                untouched="Nothing was changed",
+                todo="Bring the folder back; or remove that file to begin with an empty database",
+            )
+    elif not room.data.exists():
         room = _create(room, pointer)
     version = (room.data / "PG_VERSION").read_text().strip()
     if version != "18":
@@ -319,10 +325,10 @@ def _create(room: Room, pointer: Path) -> Room:
             "# The socket is the only door, and each role needs its password.\nlocal all all scram-sha-256\n"
         )
         faults.point("postgres.initialised")
-        if cluster.parent != room.path:
-            _write(pointer, os.fspath(cluster))
         fresh.rename(cluster)
         _sync_folder(cluster.parent)
+        if cluster.parent != room.path:
+            _write(pointer, os.fspath(cluster))
     except OSError as error:
         shutil.rmtree(fresh, ignore_errors=True)
         raise DatabaseUnavailable(
@@ -364,7 +370,8 @@ def _choose(room: Room) -> tuple[str, Path]:
     others = sorted(uid for uid in named if uid != 0)
     other = 65534 if 65534 in others else others[-1] if others else 0
     digest = hashlib.sha256(os.fspath(room.path.resolve()).encode()).hexdigest()[:16]
-    elsewhere = Path("/var/lib/factory") / digest / "cluster"
+    # A name of its own: a home that was removed and made again must not find its old data.
+    elsewhere = Path("/var/lib/factory") / f"{digest}-{secrets.token_hex(4)}" / "cluster"
     for mode in (f"map:{other}", f"set:{other}"):
         for cluster in (room.cluster, elsewhere):
             if (me == 0 or (mode.startswith("map") and cluster is room.cluster)) and _works(mode, cluster):
