@@ -17,7 +17,7 @@ from governance import queries
 from governance.policy import Risk
 
 if TYPE_CHECKING:
-    from core.events import EventLog  # pyright: ignore
+    from core.events import EventLog
 
     from core.database import Database
 
@@ -86,7 +86,7 @@ class AnswerMissing(BadInput):
 class Approvals:
     """The questions of all runs."""
 
-    def __init__(self, db: Database, events: EventLog) -> None:  # pyright: ignore
+    def __init__(self, db: Database, events: EventLog) -> None:
         self._db = db
         self._events = events
 
