@@ -214,7 +214,7 @@ def _writable_mode(folder: int, name: str, path: str) -> int:
 @contextmanager
 def _made(root: int, folders: Sequence[str]) -> Generator[int]:
     """Descriptor of the folder that `folders` lead to, made where it is missing."""
-    here = open_beneath(root, ".", os.O_RDONLY | os.O_DIRECTORY)
+    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
     try:
         for name in folders:
             with suppress(FileExistsError):

@@ -1,0 +1,207 @@
+"""Runs commands that a model wrote where they can harm nothing but their worktree; else not at all."""
+
+import asyncio
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from core.errors import FactoryError
+from core.settings import Settings
+from workspace import cgroups, inventory, selftest, unconfined
+from workspace.confinement import Allowance, Confinement, find_bwrap, shell
+from workspace.errors import PathRefused, SandboxUnavailable, WorkspaceError
+from workspace.launch import Started, launch
+from workspace.output import Bounded
+
+EndedBy = Literal["exit", "timeout", "output", "disk", "memory"]
+"""Why a command ended: by itself, or by the limit that it passed."""
+
+POLICIES = ("none", "read", "build", "test")
+"""What a team may run: nothing; commands that write nothing; commands that write in the worktree."""
+
+_LEAST_FREE = 256_000_000
+"""Bytes that must stay free on the disk of the worktree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What became of a command."""
+
+    exit_code: int
+    """Its exit code; 128 and the number of the signal where a signal ended it."""
+    output: str
+    """Standard output and error as they came, the middle left out where it is long, no terminal escapes."""
+    truncated: bool
+    seconds: float
+    ended_by: EndedBy
+
+
+@dataclass
+class Sandbox:
+    """A place to run commands in. It proved itself when it was opened, or it runs nothing."""
+
+    available: bool
+    """Whether it can run commands at all."""
+    unsafe: bool
+    """Whether commands run without isolation, because the operator said so."""
+    protections: Mapping[str, bool | None]
+    """Each protection by name: proved, failed, or None where this machine cannot have it."""
+    why_not: str
+    """Why commands are not run, or not confined; empty where all is well."""
+    allowance: Allowance = field(default_factory=Allowance)
+    _confinement: Confinement | None = field(default=None, repr=False)
+    groups: cgroups.Parents | None = None
+    """Where control groups can be made."""
+
+    @classmethod
+    async def open(cls, settings: Settings) -> "Sandbox":
+        """Find bubblewrap and try every protection. Never raises: `available` and `why_not` tell."""
+        try:
+            confinement = Confinement(find_bwrap(settings.bwrap), settings.home)
+            groups = await asyncio.to_thread(cgroups.find)
+            sandbox = cls(True, False, {}, "", _confinement=confinement, groups=groups)
+            sandbox.protections = await selftest.protections(sandbox, settings.home)
+            failed = [name for name in selftest.ESSENTIAL if not sandbox.protections.get(name)]
+            if not failed:
+                return sandbox
+            why, found = f"the sandbox does not hold: {', '.join(failed)}", sandbox.protections
+        except (FactoryError, OSError) as error:
+            why, found = str(error), dict.fromkeys(selftest.ESSENTIAL, False)
+        if settings.unsafe_no_sandbox:
+            return cls(True, True, found, why)
+        return cls(False, False, found, why)
+
+    async def run(
+        self,
+        command: str | Sequence[str],
+        tree: Path,
+        *,
+        policy: str = "test",
+        timeout: float = 120,
+        writable: bool = True,
+        environment: Mapping[str, str] | None = None,
+        allowance: Allowance | None = None,
+    ) -> Execution:
+        """Run a shell command line, or a program with arguments, in a worktree; wait until all of it is gone.
+
+        The command sees the worktree, the system's programs and this Python, all but the worktree read-only,
+        and no network. `policy` "read", or `writable=False`, makes the worktree read-only too. When this
+        returns, no process that the command started is left. Raises SandboxUnavailable where no sandbox
+        holds, and PathRefused for a folder that is a repository.
+        """
+        if not self.available:
+            raise SandboxUnavailable(
+                f"Code is not run: {self.why_not}",
+                todo="Install bubblewrap, or accept the risk with --unsafe-no-sandbox",
+            )
+        if policy not in POLICIES or policy == "none":
+            raise WorkspaceError(f"the policy {policy!r} lets no command run")
+        tree = await asyncio.to_thread(tree.resolve)
+        if await asyncio.to_thread((tree / ".git").exists):
+            raise PathRefused(f"{tree.name} is a repository, not a worktree", untouched="Nothing was run")
+        limits = allowance or self.allowance
+        words = shell(command)
+        if self._confinement is None:
+            started = await unconfined.launch(words, tree, limits, timeout, environment or {})
+        else:
+            started = await launch(
+                self._confinement,
+                self.groups,
+                words,
+                tree,
+                limits,
+                timeout=timeout,
+                writable=writable and policy != "read",
+                environment=environment or {},
+            )
+        return await _watch(started, tree, limits, timeout)
+
+    def where(self, tree: Path) -> str:
+        """The path at which commands see the worktree."""
+        return str(tree) if self._confinement is None else self._confinement.place
+
+
+async def _watch(started: Started, tree: Path, limits: Allowance, timeout: float) -> Execution:
+    """Read what the command prints until it ends or passes a limit, then see that nothing of it is left."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    output = Bounded(limits.kept_output)
+    reading = asyncio.create_task(_read(started, output, limits.most_output))
+    guard = asyncio.create_task(_guard_disk(tree, limits))
+    ended: EndedBy = "exit"
+    try:
+        done, _ = await asyncio.wait({reading, guard}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            ended = "timeout"
+        elif guard in done:
+            ended = "disk"
+        elif reading.result():
+            ended = "output"
+        else:
+            # Closing its output is not ending: the command has the rest of its time.
+            left = max(0.0, timeout - (loop.time() - begun))
+            waiting = asyncio.create_task(started.process.wait())
+            done, _ = await asyncio.wait({waiting, guard}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                ended = "timeout"
+            elif guard in done:
+                ended = "disk"
+    finally:
+        guard.cancel()
+        out_of_memory = await asyncio.shield(started.end())
+        reading.cancel()
+        await asyncio.gather(guard, reading, return_exceptions=True)
+    code = started.process.returncode
+    code = -1 if code is None else code
+    if ended == "exit" and out_of_memory:
+        ended = "memory"
+    return Execution(
+        exit_code=128 - code if code < 0 else code,
+        output=output.text,
+        truncated=output.truncated,
+        seconds=loop.time() - begun,
+        ended_by=ended,
+    )
+
+
+async def _read(started: Started, output: Bounded, most: int) -> bool:
+    """Read to the end; True where there was too much."""
+    stream = started.process.stdout
+    assert stream is not None
+    while chunk := await stream.read(1 << 16):
+        output.add(chunk)
+        if output.total > most:
+            return True
+    return False
+
+
+async def _guard_disk(tree: Path, limits: Allowance) -> None:
+    """Returns when the worktree, or what it does to the disk, is too big."""
+    pause = 0.1
+    most = inventory.Limits(limits.tree_files, limits.tree_bytes)
+    while True:
+        await asyncio.sleep(pause)
+        begun = asyncio.get_running_loop().time()
+        if await asyncio.to_thread(_too_big, tree, most):
+            return
+        # A big tree takes long to walk: spend at most a tenth of the time on it.
+        pause = max(0.1, 10 * (asyncio.get_running_loop().time() - begun))
+
+
+def _too_big(tree: Path, most: inventory.Limits) -> bool:
+    files = size = 0
+    try:
+        for found in inventory.walk(tree):
+            files += 1
+            size += found.status.st_blocks * 512
+            inventory.check(files, size, most)
+    except WorkspaceError:
+        return True
+    except OSError:  # closed to us by the command itself
+        return False
+    return shutil.disk_usage(tree).free < _LEAST_FREE
+
+
+__all__ = ["Allowance", "Execution", "Sandbox"]

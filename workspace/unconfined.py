@@ -1,0 +1,54 @@
+"""Starts a command without isolation, for operators who said so: limits and time are all that holds."""
+
+import asyncio
+import os
+import resource
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from workspace.confinement import Allowance, Confinement
+from workspace.launch import Started
+
+# Limits are set by a program of its own: code between fork and exec of this process could deadlock.
+_LIMITED = (
+    "import os, resource, sys\n"
+    "words = sys.argv[2:]\n"
+    "for pair in sys.argv[1].split(','):\n"
+    "    which, limit = map(int, pair.split(':'))\n"
+    "    resource.setrlimit(which, (limit, limit))\n"
+    "os.execvp(words[0], words)\n"
+)
+
+
+async def launch(
+    words: Sequence[str], tree: Path, allowance: Allowance, timeout: float, environment: Mapping[str, str]
+) -> Started:
+    """Start `words` in `tree` as the user that we are, with the limits per process."""
+    # The user's own processes count too: a limit of them would stop the command, or nothing.
+    limits = {
+        which: limit
+        for which, (limit, _) in allowance.per_process(timeout).items()
+        if which != resource.RLIMIT_NPROC
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", "-c", _LIMITED),
+        ",".join(f"{which}:{limit}" for which, limit in limits.items()),
+        *words,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**Confinement("", tree).environment, **environment},
+        cwd=tree,
+        start_new_session=True,
+    )
+
+    async def end() -> bool:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        return False
+
+    return Started(process, end)
