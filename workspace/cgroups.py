@@ -5,6 +5,7 @@ Where it does not, the limits per process and per user hold alone.
 
 import os
 import secrets
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from pathlib import Path
 
 _ROOT = Path("/sys/fs/cgroup")
 _PREFIX = "factory-"
+_STALE = 600
+"""Seconds after which an empty group is nobody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +114,10 @@ def _usable(folder: Path) -> bool:
     if not os.access(folder, os.W_OK):
         return False
     for stale in folder.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # busy: another factory's
-            if not _text(stale / "cgroup.procs"):
-                stale.rmdir()
+        with suppress(OSError):
+            # Another factory's group is empty until its command starts.
+            if time.time() - stale.stat().st_mtime > _STALE:
+                stale.rmdir()  # refused while it is in use
     trial = folder / f"{_PREFIX}{secrets.token_hex(6)}"
     try:
         trial.mkdir()

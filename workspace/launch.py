@@ -14,13 +14,18 @@ from workspace import cgroups, inventory
 from workspace.confinement import Allowance, Confinement
 from workspace.errors import SandboxUnavailable
 
+_PATIENCE = 10.0
+"""Seconds that bubblewrap may take to set the sandbox up."""
+
 
 @dataclass(frozen=True)
 class Started:
     """A command on its way."""
 
     process: asyncio.subprocess.Process
-    """Gives its output and its exit code."""
+    output: int
+    """Where its output can be read: the reader closes it. Not a pipe of asyncio's, which would wait for a
+    reader before it says that the process is gone."""
     end: Callable[[], Awaitable[bool]]
     """Kills all that is left and waits until it is gone; says whether memory ran out."""
 
@@ -37,73 +42,98 @@ async def launch(
     environment: Mapping[str, str],
 ) -> Started:
     """Start `words` confined to `tree`. Raises SandboxUnavailable where bubblewrap fails."""
-    if confinement.as_root:
-        await asyncio.to_thread(inventory.give_to, tree, confinement.identity(tree))
+    output, printed = os.pipe()
     group = None
-    if parents is not None and parents.folders:
-        group = cgroups.Group(parents, processes=allowance.processes, memory=allowance.memory)
-    process = None
     try:
-        with _Wires() as wiring:
-            content = {path: wiring.content(text.encode()) for path, text in confinement.files(tree).items()}
-            refused = None if confinement.filter is None else wiring.content(confinement.filter)
-            arguments = confinement.arguments(
-                tree, allowance, writable=writable, files=content, seccomp_fd=refused
-            )
-            packed = wiring.content(b"".join(os.fsencode(word) + b"\0" for word in arguments))
-            told, tell = wiring.pipe()
-            hold, release = wiring.pipe()
+        with Wires(printed) as wires:
+            if confinement.as_root:
+                await asyncio.to_thread(inventory.give_to, tree, confinement.identity(tree))
+            if parents is not None and parents.folders:
+                group = cgroups.Group(parents, processes=allowance.processes, memory=allowance.memory)
+            lines = _Lines(*wires.pipe(), *wires.pipe())
+            arguments, inherited = _arguments(confinement, wires, tree, allowance, writable=writable)
             process = await asyncio.create_subprocess_exec(
                 confinement.bwrap,
-                *("--args", str(packed), "--info-fd", str(tell), "--block-fd", str(hold)),
+                *(*arguments, "--info-fd", str(lines.tell), "--block-fd", str(lines.hold)),
                 *("--", *confinement.become(tree), *words),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=printed,
                 stderr=asyncio.subprocess.STDOUT,
                 env={**confinement.environment, **environment},
                 cwd="/",
-                pass_fds=(*content.values(), *(() if refused is None else (refused,)), packed, tell, hold),
+                pass_fds=(*inherited, lines.tell, lines.hold),
             )
-            wiring.close(tell)
-            wiring.close(hold)
-            first = await _first_process(told)
-            if first is None:
-                said, _ = await process.communicate()
-                raise SandboxUnavailable(
-                    f"bubblewrap failed: {said.decode('utf-8', 'replace').strip()[:500]}"
-                )
-            handle = os.pidfd_open(first)
-            for which, limits in allowance.per_process(timeout).items():
-                resource.prlimit(first, which, limits)
-            if group is not None:
-                group.attach(first)
-            os.write(release, b"1")
-    except BaseException:
-        if process is not None and process.returncode is None:
-            process.kill()  # what it started dies with it
-            await process.wait()
+            for descriptor in (printed, lines.tell, lines.hold):
+                wires.close(descriptor)
+            try:
+                first = await asyncio.wait_for(_first_process(lines.told), _PATIENCE)
+                handle = os.pidfd_open(first)
+                for which, limits in allowance.per_process(timeout).items():
+                    resource.prlimit(first, which, limits)
+                if group is not None:
+                    group.attach(first)
+                os.write(lines.release, b"1")
+            except BaseException:
+                with suppress(ProcessLookupError):
+                    process.kill()  # what it started dies with it, before it was let go
+                await process.wait()
+                raise
+    except BaseException as error:
+        said = _said(output)
+        os.close(output)
         if group is not None:
             group.remove()
+        if isinstance(error, OSError | ValueError | TimeoutError):
+            raise SandboxUnavailable(f"bubblewrap failed: {said or error}") from error
         raise
-    return Started(process, _Ender(process, handle, group))
+    return Started(process, output, _Ender(process, handle, group))
 
 
-async def _first_process(told: int) -> int | None:
-    """The id, as we see it, of the sandbox's first process; None where bubblewrap gave up before it."""
+@dataclass(frozen=True)
+class _Lines:
+    """Two pipes: bubblewrap tells the first process's id on one, and holds it until we release it."""
+
+    told: int
+    tell: int
+    hold: int
+    release: int
+
+
+def _arguments(
+    confinement: Confinement, wires: "Wires", tree: Path, allowance: Allowance, *, writable: bool
+) -> tuple[list[str], list[int]]:
+    """Bubblewrap's arguments, and the descriptors that they name."""
+    files = {path: wires.content(text.encode()) for path, text in confinement.files(tree).items()}
+    refused = None if confinement.filter is None else wires.content(confinement.filter)
+    arguments = confinement.arguments(tree, allowance, writable=writable, files=files, seccomp_fd=refused)
+    # Not on its command line, which everything inside can read.
+    packed = wires.content(b"".join(os.fsencode(word) + b"\0" for word in arguments))
+    inherited = [*files.values(), packed]
+    if refused is not None:
+        inherited.append(refused)
+    return ["--args", str(packed)], inherited
+
+
+def _said(output: int) -> str:
+    os.set_blocking(output, False)
+    try:
+        return os.read(output, 10_000).decode("utf-8", "replace").strip()[:500]
+    except BlockingIOError:
+        return ""
+
+
+async def _first_process(told: int) -> int:
+    """The id, as we see it, of the sandbox's first process. ValueError where bubblewrap gave up before it."""
     said = b""
     while True:
-        await _readable(told)
-        chunk = os.read(told, 4096)
-        said += chunk
-        if not chunk:
+        await readable(told)
+        if not (chunk := os.read(told, 4096)):
             break
-    try:
-        return int(json.loads(said)["child-pid"])
-    except (ValueError, KeyError):
-        return None
+        said += chunk
+    return int(json.loads(said)["child-pid"])
 
 
-async def _readable(descriptor: int) -> None:
+async def readable(descriptor: int) -> None:
     """Wait until `descriptor` can be read; that of a process can when the process is gone."""
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
@@ -125,7 +155,7 @@ class _Ender:
         # The first process of a process namespace takes all others with it, and none can leave.
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-        await _readable(self._handle)
+        await readable(self._handle)
         os.close(self._handle)
         await self._process.wait()
         if self._group is None:
@@ -138,13 +168,13 @@ class _Ender:
         return out_of_memory
 
 
-class _Wires:
+class Wires:
     """File descriptors for bubblewrap, closed at the end."""
 
-    def __init__(self) -> None:
-        self._open: set[int] = set()
+    def __init__(self, *given: int) -> None:
+        self._open = set(given)
 
-    def __enter__(self) -> "_Wires":
+    def __enter__(self) -> "Wires":
         return self
 
     def __exit__(self, *error: object) -> None:

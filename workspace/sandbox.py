@@ -1,6 +1,7 @@
 """Runs commands that a model wrote where they can harm nothing but their worktree; else not at all."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from core.settings import Settings
 from workspace import cgroups, inventory, selftest, unconfined
 from workspace.confinement import Allowance, Confinement, find_bwrap, shell
 from workspace.errors import PathRefused, SandboxUnavailable, WorkspaceError
-from workspace.launch import Started, launch
+from workspace.launch import Started, launch, readable
 from workspace.output import Bounded
 
 EndedBy = Literal["exit", "timeout", "output", "disk", "memory"]
@@ -125,56 +126,50 @@ class Sandbox:
 
 async def _watch(started: Started, tree: Path, limits: Allowance, timeout: float) -> Execution:
     """Read what the command prints until it ends or passes a limit, then see that nothing of it is left."""
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    output = Bounded(limits.kept_output)
-    reading = asyncio.create_task(_read(started, output, limits.most_output))
-    guard = asyncio.create_task(_guard_disk(tree, limits))
-    ended: EndedBy = "exit"
+    begun = asyncio.get_running_loop().time()
+    output, too_much = Bounded(limits.kept_output), asyncio.Event()
+    reading = asyncio.create_task(_read(started.output, output, limits.most_output, too_much))
+    # In the order in which they count where two happen at once.
+    waiting: dict[asyncio.Task[object], EndedBy] = {
+        asyncio.create_task(started.process.wait()): "exit",
+        asyncio.create_task(too_much.wait()): "output",
+        asyncio.create_task(_guard_disk(tree, limits)): "disk",
+    }
     try:
-        done, _ = await asyncio.wait({reading, guard}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        if not done:
-            ended = "timeout"
-        elif guard in done:
-            ended = "disk"
-        elif reading.result():
-            ended = "output"
-        else:
-            # Closing its output is not ending: the command has the rest of its time.
-            left = max(0.0, timeout - (loop.time() - begun))
-            waiting = asyncio.create_task(started.process.wait())
-            done, _ = await asyncio.wait({waiting, guard}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if not done:
-                ended = "timeout"
-            elif guard in done:
-                ended = "disk"
+        done, _ = await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        ended: EndedBy = "timeout"
+        for task, why in reversed(waiting.items()):
+            ended = why if task in done else ended
     finally:
-        guard.cancel()
+        for task in waiting:
+            task.cancel()
         out_of_memory = await asyncio.shield(started.end())
+        # All writers are dead, so the end of the output is near; unconfined, one may have got away.
+        await asyncio.wait({reading}, timeout=1)
         reading.cancel()
-        await asyncio.gather(guard, reading, return_exceptions=True)
+        await asyncio.gather(reading, *waiting, return_exceptions=True)
+        os.close(started.output)
     code = started.process.returncode
     code = -1 if code is None else code
-    if ended == "exit" and out_of_memory:
-        ended = "memory"
     return Execution(
         exit_code=128 - code if code < 0 else code,
         output=output.text,
         truncated=output.truncated,
-        seconds=loop.time() - begun,
-        ended_by=ended,
+        seconds=asyncio.get_running_loop().time() - begun,
+        ended_by="memory" if ended == "exit" and out_of_memory else ended,
     )
 
 
-async def _read(started: Started, output: Bounded, most: int) -> bool:
-    """Read to the end; True where there was too much."""
-    stream = started.process.stdout
-    assert stream is not None
-    while chunk := await stream.read(1 << 16):
-        output.add(chunk)
-        if output.total > most:
-            return True
-    return False
+async def _read(source: int, output: Bounded, most: int, too_much: asyncio.Event) -> None:
+    """Read to the end; what comes after too much is thrown away."""
+    while True:
+        await readable(source)
+        if not (chunk := os.read(source, 1 << 16)):
+            return
+        if output.total <= most:
+            output.add(chunk)
+        else:
+            too_much.set()
 
 
 async def _guard_disk(tree: Path, limits: Allowance) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from workspace.confinement import Allowance, Confinement
-from workspace.launch import Started
+from workspace.launch import Started, Wires
 
 # Limits are set by a program of its own: code between fork and exec of this process could deadlock.
 _LIMITED = (
@@ -33,17 +33,19 @@ async def launch(
         for which, (limit, _) in allowance.per_process(timeout).items()
         if which != resource.RLIMIT_NPROC
     }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", "-c", _LIMITED),
-        ",".join(f"{which}:{limit}" for which, limit in limits.items()),
-        *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**Confinement("", tree).environment, **environment},
-        cwd=tree,
-        start_new_session=True,
-    )
+    output, printed = os.pipe()
+    with Wires(printed):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", "-c", _LIMITED),
+            ",".join(f"{which}:{limit}" for which, limit in limits.items()),
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=printed,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**Confinement("", tree).environment, **environment},
+            cwd=tree,
+            start_new_session=True,
+        )
 
     async def end() -> bool:
         with suppress(ProcessLookupError):
@@ -51,4 +53,4 @@ async def launch(
         await process.wait()
         return False
 
-    return Started(process, end)
+    return Started(process, output, end)
