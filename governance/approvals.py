@@ -17,9 +17,8 @@ from governance import queries
 from governance.policy import Risk
 
 if TYPE_CHECKING:
-    from core.events import EventLog
-
     from core.database import Database
+    from core.events import EventLog
 
 Kind = Literal["approval", "clarification", "escalation", "review", "budget", "release", "promotion"]
 Decision = Literal["approve", "edit", "reject", "respond", "expired"]
