@@ -11,7 +11,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import AfterValidator, Field, ValidationError
@@ -25,9 +25,7 @@ from teams.team import Team
 from workspace.errors import SandboxUnavailable
 from workspace.files import Files
 from workspace.repository import StageTree
-
-if TYPE_CHECKING:
-    from workspace.sandbox import Sandbox  # pyright: ignore[reportMissingImports]
+from workspace.sandbox import Sandbox
 
 __all__ = ["TOOL_RISK", "Artifact", "ToolContext", "ToolName", "ToolRisk", "stage_tools"]
 

@@ -3,10 +3,11 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from teams.registry import PackNotFound, Registry, TeamInvalid, UnknownTeam, UnknownTool
+from teams.registry import CHECKS, PackNotFound, Registry, TeamInvalid, UnknownTeam, UnknownTool
 
 PACKS = Path(__file__).parents[1] / "packs"
 
@@ -148,3 +149,8 @@ def test_the_first_pack_folder_wins(packs: Path, tmp_path: Path) -> None:
     (first / "tiny" / "writer").mkdir(parents=True)
     (first / "tiny" / "writer" / "TOOLS.md").write_text("Own notes.")
     assert Registry.load("tiny", [first, packs]).team("writer").tools_notes == "Own notes.\n"
+
+
+def test_the_checks_a_team_may_name_are_those_that_exist() -> None:
+    checks = pytest.importorskip("workspace.checks")
+    assert get_args(checks.CheckName) == CHECKS
