@@ -72,7 +72,7 @@ class Database:
         async with AsyncExitStack() as stack:
             if settings.database_url is None:
                 postgres = await _acquire(settings)
-                stack.callback(postgres.release)
+                stack.push_async_callback(asyncio.to_thread, postgres.release)
                 await _until_it_answers(postgres)
                 login, owner = postgres.conninfo("service"), postgres.conninfo("owner")
                 watcher = asyncio.create_task(_watch(postgres), name="embedded Postgres")

@@ -27,6 +27,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from core import faults
+from core import faults, postmaster
 from core.errors import FactoryError
 
 ADMIN = "postgres"  # superuser; used to prepare the cluster, and by tests
@@ -106,6 +107,7 @@ class EmbeddedPostgres:
         self._lock = lock
         self._options = dict(options)
         self._passwords: dict[str, str] = {}
+        self._turn = threading.Lock()  # a descriptor must not be closed while another thread locks it
 
     @classmethod
     def acquire(cls, home: Path, *, options: Mapping[str, str] | None = None) -> Self:
@@ -133,9 +135,10 @@ class EmbeddedPostgres:
 
     def release(self) -> None:
         """Give the share back; the last one stops the server. May be called twice."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        with self._turn:
+            if self._lock >= 0:
+                os.close(self._lock)
+                self._lock = -1
 
     def conninfo(
         self, role: Literal["admin", "owner", "service"] = "service", *, dbname: str = DATABASE
@@ -162,17 +165,37 @@ class EmbeddedPostgres:
         return False
 
     def ensure(self) -> None:
-        """Take the share and see that the server runs; also after its keeper was killed."""
+        """Take the share and see that the server runs; also after its keeper was killed.
+
+        Does nothing once the share was given back.
+        """
         end = time.monotonic() + _START_LIMIT
-        # While the last keeper stops the server it holds this lock exclusively.
-        _flock(self._lock, fcntl.LOCK_SH, end, "the embedded Postgres is still being stopped")
+        with self._turn:
+            if self._lock < 0:
+                return
+            # While the last keeper stops the server it holds this lock exclusively.
+            _flock(self._lock, fcntl.LOCK_SH, end, "the embedded Postgres is still being stopped")
+            self._see_to_it(end)
+
+    def _see_to_it(self, end: float) -> None:
         with _locked(self._room.path / "start.lock", end):
             self._room = _settle(self._room)
-            if not self.kept():
-                self._start()
+            # More than once round only where a keeper, or who started it, was killed a moment ago.
+            while not self._serving():
+                if time.monotonic() > end:
+                    raise DatabaseUnavailable("The embedded Postgres does not get ready", todo="Try again")
+                if self.kept():
+                    time.sleep(0.01)
+                else:
+                    self._start()
             self._passwords = json.loads((self._room.cluster / "secrets.json").read_text())
             if not (self._room.cluster / "prepared").exists():
                 self._prepare()
+
+    def _serving(self) -> bool:
+        data = os.fspath(self._room.data)
+        pid = postmaster.server_pid(data)
+        return pid is not None and postmaster.is_ready(data, pid) and self.kept()
 
     def _start(self) -> None:
         room = self._room
@@ -196,7 +219,7 @@ class EmbeddedPostgres:
                 start_new_session=True,
                 check=False,
             ).stdout.decode()
-        if answer.strip() != "ready":
+        if answer.strip() not in ("ready", "kept"):
             why = answer.strip().removeprefix("failed ") or "its keeper ended"
             raise DatabaseUnavailable(
                 f"The embedded Postgres did not start: {why}{_tail(room.log)}",

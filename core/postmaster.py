@@ -1,7 +1,7 @@
 """The small process that keeps the embedded Postgres, and stops it when nobody needs it any more.
 
-Run as a script by `core.postgres` (`python -I -S postmaster.py …`), never imported by it: this process lives
-as long as the server, so it loads nothing but a few modules of the standard library.
+Run as a script by `core.postgres` (`python -I -S postmaster.py …`): this process lives as long as the server,
+so it loads nothing but a few modules of the standard library.
 
     keep ROOM DATA MODE SOCKETS POSTGRES [ARGUMENT…]   start the server and keep it; see `keep`
     exec MODE DIRECTORY PROGRAM [ARGUMENT…]            become the stand-in of MODE, then the program
@@ -76,6 +76,16 @@ def server_pid(data: str) -> int | None:
     return pid if ours else None
 
 
+def is_ready(data: str, pid: int) -> bool:
+    """Whether that server of this data folder takes connections; it says so in its pid file."""
+    try:
+        with open(os.path.join(data, "postmaster.pid")) as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return False
+    return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
 def clear_leftovers(data: str, sockets: str) -> None:
     """After a crash: end a server without a keeper, then remove lock files that name foreign processes."""
     pid = server_pid(data)
@@ -126,12 +136,7 @@ def start(data: str, mode: str, sockets: str, program: list[str]) -> int:
     while time.monotonic() < end:
         if os.waitpid(pid, os.WNOHANG)[0]:
             raise OSError("the server ended while it was starting")
-        try:
-            with open(os.path.join(data, "postmaster.pid")) as file:
-                lines = file.read().splitlines()
-        except OSError:
-            lines = []
-        if len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready":
+        if is_ready(data, pid):
             return pid
         time.sleep(0.005)
     stop(pid, data, child=True)
@@ -156,8 +161,8 @@ def keep(room: str, data: str, mode: str, sockets: str, program: list[str]) -> i
         signal.signal(number, lambda number, _: asked_to_stop.append(number))
     mine = lock(os.path.join(room, "keeper.lock"))
     if mine is None:
-        print("failed another keeper is at work", flush=True)
-        return 1
+        print("kept", flush=True)
+        return 0
     try:
         pid = start(data, mode, sockets, program)
     except OSError as error:

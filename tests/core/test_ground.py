@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -161,6 +162,13 @@ def test_ordinary_words_and_numbers_are_not_masked() -> None:
         "monkey": "see",
     }
     assert redact(value) == value
+
+
+@pytest.mark.parametrize("text", ["sk-", "-eyJaaaaaaaaa", "http://http://", "password=' ", "eyJaaaaaaaa.eyJ"])
+def test_a_hostile_text_is_not_slow_to_mask(text: str) -> None:
+    begin = time.monotonic()
+    redact(text * (100_000 // len(text)))
+    assert time.monotonic() - begin < 5
 
 
 def test_the_value_of_a_secret_variable_is_masked_also_when_it_is_set_later(
