@@ -1,0 +1,95 @@
+"""JSON documents parse, and an OpenAPI document is one whose references resolve."""
+
+import json
+from collections.abc import Iterator, Sequence
+from posixpath import basename
+from typing import Any, NoReturn
+
+from workspace.checks.result import CheckResult, found
+from workspace.errors import WorkspaceError
+from workspace.files import Files
+
+
+def check(files: Files, changed: Sequence[str] | None = None) -> CheckResult:
+    """Passes where every `*.json` is JSON and every OpenAPI document has its parts."""
+    problems: list[str] = []
+    paths = files.list("**/*.json")
+    for path in paths:
+        try:
+            value = json.loads(files.read(path), parse_constant=_no_number, object_pairs_hook=_once)
+            problems += [f"{path}:1: {what}" for what in _openapi_problems(path, value)]
+        except json.JSONDecodeError as error:
+            problems.append(f"{path}:{error.lineno}: {error.msg}")
+        except ValueError as error:
+            problems.append(f"{path}:1: {error}")
+        except RecursionError:
+            problems.append(f"{path}:1: nested too deep")
+        except WorkspaceError as error:
+            problems.append(f"{path}:1: {error.what}")
+    return found("json", problems, f"{len(paths)} JSON files are well formed", each=20)
+
+
+def _openapi_problems(path: str, value: Any) -> Iterator[str]:
+    named = basename(path).lower().startswith("openapi")
+    if not isinstance(value, dict):
+        if named:
+            yield "is no OpenAPI document: it is not an object"
+        return
+    if not named and "openapi" not in value:
+        return
+    if not str(value.get("openapi", "")).startswith("3."):
+        yield "openapi: the version of OpenAPI is missing or not 3.x"
+    info = value.get("info")
+    for part in ("title", "version"):
+        if not isinstance(info, dict) or not isinstance(info.get(part), str) or not info[part]:
+            yield f"info.{part} is missing"
+    routes = value.get("paths")
+    if not isinstance(routes, dict) or not routes:
+        yield "paths is missing or empty"
+    elif bad := [str(route) for route in routes if not str(route).startswith(("/", "x-"))]:
+        yield f"paths: {', '.join(bad[:5])} must begin with /"
+    for reference in sorted(set(_references(value))):
+        if not _resolves(value, reference):
+            yield f"$ref {reference[:120]} leads nowhere"
+
+
+def _references(value: Any) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, dict):
+            reference = here.get("$ref")
+            if isinstance(reference, str):
+                yield reference
+            waiting.extend(here.values())
+        elif isinstance(here, list):
+            waiting.extend(here)
+
+
+def _resolves(document: Any, reference: str) -> bool:
+    """Whether `#/a/b~1c` is in the document. References to other files count as broken."""
+    if not reference.startswith("#/"):
+        return reference == "#"
+    here = document
+    for part in reference[2:].split("/"):
+        part = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(here, dict) and part in here:
+            here = here[part]
+        elif isinstance(here, list) and part.isdecimal() and int(part) < len(here):
+            here = here[int(part)]
+        else:
+            return False
+    return True
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field {twice[:60]!a} stands twice in one object")
+    return fields

@@ -1,0 +1,78 @@
+"""Keys, tokens and passwords in files. Says where one stands, never what it is."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from workspace.checks.result import CheckResult, found
+from workspace.errors import FileMissing, FileTooBig, NotText, PathRefused
+from workspace.files import Files
+
+_SHAPES: dict[str, re.Pattern[str]] = {
+    "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"),
+    "an AWS access key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    "a GitHub token": re.compile(r"\b(?:gh[pousr]_[0-9A-Za-z]{36,}|github_pat_\w{30,})"),
+    "a GitLab token": re.compile(r"\bglpat-[\w-]{20,}"),
+    "a Slack token": re.compile(r"\bxox[abeoprs]-[\w-]{10,}|hooks\.slack\.com/services/T\w+/B\w+/\w+"),
+    "a Google key": re.compile(r"\bAIza[\w-]{35}\b"),
+    "a Stripe key": re.compile(r"\b[rs]k_live_[0-9A-Za-z]{16,}"),
+    "a model provider's key": re.compile(r"\bsk-(?:ant-|proj-|or-)?[\w-]{24,}"),
+    "a PyPI or npm token": re.compile(r"\b(?:pypi-AgE[\w-]{50,}|npm_[0-9A-Za-z]{36})\b"),
+    "a signed token": re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"),
+}
+_IN_ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s:/@'\"]+:([^\s/@'\"]+)@", re.IGNORECASE)
+_ASSIGNED = re.compile(
+    r"""(?:password|passwd|pwd|secret|token|api_?key|access_?key|private_?key|credential)s?\w*["']?\s*
+        (?:[:=]|:=|=>)\s*["']([^"'\s]{8,})["']""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_QUOTED = re.compile(r"""["'`]([A-Za-z0-9+/=_-]{32,200})["'`]""")
+_PLACEHOLDER = re.compile(
+    r"example|change|dummy|fake|sample|test|placeholder|your|todo|none|null|redacted|secret|password|passwd|"
+    r"postgres|local|user|factory|token|key|\.{3}|x{4}|\*{3}|^\W|[<>{}$%\[\]()]",
+    re.IGNORECASE,
+)
+_LOCKS = re.compile(r"(^|/)(.*\.lock|.*-lock\.json|.*requirements.*\.txt|.*\.svg|.*\.min\.\w+)$")
+_ALPHABET_BITS = 4.5
+
+
+def check(files: Files, changed: Sequence[str] | None = None) -> CheckResult:
+    """Passes where no changed file (any file, where `changed` is not given) holds a secret."""
+    problems: list[str] = []
+    for path in files.list() if changed is None else changed:
+        try:
+            text = files.read(path)
+        except (NotText, FileTooBig, FileMissing, PathRefused):
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
+            if what := _secret_in(line[:5000], path):
+                problems.append(f"{path}:{number}: {what}")
+    return found("secrets", problems, "no secrets found", each=34)
+
+
+def _secret_in(line: str, path: str) -> str:
+    for what, shape in _SHAPES.items():
+        if shape.search(line):
+            return what
+    for match in _IN_ADDRESS.finditer(line):
+        if not _PLACEHOLDER.search(match[1]):
+            return "a password in an address"
+    for match in _ASSIGNED.finditer(line):
+        if not _PLACEHOLDER.search(match[1]) and entropy(match[1]) > 2.5:
+            return "a value that is named like a secret"
+    if not _LOCKS.search(path):
+        for match in _QUOTED.finditer(line):
+            if _looks_random(match[1]):
+                return "a long random string"
+    return ""
+
+
+def _looks_random(text: str) -> bool:
+    kinds = (str.isupper, str.islower, str.isdigit)
+    return all(any(kind(c) for c in text) for kind in kinds) and entropy(text) > _ALPHABET_BITS
+
+
+def entropy(text: str) -> float:
+    """Bits per character."""
+    return -sum(n / len(text) * math.log2(n / len(text)) for n in Counter(text).values())
