@@ -19,7 +19,7 @@ def analysis(job: Job) -> Files:
     """The requirements, numbered, and the words."""
     domain = job.domain
     entities = "".join(
-        f"### {spoken(entity.plural).capitalize()}\n\n{_field_list(entity)}\n" for entity in domain.entities
+        f"### {spoken(entity.plural).capitalize()}\n\n{field_list(entity)}\n" for entity in domain.entities
     )
     operations = "\n".join(
         f"- {verb.verb} {spoken(verb.plural)}: `{verb.served_by}`" for verb in domain.operations
@@ -33,7 +33,7 @@ def analysis(job: Job) -> Files:
         "The id of a deleted row is never used again.",
         "Everything is kept in one SQLite file and is there again after a restart.",
     ]
-    answers = render("docs/answer.md", question=job.question, answer=_quote(job.answer)) if job.answer else ""
+    answers = render("docs/answer.md", question=job.question, answer=quote(job.answer)) if job.answer else ""
     text = render(
         "docs/requirements.md",
         quoted=quoted(job),
@@ -60,10 +60,29 @@ def glossary(job: Job) -> str:
 
 def change_note(job: Job) -> str:
     """What a review asked for in this round, and what it changes."""
-    effect = " ".join(job.domain.changes) or (
+    comment = quote(job.comments)
+    return render("docs/change.md", number=str(job.round), comment=comment, effect=change_effect(job))
+
+
+def change_effect(job: Job) -> str:
+    """What a review's comment changes in the data, in words."""
+    return " ".join(job.domain.changes) or (
         "nothing. The comment asks for something else than data; it stands here for people to read."
     )
-    return render("docs/change.md", number=str(job.round), comment=_quote(job.comments), effect=effect)
+
+
+def product(job: Job) -> Files:
+    """The brief: for whom, what counts as done, what not now."""
+    return {"docs/product/brief.md": render("docs/brief.md", quoted=quoted(job), **job.common())}
+
+
+def design(job: Job) -> Files:
+    """How it looks and feels."""
+    entities = "".join(
+        f"### {spoken(entity.plural).capitalize()}\n\n{field_list(entity)}\n"
+        for entity in job.domain.entities
+    )
+    return {"docs/design/experience.md": render("docs/experience.md", entities=entities, **job.common())}
 
 
 def architecture(job: Job, *, whole: bool = True) -> Files:
@@ -156,7 +175,8 @@ def _guide(entity: Entity) -> str:
     )
 
 
-def _field_list(entity: Entity) -> str:
+def field_list(entity: Entity) -> str:
+    """A line for each field."""
     return "".join(
         f"- {spoken(field.name)}: {field.kind}{', required' if field.required else ''}"
         f"{f', points to one of the {field.references}' if field.references else ''}\n"
@@ -164,11 +184,14 @@ def _field_list(entity: Entity) -> str:
     )
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
+    """The text as a Markdown quotation."""
     return "\n".join(f"> {line}" for line in text.splitlines()) or "> (nothing)"
 
 
 WRITERS: dict[str, Writer] = {
+    "product_management": product,
+    "ux_ui_design": design,
     "business_analysis": analysis,
     "solution_architecture": architecture,
     "documentation": documentation,

@@ -4,7 +4,7 @@ import json
 import re
 
 from models.errors import ModelScriptEnded
-from models.offline import documents, software
+from models.offline import documents, openapi, operations, parts, software
 from models.offline.job import Files, Job, Writer, job_of
 from models.offline.reading import Conversation, Observation
 from models.offline.rendering import fence
@@ -12,7 +12,13 @@ from models.offline.rendering import fence
 TURNS = 30  # own turns after which a conversation is not one that the script knows
 REWORKS = 2  # times that the script can write everything again when a gate asks for it
 
-WRITERS: dict[str, Writer] = {**documents.WRITERS, **software.WRITERS}
+WRITERS: dict[str, Writer] = {
+    **documents.WRITERS,
+    **operations.WRITERS,
+    **software.WRITERS,
+    **parts.WRITERS,
+    "api_design": openapi.api_design,
+}
 
 
 def work(conversation: Conversation) -> str:
