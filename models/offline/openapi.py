@@ -65,8 +65,8 @@ def document(job: Job) -> Schema:
 
 def _paths(entity: Entity) -> Schema:
     name, many, one = _schema_name(entity), entity.plural, spoken(entity.name)
-    missing = {"404": _problem("There is no such row")}
-    refused = {str(code): _problem(why) for code, why in _REFUSED.items()}
+    missing: Schema = {"404": _problem("There is no such row")}
+    refused: Schema = {str(code): _problem(why) for code, why in _REFUSED.items()}
     body = {"required": True, "content": {"application/json": {"schema": _ref(f"New{name}")}}}
     change = {"required": True, "content": {"application/json": {"schema": _ref(f"{name}Change")}}}
     key: Schema = {"name": "id", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}

@@ -112,6 +112,7 @@ def test_a_team_beside_the_backend_can_test_its_part_alone(factory, team):
     assert factory(DEMO).stage(team).result["status"] == "COMPLETE"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [(), ("data_engineering",), ("ml_engineering",), ("frontend_engineering",)])
 def test_only_the_parts_that_were_built_are_joined(factory, tmp_path, kept):
     optional = {"frontend_engineering", "data_engineering", "ml_engineering"} - set(kept)
