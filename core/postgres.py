@@ -48,6 +48,7 @@ DATABASE = "factory"
 
 _LONGEST_SOCKET_FOLDER = 107 - len("/.s.PGSQL.5432.lock")
 _START_LIMIT = 90.0
+_START_TRIES = 3  # a keeper or a server that is killed while it starts is started again
 _KEEPER = Path(__file__).with_name("postmaster.py")
 _LOG_LIMIT = 5_000_000
 _SERVER_SETTINGS = {
@@ -208,24 +209,31 @@ class EmbeddedPostgres:
         with contextlib.suppress(OSError):
             if room.log.stat().st_size > _LOG_LIMIT:
                 room.log.replace(room.log.with_suffix(".log.old"))
-        with room.log.open("ab") as log:
-            os.fchmod(log.fileno(), 0o600)
-            answer = subprocess.run(
-                [*_script("keep"), room.path, room.data, mode, sockets, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=_environment(),
-                start_new_session=True,
-                check=False,
-            ).stdout.decode()
-        if answer.strip() not in ("ready", "kept"):
-            why = answer.strip().removeprefix("failed ") or "its keeper ended"
-            raise DatabaseUnavailable(
-                f"The embedded Postgres did not start: {why}{_tail(room.log)}",
-                untouched=f"Its data in {room.data} is as it was",
-                todo="Free disk space or memory if that is what is missing, and try again",
-            )
+        answer = ""
+        for _ in range(_START_TRIES):
+            with room.log.open("ab") as log:
+                os.fchmod(log.fileno(), 0o600)
+                answer = (
+                    subprocess.run(
+                        [*_script("keep"), room.path, room.data, mode, sockets, *words],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE,
+                        stderr=log,
+                        env=_environment(),
+                        start_new_session=True,
+                        check=False,
+                    )
+                    .stdout.decode()
+                    .strip()
+                )
+            if answer in ("ready", "kept"):
+                return
+        why = answer.removeprefix("failed ") or "its keeper ended"
+        raise DatabaseUnavailable(
+            f"The embedded Postgres did not start: {why}{_tail(room.log)}",
+            untouched=f"Its data in {room.data} is as it was",
+            todo="Free disk space or memory if that is what is missing, and try again",
+        )
 
     def _prepare(self) -> None:
         """Make the roles and the database. Can be done twice."""
