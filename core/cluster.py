@@ -79,7 +79,7 @@ def environment() -> dict[str, str]:
 
 
 def tail(log: Path, lines: int = 8) -> str:
-    """The last lines of the server\'s log, indented, to stand in an error; empty where there is none."""
+    """The last lines of the server's log, indented, to stand in an error; empty where there is none."""
     try:
         text = log.read_bytes()[-8192:].decode(errors="replace")
     except OSError:
