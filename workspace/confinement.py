@@ -160,6 +160,12 @@ class Confinement:
                 arguments += ["--symlink", os.readlink(folder), folder]
             elif os.path.isdir(folder):
                 arguments += ["--ro-bind", folder, folder]
+        return [*arguments, "--proc", "/proc", "--dev", "/dev"]
+
+    @cached_property
+    def _shown(self) -> list[str]:
+        """The arguments that show Python and parts of /etc; after /tmp, for Python may lie there."""
+        arguments: list[str] = []
         for folder in self._folders:
             arguments += ["--perms", "0755", "--dir", folder]  # else closed to all but root
         for name in _ETC:
@@ -168,7 +174,7 @@ class Confinement:
             arguments += ["--ro-bind-try", str(path), str(path)]
         if any(self.home.is_relative_to(shown) for shown in (Path("/usr"), *self._python)):
             arguments += ["--tmpfs", str(self.home)]
-        return [*arguments, "--proc", "/proc", "--dev", "/dev", "--perms", "1777"]
+        return arguments
 
     def arguments(
         self,
@@ -181,8 +187,9 @@ class Confinement:
     ) -> list[str]:
         """Bubblewrap's arguments. `files` are paths inside and descriptors to read their content from."""
         size = str(allowance.scratch)
-        arguments = [*self._shared, "--size", size, "--tmpfs", "/tmp"]  # noqa: S108
+        arguments = [*self._shared, "--perms", "1777", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108
         arguments += ["--perms", "1777", "--size", size, "--tmpfs", "/dev/shm"]  # noqa: S108
+        arguments += self._shown
         for path, descriptor in files.items():
             arguments += ["--perms", "0444", "--ro-bind-data", str(descriptor), path]
         arguments += ["--bind" if writable else "--ro-bind", str(tree), self.place, "--chdir", self.place]

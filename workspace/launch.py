@@ -28,6 +28,8 @@ class Started:
     reader before it says that the process is gone."""
     end: Callable[[], Awaitable[bool]]
     """Kills all that is left and waits until it is gone; says whether memory ran out."""
+    memory_is_bounded: bool = False
+    """Whether the kernel bounds the memory of all its processes together."""
 
 
 async def launch(
@@ -86,7 +88,8 @@ async def launch(
         if isinstance(error, OSError | ValueError | TimeoutError):
             raise SandboxUnavailable(f"bubblewrap failed: {said or error}") from error
         raise
-    return Started(process, output, _Ender(process, handle, group))
+    bounded = group is not None and parents is not None and parents.memory is not None
+    return Started(process, output, _Ender(process, handle, group), bounded)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from core.errors import FactoryError
 from core.settings import Settings
-from workspace import cgroups, inventory, selftest, unconfined
+from workspace import cgroups, footprint, inventory, selftest, unconfined
 from workspace.confinement import Allowance, Confinement, find_bwrap, shell
 from workspace.errors import PathRefused, SandboxUnavailable, WorkspaceError
 from workspace.launch import Started, launch, readable
@@ -135,6 +135,9 @@ async def _watch(started: Started, tree: Path, limits: Allowance, timeout: float
         asyncio.create_task(too_much.wait()): "output",
         asyncio.create_task(_guard_disk(tree, limits)): "disk",
     }
+    if not started.memory_is_bounded:
+        guard = _guard_memory(started.process.pid, limits.memory)
+        waiting[asyncio.create_task(guard)] = "memory"
     try:
         done, _ = await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         ended: EndedBy = "timeout"
@@ -182,6 +185,17 @@ async def _guard_disk(tree: Path, limits: Allowance) -> None:
         if await asyncio.to_thread(_too_big, tree, most):
             return
         # A big tree takes long to walk: spend at most a tenth of the time on it.
+        pause = max(0.1, 10 * (asyncio.get_running_loop().time() - begun))
+
+
+async def _guard_memory(process: int, most: int) -> None:
+    """Returns when the command's processes together hold too much; slower than the kernel would be."""
+    pause = 0.1
+    while True:
+        await asyncio.sleep(pause)
+        begun = asyncio.get_running_loop().time()
+        if await asyncio.to_thread(footprint.resident, process) > most:
+            return
         pause = max(0.1, 10 * (asyncio.get_running_loop().time() - begun))
 
 

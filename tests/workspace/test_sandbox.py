@@ -159,12 +159,15 @@ async def test_memory_has_an_end(sandbox: Sandbox, folder: Path) -> None:
 
 
 async def test_many_processes_share_one_limit_of_memory(sandbox: Sandbox, folder: Path) -> None:
-    if not sandbox.protections["memory_group_limit"]:
-        pytest.skip("no memory control groups here")
     small = replace(Allowance(), memory=100_000_000)
     program = "import os\nfor _ in range(3): os.fork()\nx = b'x' * 50_000_000\nimport time; time.sleep(5)"
-    ran = await python(sandbox, folder, program, allowance=small, timeout=3)
-    assert ran.ended_by in ("memory", "timeout")
+    # As the kernel sees to it, and as we do where there are no control groups.
+    ran = await python(replace(sandbox, groups=None), folder, program, allowance=small, timeout=4)
+    assert ran.ended_by == "memory"
+    assert ran.seconds < 3
+    if sandbox.protections["memory_group_limit"]:
+        ran = await python(sandbox, folder, program, allowance=small, timeout=1)
+        assert ran.ended_by in ("memory", "timeout")  # the kernel may end only some of them
 
 
 async def test_a_gigabyte_of_output_is_cut_and_ends_the_command(sandbox: Sandbox, folder: Path) -> None:
@@ -270,9 +273,9 @@ async def test_system_calls_that_break_out_are_refused(sandbox: Sandbox, folder:
         "    'setns': lambda: libc.setns(0, 0),\n"
         "    'chroot': lambda: libc.chroot(b'/tmp'),\n"
         "    'io_uring': lambda: libc.syscall(425, 1, 0),\n"
-        "    'setuid': lambda: libc.setuid(0),\n"
         "}.items():\n"
         "    assert call() == -1 and ctypes.get_errno() == errno.EPERM, (name, ctypes.get_errno())\n"
+        "assert libc.setuid(0) == -1\n"
         "try: fcntl.ioctl(0, 0x5412, b'x')\n"
         "except PermissionError: print('all refused')\n"
     )

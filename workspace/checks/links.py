@@ -19,7 +19,7 @@ _ELSEWHERE = re.compile(r"^([a-z][a-z0-9+.-]*:|//)", re.IGNORECASE)
 
 
 def check(files: Files, changed: Sequence[str] | None = None) -> CheckResult:
-    """Passes where every relative link in every Markdown file leads to a file, and to the heading it names."""
+    """Passes where every relative link in a Markdown file leads to a file, and to the heading it names."""
     everything = frozenset(files.list())
     folders = {"", *(parent for path in everything for parent in _parents(path))}
     anchors: dict[str, frozenset[str]] = {}
