@@ -183,9 +183,19 @@ class Repository:
             git = self._git.locked(lock)
             return await release.release(git, self.path, run_id, _branch(run_id), _checked(tag), message)
 
+    async def tree(self, commit: str) -> str:
+        """The id of the tree that `commit` records: equal trees have equal ids."""
+        return (await self._git.resolve(f"{_revision(commit)}^{{tree}}"))[0]
+
     async def files(self, commit: str) -> list[str]:
         """Every path that `commit` has."""
         return (await self._git("ls-tree", "-r", "-z", "--name-only", _revision(commit))).names
+
+    async def sizes(self, commit: str) -> dict[str, int]:
+        """Every path that `commit` has, with its size in bytes (0 for what is no file)."""
+        listed = (await self._git("ls-tree", "-r", "-z", "-l", _revision(commit))).names
+        rows = (line.partition("\t") for line in listed)
+        return {path: int(size) if (size := head.split()[3]).isdigit() else 0 for head, _, path in rows}
 
     async def read(self, commit: str, path: str) -> str | None:
         """The text of a file in `commit`; None where there is none, or where it is over 5 MB."""
