@@ -7,7 +7,14 @@ class CatalogueInvalid(BadInput):
     """The file that lists the models cannot be used."""
 
 
-class UnknownModel(BadInput):
+class ModelFailure(FactoryError):
+    """A model gave no usable reply.
+
+    What a caller catches who can go on without that reply.
+    """
+
+
+class UnknownModel(BadInput, ModelFailure):
     """No such model is there."""
 
 
@@ -15,19 +22,19 @@ class UnknownAlias(BadInput):
     """No model stands behind that alias."""
 
 
-class ModelUnavailable(FactoryError):
+class ModelUnavailable(ModelFailure):
     """The model does not answer."""
 
 
-class ModelTooSmall(FactoryError):
+class ModelTooSmall(ModelFailure):
     """The model's context window is too small for this work."""
 
 
-class ContextOverflow(FactoryError):
+class ContextOverflow(ModelFailure):
     """The prompt does not fit the model's context window."""
 
 
-class ModelStopped(FactoryError):
+class ModelStopped(ModelFailure):
     """The model stopped before its reply was whole.
 
     `raw` is what it had said until then, so that a person can read it; the tokens were spent all the same.
@@ -49,5 +56,5 @@ class ModelStopped(FactoryError):
         self.output_tokens = output_tokens
 
 
-class ModelScriptEnded(FactoryError):
+class ModelScriptEnded(ModelFailure):
     """The offline model has no script for this request."""
