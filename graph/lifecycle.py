@@ -1,0 +1,93 @@
+"""The run's state machine: one table, and the one function that moves a run along it."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+from core.database import Database
+from core.errors import FactoryError
+from core.events import EventLog
+from graph import queries
+
+RunStatus = Literal[
+    "draft",
+    "governance_analysis",
+    "awaiting_approval",
+    "approved",
+    "rejected",
+    "planning",
+    "in_progress",
+    "awaiting_input",
+    "paused",
+    "validating",
+    "deployable",
+    "completed",
+    "failed",
+    "cancelled",
+]
+
+ENDED: Final[frozenset[RunStatus]] = frozenset({"completed", "rejected", "failed", "cancelled"})
+WAITING: Final[frozenset[RunStatus]] = frozenset({"awaiting_approval", "awaiting_input", "paused"})
+
+_ONWARD: Final[dict[RunStatus, tuple[RunStatus, ...]]] = {
+    "draft": ("governance_analysis",),
+    "governance_analysis": ("awaiting_approval", "approved", "rejected"),
+    "awaiting_approval": ("approved", "rejected"),
+    "approved": ("planning",),
+    "planning": ("in_progress",),
+    "in_progress": ("awaiting_input", "paused", "validating"),
+    "awaiting_input": ("in_progress", "validating", "paused"),
+    "paused": ("in_progress", "validating", "awaiting_input"),
+    # Back to in_progress when a reviewer sends the run round again; a reviewer's "no" is final.
+    "validating": ("awaiting_input", "paused", "in_progress", "deployable", "rejected"),
+    "deployable": ("completed",),
+}
+
+TRANSITIONS: Final[dict[RunStatus, frozenset[RunStatus]]] = {
+    status: frozenset() if status in ENDED else frozenset({*_ONWARD[status], "failed", "cancelled"})
+    for status in get_args(RunStatus)
+}
+"""From each status, where a run may go. From any live one also `failed` and `cancelled`."""
+
+
+class IllegalTransition(FactoryError):
+    """A run cannot go from its status to that one."""
+
+
+def may_move(current: RunStatus, target: RunStatus) -> bool:
+    """Whether the table lets a run go from `current` to `target`."""
+    return target in TRANSITIONS[current]
+
+
+async def move(
+    db: Database,
+    events: EventLog,
+    run_id: str,
+    target: RunStatus,
+    *,
+    key: str | None = None,
+    failure: str = "",
+) -> bool:
+    """Move a run to `target`, with its event, in one transaction.
+
+    Returns False, and changes nothing, when it is there already, or when the step of that `key` was made
+    before: a node may run twice, and may have moved the run on since.
+    Raises IllegalTransition, and changes nothing, when the table does not know the step.
+    """
+    async with db.pool.connection() as conn, conn.transaction():
+        current = await queries.lock_status(conn, run_id)
+        if current == target or (key and await queries.event_exists(conn, run_id, key)):
+            return False
+        if not may_move(current, target):
+            onward = ", ".join(sorted(TRANSITIONS[current])) or "nothing"
+            raise IllegalTransition(
+                f"Run {run_id} is {current} and cannot become {target}",
+                untouched="The run is unchanged",
+                todo=f"From {current} a run can become: {onward}",
+            )
+        await queries.set_status(conn, run_id, target, failure=failure or None, ended=target in ENDED)
+        payload: dict[str, str] = {"from": current, "to": target}
+        if failure:
+            payload["reason"] = failure
+        await events.append(run_id, "run.status", {**payload}, key=key, conn=conn)
+    return True

@@ -1,0 +1,182 @@
+"""Every statement of this package: `runs` and `clarifications`."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from core.errors import NotFound
+
+Connection = AsyncConnection[DictRow]
+
+RUN_COLUMNS = """
+    r.id, r.project_id, p.name AS project, p.repository, r.requirement, r.pipeline, r.model, r.status,
+    r.revision, r.options, r.branch, r.base_commit, r.result_commit, r.tag, r.failure,
+    r.created_at, r.updated_at, r.started_at, r.ended_at
+"""
+
+
+async def upsert_project(conn: Connection, project_id: str, name: str, repository: str) -> str:
+    """The id of the project of that name, created if it is new."""
+    row = await _one(
+        conn,
+        """INSERT INTO projects (id, name, repository, created_at) VALUES (%s, %s, %s, now())
+           ON CONFLICT (name) DO UPDATE SET repository = EXCLUDED.repository RETURNING id""",
+        (project_id, name, repository),
+    )
+    return cast(str, row["id"])
+
+
+async def project_exists(conn: Connection, name: str) -> bool:
+    """Whether a project of that name is known."""
+    cursor = await conn.execute("SELECT 1 FROM projects WHERE name = %s", (name,))
+    return await cursor.fetchone() is not None
+
+
+async def insert_run(
+    conn: Connection,
+    *,
+    run_id: str,
+    project_id: str,
+    requirement: str,
+    pipeline: str,
+    model: str | None,
+    options: dict[str, Any],
+) -> None:
+    """Record a run as `draft`."""
+    await conn.execute(
+        """INSERT INTO runs
+             (id, project_id, requirement, pipeline, model, status, options, created_at, updated_at)
+           VALUES (%s, %s, %s, %s, %s, 'draft', %s, now(), now())""",
+        (run_id, project_id, requirement, pipeline, model, Jsonb(options)),
+    )
+
+
+async def select_run(conn: Connection, run_id: str) -> DictRow | None:
+    """One run with its project's name and repository."""
+    cursor = await conn.execute(
+        f"SELECT {RUN_COLUMNS} FROM runs r JOIN projects p ON p.id = r.project_id WHERE r.id = %s",  # noqa: S608
+        (run_id,),
+    )
+    return await cursor.fetchone()
+
+
+async def select_runs(conn: Connection, limit: int) -> list[DictRow]:
+    """The newest runs first."""
+    cursor = await conn.execute(
+        f"""SELECT {RUN_COLUMNS} FROM runs r JOIN projects p ON p.id = r.project_id
+            ORDER BY r.created_at DESC, r.id DESC LIMIT %s""",  # noqa: S608
+        (limit,),
+    )
+    return await cursor.fetchall()
+
+
+async def match_runs(conn: Connection, prefix: str) -> list[str]:
+    """Ids that start with `prefix`, at most three: enough to tell none, one and several apart."""
+    cursor = await conn.execute(
+        "SELECT id FROM runs WHERE starts_with(id, %s) ORDER BY created_at DESC LIMIT 3", (prefix,)
+    )
+    return [cast(str, row["id"]) for row in await cursor.fetchall()]
+
+
+async def lock_status(conn: Connection, run_id: str) -> Any:
+    """The run's status, its row locked until the transaction ends."""
+    row = await _one(conn, "SELECT status FROM runs WHERE id = %s FOR UPDATE", (run_id,))
+    return row["status"]
+
+
+async def set_status(conn: Connection, run_id: str, status: str, *, failure: str | None, ended: bool) -> None:
+    """Write a status that `lifecycle.move` has allowed."""
+    await conn.execute(
+        """UPDATE runs SET status = %s, failure = coalesce(%s, failure), updated_at = now(),
+             started_at = coalesce(started_at, now()),
+             ended_at = CASE WHEN %s THEN now() ELSE ended_at END
+           WHERE id = %s""",
+        (status, failure, ended, run_id),
+    )
+
+
+async def event_exists(conn: Connection, run_id: str, key: str) -> bool:
+    """Whether the run has an event of that key."""
+    cursor = await conn.execute("SELECT 1 FROM events WHERE run_id = %s AND key = %s", (run_id, key))
+    return await cursor.fetchone() is not None
+
+
+async def set_branch(conn: Connection, run_id: str, branch: str, base_commit: str) -> None:
+    """Record where the run works in its repository."""
+    await conn.execute(
+        "UPDATE runs SET branch = %s, base_commit = %s, updated_at = now() WHERE id = %s",
+        (branch, base_commit, run_id),
+    )
+
+
+async def set_result(conn: Connection, run_id: str, tag: str, commit: str) -> None:
+    """Record what the run released."""
+    await conn.execute(
+        "UPDATE runs SET tag = %s, result_commit = %s, updated_at = now() WHERE id = %s",
+        (tag, commit, run_id),
+    )
+
+
+async def set_revision(conn: Connection, run_id: str, revision: int) -> None:
+    """Record which round of review the run is in (0 = the first)."""
+    await conn.execute("UPDATE runs SET revision = %s, updated_at = now() WHERE id = %s", (revision, run_id))
+
+
+async def insert_clarification(
+    conn: Connection,
+    *,
+    clarification_id: str,
+    run_id: str,
+    objective_id: str,
+    asker: str,
+    target: str,
+    question: str,
+    status: str,
+    reason: str | None,
+    depth: int,
+    chain: list[str],
+    key: str,
+) -> None:
+    """Record a question of one team to another, once per (run, key)."""
+    await conn.execute(
+        """INSERT INTO clarifications
+             (id, run_id, objective_id, asker, target, question, status, reason, depth, chain, key,
+              created_at)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())
+           ON CONFLICT (run_id, key) DO NOTHING""",
+        (clarification_id, run_id, objective_id, asker, target, question, status, reason, depth, chain, key),
+    )
+
+
+async def settle_clarification(
+    conn: Connection, run_id: str, key: str, *, status: str, answer: str | None, reason: str | None = None
+) -> None:
+    """Record how a question ended."""
+    await conn.execute(
+        """UPDATE clarifications SET status = %s, answer = coalesce(%s, answer),
+             reason = coalesce(%s, reason), answered_at = now() WHERE run_id = %s AND key = %s""",
+        (status, answer, reason, run_id, key),
+    )
+
+
+async def try_lock_run(conn: Connection, lock_key: int) -> bool:
+    """Take the run's driver lock for this session; PostgreSQL frees it when the connection dies."""
+    row = await _one(conn, "SELECT pg_try_advisory_lock(%s) AS got", (lock_key,))
+    return bool(row["got"])
+
+
+async def unlock_run(conn: Connection, lock_key: int) -> None:
+    """Give the driver lock back."""
+    await conn.execute("SELECT pg_advisory_unlock(%s)", (lock_key,))
+
+
+async def _one(conn: Connection, statement: str, parameters: tuple[object, ...]) -> DictRow:
+    cursor = await conn.execute(statement, parameters)  # pyright: ignore[reportArgumentType]
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound(f"Nothing found for {parameters[0]!r}", todo="List what there is with `factory runs`")
+    return row

@@ -1,0 +1,148 @@
+"""Runs as records: what was asked, where it works, how far it is. Status changes go through `lifecycle`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from core import clock
+from core.database import Database
+from core.errors import NotFound
+from core.events import EventLog
+from graph import queries
+from graph.lifecycle import RunStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One row of `runs`, with its project's name and repository."""
+
+    id: str
+    project: str
+    repository: Path
+    requirement: str
+    pipeline: str
+    model: str | None
+    """The override it was started with: the same model answers when it is resumed."""
+    status: RunStatus
+    revision: int
+    approve_all: bool
+    tag: str | None
+    result_commit: str | None
+    base_commit: str | None
+    failure: str | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class Runs:
+    """The table `runs`."""
+
+    def __init__(self, db: Database, events: EventLog) -> None:
+        self._db = db
+        self._events = events
+
+    async def create(
+        self,
+        requirement: str,
+        *,
+        project: str,
+        repository: Path,
+        pipeline: str,
+        model: str | None,
+        approve_all: bool,
+    ) -> str:
+        """Record a run as `draft`, with its first event, in one transaction; returns its id."""
+        run_id = clock.new_id("run")
+        async with self._db.pool.connection() as conn, conn.transaction():
+            project_id = await queries.upsert_project(conn, clock.new_id("project"), project, str(repository))
+            await queries.insert_run(
+                conn,
+                run_id=run_id,
+                project_id=project_id,
+                requirement=requirement,
+                pipeline=pipeline,
+                model=model,
+                options={"approve_all": approve_all},
+            )
+            await self._events.append(
+                run_id,
+                "run.created",
+                {
+                    "requirement": requirement,
+                    "project": project,
+                    "pipeline": pipeline,
+                    "model": model,
+                    "approve_all": approve_all,
+                },
+                key="run.created",
+                conn=conn,
+            )
+        return run_id
+
+    async def get(self, run_id: str) -> Run:
+        """The run of exactly that id; raises NotFound."""
+        async with self._db.pool.connection() as conn:
+            row = await queries.select_run(conn, run_id)
+        if row is None:
+            raise NotFound(f"There is no run {run_id!r}", todo="List the runs with `factory runs`")
+        return _run(row)
+
+    async def find(self, prefix: str) -> str:
+        """The id that `prefix` stands for: a whole id, a unique beginning of one, or `last`."""
+        if prefix == "last":
+            newest = await self.list(limit=1)
+            if not newest:
+                raise NotFound("There is no run yet", todo='Start one with `factory run "…"`')
+            return newest[0].id
+        async with self._db.pool.connection() as conn:
+            matches = await queries.match_runs(conn, prefix)
+        if prefix in matches or len(matches) == 1:
+            return prefix if prefix in matches else matches[0]
+        if not matches:
+            raise NotFound(f"No run starts with {prefix!r}", todo="List the runs with `factory runs`")
+        raise NotFound(
+            f"Several runs start with {prefix!r}: {', '.join(matches)} …", todo="Give more of the id"
+        )
+
+    async def list(self, limit: int = 50) -> list[Run]:
+        """The newest runs first, at most `limit`."""
+        async with self._db.pool.connection() as conn:
+            return [_run(row) for row in await queries.select_runs(conn, limit)]
+
+    async def set_branch(self, run_id: str, branch: str, base_commit: str) -> None:
+        """Record the run's branch and the commit it starts from."""
+        async with self._db.pool.connection() as conn:
+            await queries.set_branch(conn, run_id, branch, base_commit)
+
+    async def set_result(self, run_id: str, tag: str, commit: str) -> None:
+        """Record what the run released."""
+        async with self._db.pool.connection() as conn:
+            await queries.set_result(conn, run_id, tag, commit)
+
+    async def set_revision(self, run_id: str, revision: int) -> None:
+        """Record how often a reviewer has sent the run round again."""
+        async with self._db.pool.connection() as conn:
+            await queries.set_revision(conn, run_id, revision)
+
+
+def _run(row: dict[str, Any]) -> Run:
+    return Run(
+        id=row["id"],
+        project=row["project"],
+        repository=Path(row["repository"]),
+        requirement=row["requirement"],
+        pipeline=row["pipeline"],
+        model=row["model"],
+        status=cast(RunStatus, row["status"]),
+        revision=row["revision"],
+        approve_all=bool((row["options"] or {}).get("approve_all")),
+        tag=row["tag"],
+        result_commit=row["result_commit"],
+        base_commit=row["base_commit"],
+        failure=row["failure"],
+        created_at=row["created_at"],
+        ended_at=row["ended_at"],
+    )

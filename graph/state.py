@@ -1,0 +1,140 @@
+"""What travels through the graph. Everything here is JSON-plain or a LangChain message, so that a checkpoint
+written by one release can be read by the next; large text lives in the workspace, never here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from langchain_core.messages import AnyMessage
+from langgraph.graph.message import add_messages
+
+StageVerdict = Literal["pass", "fail", "skipped"]
+
+
+class StageOutcome(TypedDict):
+    """How one team's turn ended; what the stages after it and the summary read."""
+
+    team: str
+    round: int
+    verdict: StageVerdict
+    attempts: int
+    commit: str | None
+    files: list[str]
+    facts: list[str]
+    assumptions: list[str]
+    confidence: int
+    reason: str
+
+
+def by_team(left: dict[str, StageOutcome], right: dict[str, StageOutcome]) -> dict[str, StageOutcome]:
+    """Reducer: stages of one wave each add their own outcome; a later round replaces an earlier one."""
+    return {**left, **right}
+
+
+class RunState(TypedDict):
+    """The pipeline's own state: one per run (a run's id is its LangGraph thread id)."""
+
+    run_id: str
+    requirement: str
+    round: int
+    comment: str
+    title: NotRequired[str]
+    skipped: dict[str, str]
+    results: Annotated[dict[str, StageOutcome], by_team]
+    halted: str
+    """Why the run stops before its end ("rejected: …", "failed: …"); empty while it goes on."""
+    sent_back: NotRequired[bool]
+    """Whether a person has sent the run round again since it was last validated."""
+    question: NotRequired[Question]
+    answer: NotRequired[Answer]
+
+
+class Question(TypedDict):
+    """What a person is asked: the payload of an interrupt, whose row in `approvals` is there before it."""
+
+    approval_id: str
+    kind: str
+    payload: dict[str, Any]
+
+
+class Answer(TypedDict):
+    """What a person decided, as recorded in `approvals`."""
+
+    decision: str
+    text: str
+    by: str
+
+
+class ClarificationCall(TypedDict):
+    """A question of this stage to another team that still waits for the broker."""
+
+    call_id: str
+    """The tool call to answer; empty when the question came with a report instead."""
+    target: str
+    question: str
+
+
+class TraceEntry(TypedDict):
+    """One action and what came of it, as digests: enough for the loop detector, small enough to keep."""
+
+    action: str
+    observation: str
+    error: str
+
+
+class StageInput(TypedDict, total=False):
+    """What a stage is given by the pipeline."""
+
+    run_id: str
+    requirement: str
+    round: int
+    comment: str
+    title: str
+    skipped: dict[str, str]
+    results: dict[str, StageOutcome]
+    halted: str
+
+
+class StageOutput(TypedDict, total=False):
+    """What a stage gives back."""
+
+    results: dict[str, StageOutcome]
+
+
+class StageState(TypedDict):
+    """A stage's own state; nothing but its outcome leaves it."""
+
+    run_id: str
+    requirement: str
+    round: int
+    comment: str
+    title: NotRequired[str]
+    skipped: dict[str, str]
+    results: Annotated[dict[str, StageOutcome], by_team]
+    halted: str
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    tree: str
+    """Name of the stage's worktree."""
+    head: str
+    """Last snapshot: what the worktree must be when a node starts."""
+    started: str
+    calls: int
+    """Model calls so far: the number of the next call's idempotency key."""
+    iterations: int
+    """Turns of the loop in this attempt."""
+    attempt: int
+    reviews: int
+    clarifications: int
+    escalations: int
+    rebases: int
+    trace: list[TraceEntry]
+    pending: list[ClarificationCall]
+    exhausted: str
+    """Which limit was reached ("iterations: 24 of 24"); empty while none was."""
+    result: dict[str, Any]
+    """The TaskResult as data; empty before the report."""
+    verdict: str
+    reasons: list[str]
+    question: Question
+    answer: NotRequired[Answer]
