@@ -1,0 +1,193 @@
+"""Driving a run: one process at a time executes it, from its last checkpoint, until it ends or waits.
+
+Who answers a question only writes a row in `approvals`; who drives the run picks the row up. So it does not
+matter which process answers, and an answer is never lost between the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command, StateSnapshot
+
+from core import clock
+from core.errors import FactoryError
+from governance.approvals import AlreadyDecided, Approval
+from graph import people, queries
+from graph.lifecycle import ENDED, WAITING, RunStatus, move
+from graph.pipeline import first_input
+from graph.runs import Run
+from graph.services import Services
+
+APPROVED_BY_FLAG: Final = frozenset({"approval", "review", "release", "clarification"})
+"""What `--approve-all` decides. Not an escalation or a budget: a flag has no guidance to give."""
+
+
+class Stuck(FactoryError):
+    """The run's graph stopped without an end and without a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How far a run has come."""
+
+    status: RunStatus
+    waiting: tuple[Approval, ...] = ()
+    """The questions that wait for a person; empty when it has ended."""
+
+
+class Graphs(Protocol):
+    """Gives the compiled graph that a run goes through."""
+
+    async def __call__(self, run: Run) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """The graph of the run's pipeline, with the services of the run's model."""
+        ...
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Executes runs in this process."""
+
+    services: Services
+    graphs: Graphs
+
+    async def drive(self, run_id: str) -> Outcome:
+        """Execute the run until it ends or waits; where another process does so already, wait for that one.
+
+        Errors of a node leave the run as it is: it can be driven again, from its last checkpoint.
+        """
+        while True:
+            async with self._only_driver(run_id) as mine:
+                if mine:
+                    await self._execute(run_id)
+            if not mine:
+                await self._await_other(run_id)
+            outcome = await self.outcome(run_id)
+            # An answer may have been written between the last look and the unlock; its writer saw the lock
+            # taken and left the run to us.
+            if outcome.status in ENDED or (outcome.waiting and not await self._answers_wait(run_id)):
+                return outcome
+            if not outcome.waiting and not await self._answers_wait(run_id):
+                raise Stuck(
+                    f"Run {run_id} is {outcome.status}, with nothing to do and nothing to wait for",
+                    untouched="Its checkpoints are as they were",
+                    todo=f"Look at it with `factory replay {run_id}`",
+                )
+
+    async def outcome(self, run_id: str) -> Outcome:
+        """The run's status and the questions that wait."""
+        run = await self.services.run(run_id)
+        return Outcome(run.status, tuple(await self.services.approvals.pending(run_id)))
+
+    async def _execute(self, run_id: str) -> None:
+        services = self.services
+        run = await services.run(run_id)
+        if run.status in ENDED:
+            await self._ended(run_id, run.status)
+            return
+        await services.approvals.expire(clock.now())
+        graph = await self.graphs(run)
+        config: RunnableConfig = {
+            "configurable": {"thread_id": run_id},
+            "metadata": {"run_id": run_id, "project": run.project},
+            "recursion_limit": 10_000,
+        }
+        went_on = False
+        while True:
+            if run.approve_all:
+                await self._approve_all(run_id)
+            snapshot = await graph.aget_state(config)
+            given, answered = await self._next_input(run, snapshot)
+            started = snapshot.created_at is not None
+            # Without an answer, one pass finishes whatever a crash cut off; a second would change nothing.
+            if started and not answered and (went_on or not snapshot.next):
+                break
+            await self._resumed(run_id)
+            await graph.ainvoke(given, config, durability=services.settings.durability)
+            went_on = True
+        await self._stopped(run_id, snapshot)
+
+    async def _next_input(self, run: Run, snapshot: StateSnapshot) -> tuple[Any, bool]:
+        """What to invoke the graph with, and whether it carries answers.
+
+        Before the first checkpoint: the run's input. With answers: a resume of just those interrupts, by id.
+        Else None, which continues what a crash cut off and leaves open interrupts open.
+        """
+        if snapshot.created_at is None:
+            return first_input(run.id, run.requirement), False
+        answers: dict[str, Any] = {}
+        for interrupt in snapshot.interrupts:
+            approval = await self.services.approvals.get(interrupt.value["approval_id"])
+            if approval.decision is not None:
+                answers[interrupt.id] = people.resume_value(approval)
+        return (Command(resume=answers), True) if answers else (None, False)
+
+    async def _approve_all(self, run_id: str) -> None:
+        for approval in await self.services.approvals.pending(run_id):
+            if approval.kind not in APPROVED_BY_FLAG:
+                continue
+            decision = "approve" if "approve" in approval.allowed else "respond"
+            try:
+                await self.services.approvals.decide(
+                    approval.id, decision, answer=approval.default_answer, by="--approve-all"
+                )
+            except AlreadyDecided:
+                continue  # a person was quicker, which is fine
+
+    async def _resumed(self, run_id: str) -> None:
+        """A waiting run that goes on is again what it was before it waited."""
+        run = await self.services.run(run_id)
+        if run.status not in {"awaiting_input", "paused"}:
+            return
+        changes = await self.services.events.read(run_id, kinds=["run.status"])
+        before = [str(event.payload["from"]) for event in changes if event.payload["to"] in WAITING]
+        target: RunStatus = "validating" if before and before[-1] == "validating" else "in_progress"
+        await move(self.services.db, self.services.events, run_id, target)
+
+    async def _stopped(self, run_id: str, snapshot: StateSnapshot) -> None:
+        run = await self.services.run(run_id)
+        if run.status in ENDED:
+            await self._ended(run_id, run.status)
+        elif snapshot.interrupts and run.status not in WAITING:
+            await move(self.services.db, self.services.events, run_id, "awaiting_input")
+
+    async def _ended(self, run_id: str, status: RunStatus) -> None:
+        await self.services.events.append(run_id, "run.ended", {"status": status}, key="run.ended")
+
+    async def _answers_wait(self, run_id: str) -> bool:
+        """Whether an interrupt of the run has an answer that no driver has handed over yet."""
+        run = await self.services.run(run_id)
+        if run.status in ENDED:
+            return False
+        graph = await self.graphs(run)
+        snapshot = await graph.aget_state({"configurable": {"thread_id": run_id}})
+        _, answered = await self._next_input(run, snapshot)
+        return answered
+
+    async def _await_other(self, run_id: str) -> None:
+        """Follow another driver until the run ends or waits, or its lock comes free."""
+        while True:
+            async with self._only_driver(run_id) as free:
+                if free:
+                    return
+            await asyncio.sleep(0.2)
+
+    @asynccontextmanager
+    async def _only_driver(self, run_id: str) -> AsyncGenerator[bool]:
+        """Hold the run's lock on a connection of its own; yields False when another process has it."""
+        key = int.from_bytes(hashlib.sha256(f"drive {run_id}".encode()).digest()[:8], "big", signed=True)
+        async with self.services.db.pool.connection() as conn:
+            if not await queries.try_lock_run(conn, key):
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                await queries.unlock_run(conn, key)

@@ -1,0 +1,81 @@
+"""The pipeline as a LangGraph graph: `govern → plan → [stages as a DAG] → validate → review → release`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from graph.dag import Pipeline
+from graph.govern import build_govern
+from graph.nodes import Node, node
+from graph.planning import Planner
+from graph.release import Release
+from graph.review import build_review
+from graph.services import Services
+from graph.stage import build_stage
+from graph.stage_context import StageContext
+from graph.state import RunState
+from graph.validate import build_validate
+
+
+def first_input(run_id: str, requirement: str) -> RunState:
+    """The state in which a run starts."""
+    return {
+        "run_id": run_id,
+        "requirement": requirement,
+        "round": 1,
+        "comment": "",
+        "skipped": {},
+        "results": {},
+        "halted": "",
+    }
+
+
+def build_pipeline(
+    services: Services,
+    pipeline: Pipeline,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    admit: Node[RunState] | None = None,
+) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Compile the graph of a pipeline; stages that do not wait for each other run side by side.
+
+    `admit` is a node before all others, for a door through which requirements come without a run's record.
+    """
+    graph: StateGraph[Any, Any, Any, Any] = StateGraph(RunState)
+    graph.add_node("govern", build_govern(services))
+    graph.add_node("plan", node("plan", Planner(services, pipeline).plan))
+    for stage in pipeline.stages:
+        team = services.registry.team(stage.team)
+        graph.add_node(stage.team, build_stage(StageContext(services, team, pipeline.teams)))
+    graph.add_node("validate", build_validate(services, pipeline))
+    graph.add_node("review", build_review(services, pipeline))
+    graph.add_node("release", node("release", Release(services).release))
+
+    if admit is None:
+        graph.add_edge(START, "govern")
+    else:
+        graph.add_node("admit", node("admit", admit))
+        graph.add_edge(START, "admit")
+        graph.add_edge("admit", "govern")
+    graph.add_conditional_edges("govern", _after("plan", pipeline), ["plan", END])
+    for stage in pipeline.stages:
+        # A join fires when every need has ended. A stage and its needs are never in one superstep: waves
+        # are longest paths.
+        graph.add_edge(list(stage.needs) if stage.needs else "plan", stage.team)
+    graph.add_edge(list(pipeline.sinks), "validate")
+    graph.add_conditional_edges("validate", _after("review", pipeline), ["review", pipeline.returns_to, END])
+    graph.add_conditional_edges("review", _after("release", pipeline), ["release", pipeline.returns_to, END])
+    graph.add_edge("release", END)
+    return graph.compile(checkpointer=checkpointer, name=pipeline.name)
+
+
+def _after(onward: str, pipeline: Pipeline) -> Any:
+    def route(state: RunState) -> str:
+        if state.get("halted"):
+            return END
+        return pipeline.returns_to if state.get("sent_back") else onward
+
+    return route

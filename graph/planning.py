@@ -1,0 +1,142 @@
+"""`plan`: which of the pipeline's teams this requirement needs, and why each other one is skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+
+from core import faults
+from graph.dag import Pipeline
+from graph.lifecycle import move
+from graph.services import Services
+from graph.stage_context import called_payload
+from graph.state import RunState, StageOutcome
+from models.calls import Call
+from models.errors import ModelFailure
+from teams import prompts
+from teams.contract import ResultInvalid
+from teams.replies import parse_plan, plan_schema
+from teams.team import Team
+
+ALIAS = "factory/architect"
+
+
+@dataclass(frozen=True)
+class Planner:
+    """The node that plans."""
+
+    services: Services
+    pipeline: Pipeline
+
+    async def plan(self, state: RunState) -> dict[str, Any]:
+        """Ask a model which teams to leave out; the rules below have the last word."""
+        services, run_id = self.services, state["run_id"]
+        await move(services.db, services.events, run_id, "planning", key="plan/planning")
+        teams = [services.registry.team(team) for team in self.pipeline.teams]
+        title, wanted, note = await self._ask(state, teams)
+        skipped, notes = allowed_skips(wanted, teams)
+        notes = [note, *notes] if note else notes
+        await services.events.append(
+            run_id,
+            "plan.decided",
+            {
+                "title": title,
+                "pipeline": self.pipeline.name,
+                "stages": [team.id for team in teams if team.id not in skipped],
+                "names": {team.id: team.name for team in teams},
+                "waves": {stage.team: stage.wave for stage in self.pipeline.stages},
+                "skipped": dict(skipped),
+                "notes": list(notes),
+            },
+            key="plan/decided",
+        )
+        for team, reason in skipped.items():
+            await services.events.append(
+                run_id, "stage.skipped", {"reason": reason}, team=team, key=f"plan/skipped/{team}"
+            )
+        faults.point("plan.decided")
+        repository = await services.repository(run_id)
+        base = await repository.begin_run(run_id)
+        await services.runs.set_branch(run_id, f"factory/{run_id}", base)
+        await move(services.db, services.events, run_id, "in_progress", key="plan/in_progress")
+        return {
+            "title": title,
+            "skipped": skipped,
+            "results": {team: _skipped(team, reason) for team, reason in skipped.items()},
+        }
+
+    async def _ask(self, state: RunState, teams: Sequence[Team]) -> tuple[str, list[tuple[str, str]], str]:
+        """(title, [(team, reason)], a note when the planner was of no use). Then every team runs: doing too
+        much is safe, leaving a team out on a guess is not."""
+        services = self.services
+        turns: list[BaseMessage] = [
+            prompts.planner(),
+            HumanMessage(
+                prompts.plan(teams, requirement=state["requirement"], objective=f"{state['run_id']}/plan/1")
+            ),
+        ]
+        problem = ""
+        for turn in (1, 2):
+            call = Call(state["run_id"], "factory", "planner", "plan", f"plan/{turn}")
+            try:
+                reply = await services.models.complete(ALIAS, turns, call=call, schema=plan_schema())
+            except ModelFailure as failure:
+                return (
+                    fallback_title(state["requirement"]),
+                    [],
+                    f"every team runs: the planner did not answer ({failure})",
+                )
+            await services.events.append(
+                state["run_id"], "model.called", called_payload(call, reply), key=f"{call.key}/called"
+            )
+            try:
+                plan = parse_plan(reply.text)
+            except ResultInvalid as invalid:
+                problem = str(invalid)
+                turns += [AIMessage(reply.text), HumanMessage(prompts.repair_plan(invalid.errors))]
+                continue
+            return plan.title.strip() or fallback_title(state["requirement"]), list(plan.skip), ""
+        return fallback_title(state["requirement"]), [], f"every team runs: the plan was unusable ({problem})"
+
+
+def allowed_skips(
+    wanted: Sequence[tuple[str, str]], teams: Sequence[Team]
+) -> tuple[dict[str, str], list[str]]:
+    """What may be left out of what a planner wants to leave out, and a note for each wish not granted."""
+    by_id = {team.id: team for team in teams}
+    skipped: dict[str, str] = {}
+    notes: list[str] = []
+    for team, reason in wanted:
+        if team not in by_id:
+            notes.append(f"no team {team!r} in this pipeline")
+        elif by_id[team].required:
+            notes.append(f"{team} is required and runs")
+        elif not reason.strip():
+            notes.append(f"{team} runs: no reason was given to skip it")
+        else:
+            skipped[team] = reason.strip()
+    return skipped, notes
+
+
+def fallback_title(requirement: str) -> str:
+    """A title without a model: the requirement's first line, cut at a word."""
+    line = next((line.strip(" #*-") for line in requirement.splitlines() if line.strip(" #*-")), "Untitled")
+    return line if len(line) <= 60 else line[:60].rsplit(" ", 1)[0] + " …"
+
+
+def _skipped(team: str, reason: str) -> StageOutcome:
+    return {
+        "team": team,
+        "round": 1,
+        "verdict": "skipped",
+        "attempts": 0,
+        "commit": None,
+        "files": [],
+        "facts": [],
+        "assumptions": [],
+        "confidence": 0,
+        "reason": reason,
+    }

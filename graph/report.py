@@ -1,0 +1,105 @@
+"""The report: a stage's TaskResult, asked for in a call of its own, up a ladder of second chances.
+
+One repair turn that quotes the errors → one fresh attempt → the next model of the chain → BLOCKED, with
+the raw text kept in the event log. Nothing is ever COMPLETE by default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+
+from core import faults
+from graph.stage_context import StageContext
+from graph.state import StageState
+from models.calls import Reply
+from models.errors import ModelFailure
+from teams import prompts
+from teams.contract import ResultInvalid, TaskResult, parse_result, wire_schema
+from teams.operative import conversation
+
+RAW_KEPT = 64_000
+"""Characters of an unusable reply that the event log keeps: all of an honest one, not of a hostile."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The node that asks for the TaskResult."""
+
+    stage: StageContext
+
+    async def report(self, state: StageState) -> dict[str, Any]:
+        """Ask until a reply satisfies the schema or the ladder ends."""
+        stage, team = self.stage, self.stage.team
+        alias = team.author.alias
+        schema = wire_schema(stage.team_ids)
+        request = HumanMessage(prompts.report_request(team=team, operative=team.author, schema=schema))
+        last_error = ""
+        rung = 0
+        for candidate in range(stage.services.models.candidates(alias)):
+            history = conversation(
+                stage.services.models, alias, team, team.author, state["messages"], candidate
+            )
+            for fresh in (True, False):
+                # The first chance on each model has a repair turn; the second starts afresh, without one.
+                turns: list[BaseMessage] = [*history, request]
+                for _repair in range(2 if fresh else 1):
+                    rung += 1
+                    reply_or_error = await self._ask(state, turns, rung, candidate)
+                    if isinstance(reply_or_error, TaskResult):
+                        return await self._received(state, reply_or_error)
+                    raw, error = reply_or_error
+                    last_error = str(error)
+                    if not isinstance(error, ResultInvalid):
+                        break
+                    repair = prompts.repair(error.errors, team=team, operative=team.author)
+                    turns = [*turns, AIMessage(raw), HumanMessage(repair)]
+        return await self._blocked(state, last_error, rung)
+
+    async def _ask(
+        self, state: StageState, turns: list[BaseMessage], rung: int, candidate: int
+    ) -> TaskResult | tuple[str, ResultInvalid | ModelFailure]:
+        stage, team = self.stage, self.stage.team
+        suffix = f"report/{state['attempt']}.{state['calls']}.{rung}"
+        call = stage.call(state, "report", suffix, operative=team.author.id)
+        raw = ""
+        try:
+            reply: Reply = await stage.services.models.complete(
+                team.author.alias, turns, call=call, schema=wire_schema(stage.team_ids), candidate=candidate
+            )
+            await stage.called(state, call, reply)
+            faults.point("report.called")
+            raw = reply.text
+            return parse_result(raw, stage.team_ids)
+        except ResultInvalid as invalid:
+            payload: Any = {"errors": invalid.errors, "raw": raw[:RAW_KEPT], "model": str(candidate)}
+            await stage.event(state, "report.invalid", payload, f"{suffix}/invalid")
+            return raw, invalid
+        except ModelFailure as failure:
+            payload = {"errors": [str(failure)], "raw": "", "model": str(candidate)}
+            await stage.event(state, "report.invalid", payload, f"{suffix}/invalid")
+            return "", failure
+
+    async def _received(self, state: StageState, result: TaskResult) -> dict[str, Any]:
+        suffix = f"report/{state['attempt']}.{state['calls']}"
+        payload: Any = {"status": result.status, "confidence": result.confidence}
+        await self.stage.event(state, "report.received", payload, suffix)
+        return {"result": result.model_dump(mode="json")}
+
+    async def _blocked(self, state: StageState, error: str, rungs: int) -> dict[str, Any]:
+        suffix = f"report/{state['attempt']}.{state['calls']}"
+        payload: Any = {"status": "BLOCKED", "confidence": 0}
+        await self.stage.event(state, "report.received", payload, suffix)
+        blocked = TaskResult(
+            reasoning="No reply could be read as a TaskResult.",
+            deliverables=(),
+            verified_facts=(),
+            assumptions_made=(),
+            blockers=(f"no usable report after {rungs} replies; the last: {error}",),
+            clarification_needed=None,
+            confidence=0,
+            status="BLOCKED",
+        )
+        return {"result": blocked.model_dump(mode="json")}

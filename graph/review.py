@@ -1,0 +1,95 @@
+"""`review` is a person's: approve and it is released, comment and it goes round again, reject and it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from core.json import JsonObject
+from graph import people
+from graph.dag import Pipeline
+from graph.lifecycle import move
+from graph.nodes import node
+from graph.rounds import next_round
+from graph.services import Services
+from graph.state import RunState
+
+
+@dataclass(frozen=True)
+class Review:
+    """The nodes of the review."""
+
+    services: Services
+    pipeline: Pipeline
+
+    async def present(self, state: RunState) -> dict[str, Any]:
+        """Put the whole change before a person."""
+        services, run_id = self.services, state["run_id"]
+        run = await services.run(run_id)
+        repository = await services.repository(run_id)
+        head = await repository.run_head(run_id)
+        stat = await repository.diff(run.base_commit or head, head, stat=True)
+        again = state["round"] < self.pipeline.max_rounds
+        detail: JsonObject = {
+            "branch": f"factory/{run_id}",
+            "commit": head,
+            "base": run.base_commit,
+            "repository": str(repository.path),
+            "stat": stat,
+            "round": state["round"],
+        }
+        summary = stat.strip().splitlines()[-1].strip() if stat.strip() else "nothing changed"
+        approval = await services.approvals.request(
+            run_id,
+            kind="review",
+            key=f"review/{state['round']}",
+            title=f"Review: {state.get('title') or 'the result'}",
+            question=(
+                f"Every stage has ended; {summary} (branch factory/{run_id} in {repository.path}).\n"
+                + (
+                    "Approve to release it, respond with a comment to have it changed"
+                    if again
+                    else "Approve to release it"
+                )
+                + ", or reject it."
+            ),
+            allowed=("approve", "respond", "reject") if again else ("approve", "reject"),
+            detail=detail,
+        )
+        return {"question": people.question(approval)}
+
+    async def heard(self, state: RunState) -> dict[str, Any]:
+        """Release, go round again, or end."""
+        services, run_id = self.services, state["run_id"]
+        answer = await people.settle(services.approvals, state)
+        done = {"question": people.NOBODY_ASKED}
+        if answer["decision"] == "approve":
+            await move(services.db, services.events, run_id, "deployable", key="review/deployable")
+            return done
+        if answer["decision"] in {"respond", "edit"}:
+            return {**done, **await next_round(services, state, answer["text"])}
+        reason = (
+            "the review expired"
+            if answer["decision"] == "expired"
+            else f"refused in review by {answer['by']}"
+        )
+        reason = f"{reason}: {answer['text']}".rstrip(": ")
+        await move(services.db, services.events, run_id, "rejected", key="review/rejected", failure=reason)
+        return {**done, "halted": f"rejected: {reason}"}
+
+
+def build_review(services: Services, pipeline: Pipeline) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Compile the subgraph."""
+    nodes = Review(services, pipeline)
+    graph: StateGraph[Any, Any, Any, Any] = StateGraph(RunState)
+    graph.add_node("present", node("present", nodes.present))
+    graph.add_node("ask_person", node("ask_person", people.ask))
+    graph.add_node("heard", node("heard", nodes.heard))
+    graph.add_edge(START, "present")
+    graph.add_edge("present", "ask_person")
+    graph.add_edge("ask_person", "heard")
+    graph.add_edge("heard", END)
+    return graph.compile(name="review")

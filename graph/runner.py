@@ -1,0 +1,270 @@
+"""The factory as a program uses it: open it, submit a requirement, drive the run, answer its questions."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph.state import CompiledStateGraph
+
+from core.database import Database
+from core.errors import BadInput
+from core.events import Event, EventLog
+from core.settings import Settings
+from governance import policy
+from governance.approvals import Approval, Approvals, Decision
+from graph import dag, queries
+from graph.driver import Driver, Outcome
+from graph.pipeline import build_pipeline
+from graph.progress import Progress
+from graph.runs import Run, Runs
+from graph.services import Services
+from graph.summary import RunSummary, summarise
+from models.service import OFFLINE, Models
+from teams.registry import Registry
+from workspace.repository import Workspace
+from workspace.sandbox import Sandbox
+
+MOST_REQUIREMENT: Final = 100_000
+"""Characters of a requirement: about 25,000 tokens, more than the local models' context leaves room for."""
+
+
+class RequirementInvalid(BadInput):
+    """The requirement cannot be worked on."""
+
+
+@dataclass
+class Factory:
+    """An open factory. Use `Factory.open`; one instance per process serves any number of runs."""
+
+    services: Services
+    checkpointer: BaseCheckpointSaver[Any]
+    model: str | None
+    """What its runs record as their model: an override, or offline when that was chosen."""
+    _stack: AsyncExitStack
+    _by_model: dict[str | None, Services]
+    _graphs: dict[tuple[str | None, str], CompiledStateGraph[Any, Any, Any, Any]] = field(
+        default_factory=dict[tuple[str | None, str], CompiledStateGraph[Any, Any, Any, Any]]
+    )
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, settings: Settings | None = None, *, model: str | None = None
+    ) -> AsyncGenerator[Factory]:
+        """Open everything a run needs: database (migrated), models, teams, workspace, sandbox."""
+        settings = settings or Settings()
+        async with AsyncExitStack() as stack:
+            registry = Registry.load(settings.pack, settings.pack_dirs)
+            rules = policy.load(settings.policy_file)
+            db = await stack.enter_async_context(Database.open(settings))
+            events = EventLog(db)
+            override = model or settings.model
+            models = await stack.enter_async_context(await Models.open(settings, db, override=override))
+            services = Services(
+                settings=settings,
+                db=db,
+                events=events,
+                runs=Runs(db, events),
+                approvals=Approvals(db, events),
+                models=models,
+                registry=registry,
+                workspace=Workspace(settings),
+                sandbox=await Sandbox.open(settings),
+                policy=rules,
+            )
+            # Offline stays offline: a run is resumed with the model that it was started with.
+            recorded = OFFLINE if models.announcement else override
+            yield cls(services, await db.checkpointer(), recorded, stack, {recorded: services})
+
+    @property
+    def announcements(self) -> list[str]:
+        """What every surface must show: scripted output, a missing or unsafe sandbox."""
+        said = [self.services.models.announcement] if self.services.models.announcement else []
+        sandbox = self.services.sandbox
+        if sandbox.unsafe:
+            said.append("no sandbox: generated code runs unconfined (--unsafe-no-sandbox)")
+        elif not sandbox.available:
+            said.append(f"no sandbox: generated code will not be run ({sandbox.why_not})")
+        return said
+
+    @property
+    def settings(self) -> Settings:
+        """The settings it was opened with."""
+        return self.services.settings
+
+    @property
+    def db(self) -> Database:
+        """The database."""
+        return self.services.db
+
+    @property
+    def events(self) -> EventLog:
+        """The event log."""
+        return self.services.events
+
+    @property
+    def approvals(self) -> Approvals:
+        """The questions to people."""
+        return self.services.approvals
+
+    @property
+    def registry(self) -> Registry:
+        """The teams."""
+        return self.services.registry
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The sandbox."""
+        return self.services.sandbox
+
+    async def submit(
+        self,
+        requirement: str,
+        *,
+        project: str | None = None,
+        repo: Path | None = None,
+        pipeline: str = "full",
+        approve_all: bool = False,
+    ) -> str:
+        """Record a run and return its id. Nothing is created when the input is refused."""
+        text = checked_requirement(requirement)
+        self.pipeline(pipeline)
+        services = self.services
+        name = project or await self._free_project(text)
+        repository = await services.workspace.project(name, source=repo)
+        return await services.runs.create(
+            text,
+            project=name,
+            repository=repository.path,
+            pipeline=pipeline,
+            model=self.model,
+            approve_all=approve_all,
+        )
+
+    async def drive(self, run_id: str) -> Outcome:
+        """Execute the run until it ends or waits for a person; safe beside another process that drives it."""
+        return await Driver(self.services, self.graph).drive(run_id)
+
+    async def answer(self, approval_id: str, decision: Decision, text: str | None, *, by: str) -> Approval:
+        """Record a person's decision, once. Does not drive the run."""
+        return await self.approvals.decide(approval_id, decision, answer=text, by=by)
+
+    async def summary(self, run_id: str) -> RunSummary:
+        """The run in one object."""
+        return await self._summary(await self.services.run(run_id))
+
+    async def runs(self, limit: int = 50) -> list[RunSummary]:
+        """The newest runs first."""
+        return [await self._summary(run) for run in await self.services.runs.list(limit)]
+
+    async def find(self, prefix: str) -> str:
+        """The run id that a unique prefix, or `last`, stands for."""
+        return await self.services.runs.find(prefix)
+
+    async def progress(self, run_id: str) -> Progress:
+        """The run's progress so far."""
+        return Progress.of(await self.events.read(run_id))
+
+    def follow(self, run_id: str, *, after: int = 0) -> AsyncIterator[Event]:
+        """The run's events after position `after`, and those to come."""
+        return self.events.follow(run_id, after=after)
+
+    def pipeline(self, name: str) -> dag.Pipeline:
+        """A pipeline of the pack; raises UnknownPipeline or PipelineInvalid."""
+        text, where = self.registry.pack_file("pipeline.toml")
+        return dag.load(text, name, self.registry.ids, where=where)
+
+    async def graph(self, run: Run) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """The compiled graph of a run's pipeline, with the model that the run was started with."""
+        key = (run.model, run.pipeline)
+        if key not in self._graphs:
+            services = await self._services_for(run.model)
+            self._graphs[key] = build_pipeline(services, self.pipeline(run.pipeline), self.checkpointer)
+        return self._graphs[key]
+
+    async def _services_for(self, model: str | None) -> Services:
+        if model not in self._by_model:
+            services = self.services
+            models = await Models.open(services.settings, services.db, override=model)
+            await self._stack.enter_async_context(models)
+            self._by_model[model] = replace(services, models=models)
+        return self._by_model[model]
+
+    async def _summary(self, run: Run) -> RunSummary:
+        waiting = await self.approvals.pending(run.id)
+        return summarise(run, await self.progress(run.id), waiting)
+
+    async def _free_project(self, requirement: str) -> str:
+        stem = slug(requirement)
+        async with self.db.pool.connection() as conn:
+            for number in range(1, 10_000):
+                name = stem if number == 1 else f"{stem}-{number}"
+                if not await queries.project_exists(conn, name):
+                    return name
+        raise BadInput(f"There are too many projects called {stem}", todo="Give one a name with --project")
+
+
+def checked_requirement(text: str) -> str:
+    """The requirement, stripped; raises RequirementInvalid when there is nothing to work on."""
+    nothing = "Nothing was started"
+    if "\x00" in text:
+        raise RequirementInvalid(
+            "The requirement is not text: it holds NUL characters",
+            untouched=nothing,
+            todo="Give plain text or Markdown",
+        )
+    stripped = text.strip()
+    if not any(character.isalnum() for character in stripped):
+        raise RequirementInvalid(
+            "The requirement is empty",
+            untouched=nothing,
+            todo='Say what to build, as in `factory run "A lending library …"`',
+        )
+    if len(stripped) > MOST_REQUIREMENT:
+        raise RequirementInvalid(
+            f"The requirement has {len(stripped):,} characters; the most is {MOST_REQUIREMENT:,}",
+            untouched=nothing,
+            todo="Shorten it, or put the material into a repository and start with --repo",
+        )
+    return stripped
+
+
+def slug(requirement: str) -> str:
+    """A project name from a requirement's first words: lower-case letters, digits and hyphens, at most 40."""
+    plain = unicodedata.normalize("NFKD", requirement).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", plain)
+    meaningful = [word for word in words if word not in _FILLERS][:5]
+    return "-".join(meaningful)[:40].strip("-") or "project"
+
+
+_FILLERS: Final = frozenset(
+    {
+        "a",
+        "an",
+        "the",
+        "that",
+        "with",
+        "for",
+        "of",
+        "and",
+        "to",
+        "i",
+        "we",
+        "want",
+        "need",
+        "please",
+        "build",
+        "make",
+        "create",
+        "me",
+        "my",
+        "our",
+    }
+)

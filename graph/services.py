@@ -1,0 +1,55 @@
+"""What the nodes work with: every service of a factory, opened once per process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from core.database import Database
+from core.events import EventLog
+from core.settings import Settings
+from governance.approvals import Approvals
+from governance.policy import Policy
+from graph.runs import Run, Runs
+from models.service import Models
+from teams.registry import Registry
+from workspace.repository import Repository, StageTree, Workspace
+from workspace.sandbox import Sandbox
+
+
+@dataclass
+class Services:
+    """The services behind a graph. One instance serves any number of runs."""
+
+    settings: Settings
+    db: Database
+    events: EventLog
+    runs: Runs
+    approvals: Approvals
+    models: Models
+    registry: Registry
+    workspace: Workspace
+    sandbox: Sandbox
+    policy: Policy
+    repositories: dict[str, Repository] = field(default_factory=dict[str, Repository], repr=False)
+    """The projects' repositories that this process has opened."""
+    _projects: dict[str, str] = field(default_factory=dict[str, str], repr=False)
+
+    async def run(self, run_id: str) -> Run:
+        """The run's record, fresh."""
+        return await self.runs.get(run_id)
+
+    async def repository(self, run_id: str) -> Repository:
+        """The repository of the run's project."""
+        if run_id not in self._projects:
+            self._projects[run_id] = (await self.runs.get(run_id)).project
+        return await self.project(self._projects[run_id])
+
+    async def project(self, name: str) -> Repository:
+        """The repository of a project, opened once."""
+        if name not in self.repositories:
+            self.repositories[name] = await self.workspace.project(name)
+        return self.repositories[name]
+
+    async def tree(self, run_id: str, name: str, *, base: str | None = None) -> StageTree:
+        """The worktree of that name, created if it is not there."""
+        return await (await self.repository(run_id)).open_stage(run_id, name, base=base)

@@ -1,0 +1,107 @@
+"""A team's stage as a LangGraph subgraph: `brief → work ⇄ act → peer_review → report → gate → retain`.
+
+From the gate also `clarify`, `escalate`, another attempt, or `fail`. This module only wires; the nodes are
+elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from graph import loops, people
+from graph.clarification import Clarify, after_clarify
+from graph.nodes import node
+from graph.report import Report
+from graph.stage_context import StageContext
+from graph.state import StageInput, StageOutput, StageState
+from graph.verdict import Verdicts, after_gate, after_retain
+from graph.work import Work, after_work
+
+
+def build_stage(stage: StageContext) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Compile the subgraph of one team."""
+    work, report, clarify, verdicts = Work(stage), Report(stage), Clarify(stage), Verdicts(stage)
+    graph: StateGraph[Any, Any, Any, Any] = StateGraph(
+        StageState, input_schema=StageInput, output_schema=StageOutput
+    )
+    graph.add_node("brief", node("brief", work.brief))
+    graph.add_node("work", node("work", work.work))
+    graph.add_node("act", node("act", work.act))
+    graph.add_node("peer_review", node("peer_review", work.peer_review))
+    graph.add_node("report", node("report", report.report))
+    graph.add_node("gate", node("gate", verdicts.gate))
+    graph.add_node("clarify", node("clarify", clarify.clarify))
+    graph.add_node("ask_person", node("ask_person", people.ask))
+    graph.add_node("heard", node("heard", _heard(clarify, verdicts)))
+    graph.add_node("escalate", node("escalate", verdicts.escalate))
+    graph.add_node("retain", node("retain", verdicts.retain))
+    graph.add_node("close", node("close", verdicts.close))
+    graph.add_node("fail", node("fail", verdicts.fail))
+
+    def on_entry(state: StageState) -> str:
+        runs = stage.team.id not in state.get("skipped", {}) and not halted(state)
+        return "brief" if runs else END
+
+    def after_brief_work(state: StageState) -> str:
+        target = after_work(state)
+        return "report" if target == "peer_review" and not reviews_left(stage, state) else target
+
+    graph.add_conditional_edges(START, on_entry, ["brief", END])
+    graph.add_edge("brief", "work")
+    graph.add_conditional_edges("work", after_brief_work, ["act", "work", "peer_review", "report", "gate"])
+    graph.add_conditional_edges("act", _after_act, ["clarify", "work", "gate"])
+    graph.add_conditional_edges("peer_review", _after_review, ["work", "report"])
+    graph.add_edge("report", "gate")
+    graph.add_conditional_edges("gate", after_gate, ["retain", "work", "clarify", "escalate", "fail"])
+    graph.add_conditional_edges("clarify", after_clarify, ["ask_person", "clarify", "work"])
+    graph.add_edge("escalate", "ask_person")
+    graph.add_edge("ask_person", "heard")
+    graph.add_conditional_edges("heard", _after_heard, ["clarify", "work", "retain", "fail"])
+    graph.add_conditional_edges("retain", after_retain, ["work", "escalate", "close"])
+    graph.add_edge("close", END)
+    graph.add_edge("fail", END)
+    return graph.compile(name=stage.team.id)
+
+
+def halted(state: StageState) -> bool:
+    """Whether the run has stopped, or a stage of this round has failed: then later stages do not start."""
+    if state.get("halted"):
+        return True
+    return any(
+        outcome["verdict"] == "fail" and outcome["round"] == state["round"]
+        for outcome in state.get("results", {}).values()
+    )
+
+
+def reviews_left(stage: StageContext, state: StageState) -> bool:
+    """Whether the team has a reviewer who may still send the work back in this attempt."""
+    return stage.team.reviewer is not None and state["reviews"] < stage.team.limits.reviews
+
+
+def _after_act(state: StageState) -> str:
+    if loops.detect(state["trace"]):
+        return "gate"
+    return "clarify" if state["pending"] else "work"
+
+
+def _after_review(state: StageState) -> str:
+    return "work" if state["reasons"] else "report"
+
+
+def _heard(clarify: Clarify, verdicts: Verdicts) -> Any:
+    async def heard(state: StageState) -> dict[str, Any]:
+        """Hand a person's answer to the team that asked, or to the stage that could not go on."""
+        if state["question"]["kind"] == "clarification":
+            return {**await clarify.heard(state), "verdict": "clarify"}
+        return await verdicts.heard(state)
+
+    return heard
+
+
+def _after_heard(state: StageState) -> str:
+    if state["verdict"] == "clarify":
+        return "clarify" if state["pending"] else "work"
+    return after_gate(state)

@@ -1,0 +1,112 @@
+"""What all nodes of one team's stage share: its services, its names and keys, its worktree, its events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from core import clock
+from core.json import JsonObject
+from graph.services import Services
+from graph.state import StageState
+from models.calls import Call, CallKind, Reply
+from teams.contract import Objective, Upstream
+from teams.team import Team
+from workspace.repository import Repository, StageTree
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """One team's stage within any run. Holds no state of a run: that is in `StageState`."""
+
+    services: Services
+    team: Team
+    team_ids: tuple[str, ...]
+    """The teams of the pipeline: whom this one may ask."""
+
+    def key(self, state: StageState) -> str:
+        """The stage's name inside its run, the prefix of every idempotency key: `team.round`."""
+        return f"{self.team.id}.{state['round']}"
+
+    def call(self, state: StageState, kind: CallKind, suffix: str, *, operative: str) -> Call:
+        """The identity of a model call."""
+        return Call(
+            run_id=state["run_id"],
+            team=self.team.id,
+            operative=operative,
+            kind=kind,
+            key=f"{self.key(state)}/{suffix}",
+        )
+
+    async def event(self, state: StageState, kind: str, payload: JsonObject, suffix: str) -> None:
+        """Append an event of this stage; a second time with the same suffix it changes nothing."""
+        await self.services.events.append(
+            state["run_id"], kind, payload, team=self.team.id, key=f"{self.key(state)}/{suffix}"
+        )
+
+    async def called(self, state: StageState, call: Call, reply: Reply) -> None:
+        """The event of a model call that succeeded."""
+        await self.services.events.append(
+            state["run_id"],
+            "model.called",
+            called_payload(call, reply),
+            team=self.team.id,
+            key=f"{call.key}/called",
+        )
+
+    async def tree(self, state: StageState) -> StageTree:
+        """The stage's worktree as it was after the last node that changed it."""
+        tree = await self.services.tree(state["run_id"], state["tree"])
+        await tree.restore(state["head"])
+        return tree
+
+    async def repository(self, state: StageState) -> Repository:
+        """The project's repository."""
+        return await self.services.repository(state["run_id"])
+
+    def objective(self, state: StageState) -> Objective:
+        """The team's objective in this round, with what the stages before it handed on."""
+        deliverables = self.team.deliverables
+        return Objective(
+            id=f"{state['run_id']}/{self.team.id}/{state['round']}",
+            team=self.team.id,
+            goal=f"{self.team.purpose}",
+            acceptance_criteria=(
+                *(
+                    f"`{pattern}` is there, complete and consistent with the upstream results"
+                    for pattern in deliverables
+                ),
+                *(f"the check `{check}` holds" for check in self.team.checks),
+                *(("the review comment below is answered",) if state.get("comment") else ()),
+            ),
+            inputs=tuple(
+                Upstream(team=team, facts=tuple(outcome["facts"]), files=tuple(outcome["files"]))
+                for team, outcome in state.get("results", {}).items()
+                if outcome["verdict"] == "pass" and team != self.team.id
+            ),
+            deliverables=deliverables,
+            limits=self.team.limits,
+        )
+
+    def overtime(self, state: StageState) -> str:
+        """Which limit the clock has reached, in words; empty while there is time."""
+        minutes = (clock.now() - datetime.fromisoformat(state["started"])).total_seconds() / 60
+        limit = self.team.limits.minutes
+        return f"minutes: {minutes:.0f} of {limit}" if minutes >= limit else ""
+
+
+def called_payload(call: Call, reply: Reply) -> JsonObject:
+    """What the event log keeps of a model call: never its text."""
+    payload: dict[str, Any] = {
+        "alias": reply.alias,
+        "model": reply.model,
+        "provider": reply.provider,
+        "operative": call.operative,
+        "call": call.kind,
+        "input_tokens": reply.input_tokens,
+        "output_tokens": reply.output_tokens,
+        "cost_usd": float(reply.cost_usd),
+        "seconds": round(reply.seconds, 3),
+    }
+    return payload

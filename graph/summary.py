@@ -1,0 +1,94 @@
+"""The one object that `--json` prints and the API returns for a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from governance.approvals import Approval
+from graph.progress import Progress
+from graph.runs import Run
+
+
+class StageSummary(BaseModel):
+    """How one stage went."""
+
+    model_config = ConfigDict(frozen=True)
+
+    team: str
+    verdict: str | None
+    """pass, fail, skipped or blocked; null before the end."""
+    attempts: int
+    seconds: float
+    tokens: int
+    cost_usd: float
+    skipped_because: str | None
+
+
+class Waiting(BaseModel):
+    """A question that a person has not answered yet."""
+
+    model_config = ConfigDict(frozen=True)
+
+    approval_id: str
+    kind: str
+    question: str
+    answer_with: str
+    """The command that answers."""
+
+
+class RunSummary(BaseModel):
+    """A run in one object; field by field what docs/using.md promises."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    status: str
+    project: str
+    repository: str
+    tag: str | None
+    cost_usd: float
+    tokens: int
+    seconds: float
+    stages: list[StageSummary]
+    waiting_for: list[Waiting]
+    failure: str | None = None
+
+
+def summarise(run: Run, progress: Progress, waiting: Sequence[Approval]) -> RunSummary:
+    """Put the record, the events and the open questions together."""
+    return RunSummary(
+        run_id=run.id,
+        status=run.status,
+        project=run.project,
+        repository=str(run.repository),
+        tag=run.tag,
+        cost_usd=round(progress.cost_usd, 6),
+        tokens=progress.tokens,
+        seconds=round(progress.seconds, 3),
+        stages=[
+            StageSummary(
+                team=row.team,
+                verdict=row.verdict or None,
+                attempts=row.attempts,
+                seconds=round(row.seconds, 3),
+                tokens=row.tokens,
+                cost_usd=round(row.cost_usd, 6),
+                skipped_because=row.skipped_because or None,
+            )
+            for row in progress.rows
+        ],
+        waiting_for=[
+            Waiting(approval_id=a.id, kind=a.kind, question=a.question, answer_with=answer_with(a))
+            for a in waiting
+        ],
+        failure=run.failure,
+    )
+
+
+def answer_with(approval: Approval) -> str:
+    """The command that answers a question."""
+    if "approve" in approval.allowed:
+        return f"factory approve {approval.id}"
+    return f'factory answer {approval.id} "…"'

@@ -1,0 +1,106 @@
+"""`validate`: the merged whole is checked once more, by the same checks, before a person is asked to look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from core.json import JsonObject
+from graph import people
+from graph.dag import Pipeline
+from graph.evidence import check_payload, failed
+from graph.lifecycle import move
+from graph.nodes import node
+from graph.rounds import next_round
+from graph.services import Services
+from graph.state import RunState
+from workspace.checks import run_checks
+
+
+@dataclass(frozen=True)
+class Validate:
+    """The nodes of the validation."""
+
+    services: Services
+    pipeline: Pipeline
+
+    async def check(self, state: RunState) -> dict[str, Any]:
+        """Stop if a stage failed; else check the branch, and ask a person if a check speaks against it."""
+        services, run_id = self.services, state["run_id"]
+        broken = [o for o in state.get("results", {}).values() if o["verdict"] == "fail"]
+        if broken:
+            reason = "; ".join(f"{outcome['team']}: {outcome['reason']}" for outcome in broken)
+            await move(services.db, services.events, run_id, "failed", key="validate/failed", failure=reason)
+            return {"halted": f"failed: {reason}"}
+        await move(
+            services.db, services.events, run_id, "validating", key=f"validate.{state['round']}/validating"
+        )
+        repository = await services.repository(run_id)
+        head = await repository.run_head(run_id)
+        name = f"validate.{state['round']}"
+        tree = await services.tree(run_id, name, base=head)
+        await tree.restore(head)
+        checks = await run_checks(self._checks(state), tree.path, services.sandbox)
+        for check in checks:
+            await services.events.append(
+                run_id, "check.ran", check_payload(check), key=f"{name}/{check.name}"
+            )
+        against = failed(checks)
+        if not against:
+            await repository.close_stage(tree)
+            return {"sent_back": False}
+        detail: JsonObject = {"reasons": list(against), "commit": head}
+        again = state["round"] < self.pipeline.max_rounds
+        approval = await services.approvals.request(
+            run_id,
+            kind="escalation",
+            key=f"{name}/escalation",
+            risk="MEDIUM",
+            title="The merged project does not pass its checks",
+            question=(
+                "The merged project does not pass its checks:\n"
+                + "\n".join(f"- {reason}" for reason in against)
+                + ("\nRespond with a comment to send it round again, a" if again else "\nA")
+                + "pprove to go on to the review as it is, or reject to stop the run."
+            ),
+            allowed=("respond", "approve", "reject") if again else ("approve", "reject"),
+            detail=detail,
+        )
+        return {"question": people.question(approval), "sent_back": False}
+
+    def _checks(self, state: RunState) -> list[str]:
+        """Every check that a team of this run answers for, now on the whole."""
+        teams = [team for team in self.pipeline.teams if team not in state.get("skipped", {})]
+        return sorted({check for team in teams for check in self.services.registry.team(team).checks})
+
+    async def heard(self, state: RunState) -> dict[str, Any]:
+        """Go on to the review, send the run round again, or stop."""
+        services = self.services
+        answer = await people.settle(services.approvals, state)
+        done = {"question": people.NOBODY_ASKED}
+        if answer["decision"] == "approve":
+            return done
+        if answer["decision"] in {"respond", "edit"}:
+            return {**done, **await next_round(services, state, answer["text"])}
+        reason = f"the checks of the merged project failed, stopped by {answer['by'] or 'nobody in time'}"
+        await move(
+            services.db, services.events, state["run_id"], "failed", key="validate/failed", failure=reason
+        )
+        return {**done, "halted": f"failed: {reason}"}
+
+
+def build_validate(services: Services, pipeline: Pipeline) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Compile the subgraph."""
+    nodes = Validate(services, pipeline)
+    graph: StateGraph[Any, Any, Any, Any] = StateGraph(RunState)
+    graph.add_node("check", node("check", nodes.check))
+    graph.add_node("ask_person", node("ask_person", people.ask))
+    graph.add_node("heard", node("heard", nodes.heard))
+    graph.add_edge(START, "check")
+    graph.add_conditional_edges("check", people.if_asked, ["ask_person", END])
+    graph.add_edge("ask_person", "heard")
+    graph.add_edge("heard", END)
+    return graph.compile(name="validate")

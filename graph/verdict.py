@@ -1,0 +1,232 @@
+"""What follows from the gate: the ruling itself, escalation to a person, retaining the work, or failing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import HumanMessage
+
+from core import clock, faults
+from core.json import JsonObject
+from graph import people
+from graph.evidence import attempt_key, gather
+from graph.gate import Ruling, decide
+from graph.stage_context import StageContext
+from graph.state import StageOutcome, StageState
+from teams import prompts
+from teams.contract import TaskResult
+
+MOST_REBASES = 1
+"""Times a stage is done again because another one changed its branch; then a person is asked."""
+
+BRIEF_KEPT = 200_000
+"""Characters of a brief that the audit keeps: any requirement is shorter, and an event holds a megabyte."""
+
+MOST_ESCALATIONS = 5
+"""Times a person may send one stage on in one round: the last bound of the last loop."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The nodes after the report."""
+
+    stage: StageContext
+
+    async def gate(self, state: StageState) -> dict[str, Any]:
+        """Gather the evidence, rule, and say so in the log."""
+        stage = self.stage
+        evidence = await gather(stage, state)
+        ruling = decide(evidence)
+        await self._ruled(state, ruling)
+        update: dict[str, Any] = {"verdict": ruling.verdict, "reasons": list(ruling.reasons)}
+        if ruling.verdict == "retry":
+            update |= self._again(state, ruling)
+        if ruling.verdict == "clarify" and evidence.result and evidence.result.clarification_needed:
+            asked = evidence.result.clarification_needed
+            update["pending"] = [{"call_id": "", "target": asked.target_team, "question": asked.question}]
+        return update
+
+    async def escalate(self, state: StageState) -> dict[str, Any]:
+        """Ask a person: go on with guidance, accept what is there, or stop."""
+        stage = self.stage
+        number = state["escalations"] + 1
+        allowed = ("respond", "approve", "reject") if number < MOST_ESCALATIONS else ("approve", "reject")
+        reasons = "\n".join(f"- {reason}" for reason in state["reasons"])
+        approval = await stage.services.approvals.request(
+            state["run_id"],
+            kind="escalation",
+            key=f"{stage.key(state)}/escalation/{number}",
+            team=stage.team.id,
+            risk="MEDIUM",
+            title=f"{stage.team.name} cannot go on",
+            question=(
+                f"{stage.team.name} cannot go on by itself:\n{reasons}\n"
+                "Respond with guidance to let it try again, approve to accept its work as it is, "
+                "or reject to stop the run."
+            ),
+            allowed=allowed,
+            detail={"reasons": list(state["reasons"]), "attempt": state["attempt"]},
+        )
+        return {"question": people.question(approval), "escalations": number}
+
+    async def heard(self, state: StageState) -> dict[str, Any]:
+        """Act on what the person decided about a stage that could not go on."""
+        answer = await people.settle(self.stage.services.approvals, state)
+        update: dict[str, Any] = {
+            "question": people.NOBODY_ASKED,
+            "started": clock.now().isoformat(),
+            "exhausted": "",
+            "trace": [],
+        }
+        if answer["decision"] in {"respond", "edit"}:
+            said = [f"{answer['by']} says: {answer['text']}"]
+            ruling = Ruling("retry", tuple(said))
+            return {**update, "verdict": "retry", "reasons": said, **self._again(state, ruling)}
+        if answer["decision"] == "approve":
+            reason = f"accepted as it is by {answer['by']}"
+            return {**update, "verdict": "pass", "reasons": [reason, *state["reasons"]]}
+        reason = (
+            "nobody answered in time" if answer["decision"] == "expired" else f"stopped by {answer['by']}"
+        )
+        if answer["text"]:
+            reason = f"{reason}: {answer['text']}"
+        await self._ruled(state, Ruling("fail", (reason,)), suffix=f"/{state['escalations']}")
+        return {**update, "verdict": "fail", "reasons": [reason, *state["reasons"]]}
+
+    async def retain(self, state: StageState) -> dict[str, Any]:
+        """Merge the stage's work into the run's branch and close the stage; a conflict undoes nothing."""
+        stage = self.stage
+        repository = await stage.repository(state)
+        tree = await stage.tree(state)
+        objective = stage.objective(state)
+        merge = await repository.merge_stage(
+            tree,
+            message=f"{stage.team.name}: {state.get('title') or 'work'} (round {state['round']})",
+            trailers={
+                "Factory-Run": state["run_id"],
+                "Factory-Stage": stage.key(state),
+                "Factory-Team": stage.team.id,
+                "Factory-Objective": objective.id,
+            },
+        )
+        faults.point("retain.merged")
+        if merge.conflicts:
+            return await self._conflict(state, merge.conflicts)
+        await stage.event(
+            state, "stage.merged", {"commit": merge.commit, "files": list(merge.files)}, "merged"
+        )
+        outcome = self._outcome(state, "pass", commit=merge.commit, files=list(merge.files))
+        await self._snapshot(state, outcome)
+        await self._ended(state, outcome)
+        return {"results": {stage.team.id: outcome}, "verdict": "pass"}
+
+    async def close(self, state: StageState) -> dict[str, Any]:
+        """Remove the worktree. A node of its own: until it is checkpointed, `retain` may need it again."""
+        repository = await self.stage.repository(state)
+        await repository.close_stage(await self.stage.tree(state))
+        return {}
+
+    async def fail(self, state: StageState) -> dict[str, Any]:
+        """Close the stage without merging anything."""
+        outcome = self._outcome(state, "fail", commit=None, files=[])
+        await self._snapshot(state, outcome)
+        await self._ended(state, outcome)
+        return {"results": {self.stage.team.id: outcome}}
+
+    async def _conflict(self, state: StageState, conflicts: list[str]) -> dict[str, Any]:
+        stage = self.stage
+        reasons = [f"another stage changed the same lines of {path}" for path in conflicts]
+        if state["rebases"] >= MOST_REBASES:
+            await self._ruled(state, Ruling("escalate", tuple(reasons)), suffix="/conflict")
+            return {"verdict": "escalate", "reasons": reasons}
+        number = state["rebases"] + 1
+        name = f"{stage.key(state)}.rebased{number}"
+        tree = await stage.services.tree(state["run_id"], name)
+        reasons.append(
+            "your worktree now starts from the branch with their change: do your work again on top of it"
+        )
+        ruling = Ruling("retry", tuple(reasons))
+        await self._ruled(state, ruling, suffix="/conflict")
+        again = self._again(state, ruling)
+        return {
+            **again,
+            "verdict": "retry",
+            "reasons": reasons,
+            "tree": name,
+            "head": tree.base,
+            "rebases": number,
+        }
+
+    def _again(self, state: StageState, ruling: Ruling) -> dict[str, Any]:
+        """A further attempt: the team is told what was found, and its loop starts counting anew."""
+        team = self.stage.team
+        text = prompts.feedback(ruling.reasons, team=team, operative=team.author)
+        key = f"{self.stage.key(state)}/feedback/{attempt_key(state)}"
+        return {
+            "messages": [HumanMessage(text, id=key)],
+            "attempt": state["attempt"] + 1,
+            "iterations": 0,
+            "reviews": 0,
+            "pending": [],
+            "trace": [],
+            "exhausted": "",
+            "result": {},
+        }
+
+    async def _ruled(self, state: StageState, ruling: Ruling, suffix: str = "") -> None:
+        payload: JsonObject = {
+            "verdict": ruling.verdict,
+            "reasons": list(ruling.reasons),
+            "attempt": state["attempt"],
+        }
+        await self.stage.event(state, "gate.decided", payload, f"gate/{attempt_key(state)}{suffix}")
+
+    def _outcome(
+        self, state: StageState, verdict: Any, *, commit: str | None, files: list[str]
+    ) -> StageOutcome:
+        result = TaskResult.model_validate(state["result"]) if state.get("result") else None
+        return {
+            "team": self.stage.team.id,
+            "round": state["round"],
+            "verdict": verdict,
+            "attempts": state["attempt"],
+            "commit": commit,
+            "files": files,
+            "facts": list(result.verified_facts) if result else [],
+            "assumptions": list(result.assumptions_made) if result else [],
+            "confidence": result.confidence if result else 0,
+            "reason": "; ".join(state.get("reasons", [])),
+        }
+
+    async def _snapshot(self, state: StageState, outcome: StageOutcome) -> None:
+        """The audit's snapshot: what the stage was given, what it answered, which commit holds its work."""
+        payload: JsonObject = {
+            "brief": str(state["messages"][0].content)[:BRIEF_KEPT],
+            "result": state.get("result") or None,
+            "commit": outcome["commit"],
+            "head": state["head"],
+        }
+        await self.stage.event(state, "stage.snapshot", payload, "snapshot")
+
+    async def _ended(self, state: StageState, outcome: StageOutcome) -> None:
+        payload: JsonObject = {
+            "verdict": outcome["verdict"],
+            "attempts": outcome["attempts"],
+            "round": outcome["round"],
+            "confidence": outcome["confidence"],
+            "reason": outcome["reason"],
+        }
+        await self.stage.event(state, "stage.ended", payload, "ended")
+
+
+def after_gate(state: StageState) -> str:
+    """The node that the verdict names."""
+    return {"pass": "retain", "retry": "work", "clarify": "clarify", "escalate": "escalate", "fail": "fail"}[
+        state["verdict"]
+    ]
+
+
+def after_retain(state: StageState) -> str:
+    """On to the end, unless the merge met a conflict."""
+    return {"retry": "work", "escalate": "escalate"}.get(state["verdict"], "close")

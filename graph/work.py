@@ -1,0 +1,267 @@
+"""The loop of a stage: brief, work ⇄ act, peer review.
+
+One model call or one batch of actions a node, so that a crash costs no more than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage, HumanMessage, ToolCall, ToolMessage
+from langgraph.config import get_config
+from langgraph.prebuilt import ToolNode
+
+from core import clock, faults
+from core.errors import FactoryError
+from core.json import JsonObject
+from graph import loops, people
+from graph.stage_context import StageContext
+from graph.state import ClarificationCall, StageState, TraceEntry
+from models.calls import Call
+from models.errors import ModelFailure
+from teams import prompts
+from teams.contract import ResultInvalid
+from teams.operative import Thought, ask_review, think
+from teams.tools import ToolContext, stage_tools
+from workspace.errors import WorkspaceError
+from workspace.repository import StageTree
+
+CLARIFY = "request_clarification"
+
+
+@dataclass(frozen=True)
+class Work:
+    """The nodes in which a team does its work."""
+
+    stage: StageContext
+
+    async def brief(self, state: StageState) -> dict[str, Any]:
+        """Open the worktree and pack the context: the objective anchor first and whole."""
+        stage, team = self.stage, self.stage.team
+        name = stage.key(state)
+        tree = await stage.services.tree(state["run_id"], name)
+        await stage.event(state, "stage.started", {"round": state["round"], "name": team.name}, "started")
+        faults.point("brief.opened")
+        text = prompts.brief(
+            stage.objective(state),
+            team=team,
+            operative=team.author,
+            requirement=state["requirement"],
+            files=await (await stage.repository(state)).files(tree.base),
+            comment=state.get("comment", ""),
+        )
+        return {
+            "messages": [HumanMessage(text, id=f"{name}/brief")],
+            "tree": name,
+            "head": tree.base,
+            "started": clock.now().isoformat(),
+            "calls": 0,
+            "iterations": 0,
+            "attempt": 1,
+            "reviews": 0,
+            "clarifications": 0,
+            "escalations": 0,
+            "rebases": 0,
+            "trace": [],
+            "pending": [],
+            "exhausted": "",
+            "result": {},
+            "verdict": "",
+            "reasons": [],
+            "question": people.NOBODY_ASKED,
+        }
+
+    async def work(self, state: StageState) -> dict[str, Any]:
+        """One model call: what does the operative do next?"""
+        stage, team = self.stage, self.stage.team
+        number = state["calls"] + 1
+        limit = team.limits.iterations
+        exhausted = stage.overtime(state)
+        if not exhausted and state["iterations"] >= limit:
+            exhausted = f"iterations: {state['iterations']} of {limit}"
+        if exhausted:
+            return {"exhausted": exhausted}
+        try:
+            call, thought = await self._think(state, number)
+        except ModelFailure as failure:
+            return blocked_by(failure)
+        await stage.called(state, call, thought.reply)
+        faults.point("work.called")
+        thought.message.id = f"{call.key}/reply"
+        messages: list[Any] = [thought.message]
+        if thought.problems:
+            text = prompts.problems(thought.problems, team=team, operative=team.author)
+            messages.append(HumanMessage(text, id=f"{call.key}/problems"))
+        return {"messages": messages, "calls": number, "iterations": state["iterations"] + 1, "result": {}}
+
+    async def _think(self, state: StageState, number: int) -> tuple[Call, Thought]:
+        """The reply of the first model of the chain that gives one; raises the last one's failure."""
+        stage, team = self.stage, self.stage.team
+        models, alias = stage.services.models, team.author.alias
+        tools = stage_tools(team, self._tool_context(await stage.tree(state)))
+        last = models.candidates(alias) - 1
+        for candidate in range(last + 1):
+            suffix = f"work/{number}" + (f".{candidate}" if candidate else "")
+            call = stage.call(state, "work", suffix, operative=team.author.id)
+            try:
+                return call, await think(
+                    models, alias, team, team.author, state["messages"], tools, call=call, candidate=candidate
+                )
+            except ModelFailure:
+                if candidate == last:
+                    raise
+        raise AssertionError("a chain has at least one model")
+
+    async def act(self, state: StageState) -> dict[str, Any]:
+        """Run the actions of the last reply, in their order, and snapshot what they left."""
+        stage, team = self.stage, self.stage.team
+        reply = last_reply(state)
+        tree = await stage.tree(state)
+        node = ToolNode(list(stage_tools(team, self._tool_context(tree))), handle_tool_errors=True)
+        observations: list[ToolMessage] = []
+        pending: list[ClarificationCall] = []
+        trace: list[TraceEntry] = []
+        for index, call in enumerate(reply.tool_calls):
+            if call["name"] == CLARIFY and CLARIFY in team.tools:
+                pending.append(_clarification(call))
+                continue
+            suffix = f"act/{state['calls']}.{index}"
+            await stage.event(
+                state, "action.called", {"tool": call["name"], "summary": _summary(call)}, suffix
+            )
+            observation = await _run(node, call)
+            observations.append(observation)
+            text, ok = str(observation.content), _succeeded(observation)
+            trace.append(loops.entry(call["name"], call["args"], text, failed=not ok))
+            await stage.event(
+                state,
+                "action.observed",
+                {"tool": call["name"], "ok": ok, "summary": _first_line(text)},
+                f"{suffix}/seen",
+            )
+        faults.point("act.acted")
+        update = await self._snapshot(state, tree, observations)
+        faults.point("act.snapshot")
+        return {**update, "pending": pending, "trace": loops.remember(state["trace"], trace)}
+
+    async def peer_review(self, state: StageState) -> dict[str, Any]:
+        """The reviewers read the change, each with own instructions; findings go back to the author."""
+        stage, team = self.stage, self.stage.team
+        tree = await stage.tree(state)
+        repository = await stage.repository(state)
+        diff = await repository.diff(tree.base, state["head"])
+        number = state["reviews"] + 1
+        findings: list[str] = []
+        for reviewer in (operative for operative in team.operatives if operative.role == "reviewer"):
+            suffix = f"review/{state['attempt']}.{number}/{reviewer.id}"
+            call = stage.call(state, "review", suffix, operative=reviewer.id)
+            try:
+                review, reply = await ask_review(
+                    stage.services.models,
+                    stage.objective(state),
+                    team=team,
+                    operative=reviewer,
+                    requirement=state["requirement"],
+                    diff=diff,
+                    call=call,
+                )
+            except (ModelFailure, ResultInvalid) as failure:
+                # No review is no approval: the gate rules on evidence, and the log says what is missing.
+                await stage.event(
+                    state, "review.given", {"verdict": "unusable", "findings": [str(failure)]}, suffix
+                )
+                continue
+            await stage.called(state, call, reply)
+            payload: JsonObject = {
+                "verdict": review.verdict,
+                "findings": list(review.findings),
+                "by": reviewer.name,
+            }
+            await stage.event(state, "review.given", payload, suffix)
+            if review.verdict == "revise":
+                findings += review.findings
+        if not findings:
+            return {"reviews": number, "reasons": []}
+        text = prompts.findings(findings, team=team, operative=team.author)
+        key = f"{stage.key(state)}/findings/{state['attempt']}.{number}"
+        return {"reviews": number, "reasons": findings, "messages": [HumanMessage(text, id=key)]}
+
+    def _tool_context(self, tree: StageTree) -> ToolContext:
+        return ToolContext(tree=tree, sandbox=self.stage.services.sandbox, team=self.stage.team)
+
+    async def _snapshot(
+        self, state: StageState, tree: StageTree, observations: Sequence[ToolMessage]
+    ) -> dict[str, Any]:
+        try:
+            head = await tree.snapshot(f"{self.stage.key(state)}: turn {state['calls']}")
+        except WorkspaceError as refused:
+            # What cannot be recorded is taken back whole, and the team is told why.
+            await tree.restore(state["head"])
+            text = f"error: the changes of this turn were taken back. {refused}"
+            return {
+                "messages": [
+                    ToolMessage(text, tool_call_id=seen.tool_call_id, name=seen.name) for seen in observations
+                ],
+                "head": state["head"],
+            }
+        return {"messages": list(observations), "head": head}
+
+
+def last_reply(state: StageState) -> AIMessage:
+    """The operative's last reply; an empty one before the first."""
+    return next((m for m in reversed(state["messages"]) if isinstance(m, AIMessage)), AIMessage(""))
+
+
+def blocked_by(failure: FactoryError) -> dict[str, Any]:
+    """A stage whose model does not answer is blocked, not done: the gate sends it to a person."""
+    return {"exhausted": f"model: {failure}"}
+
+
+def after_work(state: StageState) -> str:
+    """Where a reply leads: to its actions, back to the model with what was malformed, or to the review."""
+    if state.get("exhausted"):
+        return "gate"
+    last = state["messages"][-1]
+    if isinstance(last, AIMessage):
+        return "act" if last.tool_calls else "peer_review"
+    return "act" if last_reply(state).tool_calls else "work"
+
+
+async def _run(node: ToolNode, call: ToolCall) -> ToolMessage:
+    # One call at a time: ToolNode runs the calls of a message side by side, but a test must see the file
+    # that the action before it wrote.
+    result = await node.ainvoke({"messages": [AIMessage("", tool_calls=[call])]}, get_config())
+    message = result["messages"][-1]
+    assert isinstance(message, ToolMessage)
+    return message
+
+
+def _succeeded(message: ToolMessage) -> bool:
+    artifact: Any = message.artifact
+    if isinstance(artifact, dict) and "ok" in artifact:
+        return bool(artifact["ok"])
+    return message.status != "error"
+
+
+def _clarification(call: ToolCall) -> ClarificationCall:
+    return {
+        "call_id": call["id"] or "",
+        "target": str(call["args"].get("target_team", "")).strip(),
+        "question": str(call["args"].get("question", "")).strip(),
+    }
+
+
+def _summary(call: ToolCall) -> str:
+    """What an action does, in a line: its path or command, never its content."""
+    arguments = call["args"]
+    for name in ("path", "command", "pattern", "query", "regex", "glob"):
+        if isinstance(arguments.get(name), str):
+            return _first_line(arguments[name])
+    return ", ".join(sorted(arguments))
+
+
+def _first_line(text: str, most: int = 160) -> str:
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= most else line[: most - 1] + "…"
