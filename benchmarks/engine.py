@@ -1,0 +1,260 @@
+"""The engine: seventeen stages with an instant model, without workspace effects, against bare LangGraph.
+
+The factory's side has everything else on: event log, gate, approvals, ledger of events, status changes. The
+baseline is a LangGraph graph with the same nodes and edges in the same nesting, whose nodes return what the
+factory's nodes returned (recorded once), with the same checkpointer on the same Postgres. So the ratio is what
+the factory adds to LangGraph, and nothing else. Both run in turn, five times; the medians are compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from benchmarks.measure import Measurement
+from core.settings import Settings
+from graph.dag import Pipeline
+from graph.driver import Driver
+from graph.pipeline import build_pipeline, first_input
+from graph.runner import Factory
+from graph.runs import Run
+from graph.services import Services
+from graph.state import RunState, StageInput, StageOutput, StageState
+from models.calls import Call, Reply
+from teams.globs import sample
+from teams.registry import Registry
+from workspace.repository import Merge
+
+TIMES = 5
+GOAL = 1.5
+Graph = CompiledStateGraph[Any, Any, Any, Any]
+Recorded = Mapping[tuple[str, str], dict[str, Any]]
+"""What each node returned: (the subgraph's name or "", the node) → its update."""
+
+_COMMIT = "0" * 40
+_RESULT = (
+    '{"reasoning": "r", "deliverables": [], "verified_facts": ["f"], "assumptions_made": [], "blockers": [],'
+    ' "clarification_target": "", "clarification_question": "", "confidence": 90, "status": "COMPLETE"}'
+)
+_REPLIES = {
+    "plan": '{"reasoning": "r", "title": "t", "skip": []}',
+    "review": '{"findings": [], "verdict": "approve"}',
+    "report": _RESULT,
+    "work": "Done.",
+}
+
+
+class InstantModels:
+    """A model that answers at once and writes nothing."""
+
+    announcement = None
+
+    def candidates(self, _alias: str) -> int:
+        """One."""
+        return 1
+
+    def native_tools(self, _alias: str, _candidate: int = 0) -> bool:
+        """Fenced blocks."""
+        return False
+
+    def context_tokens(self, _alias: str, _candidate: int = 0) -> int:
+        """Enough."""
+        return 131_072
+
+    async def complete(self, alias: str, _messages: Any, *, call: Call, **_: Any) -> Reply:
+        """The reply for this kind of call."""
+        message = AIMessage(_REPLIES[call.kind])
+        return Reply(message, alias, "none", "instant", 1, 1, Decimal(0), 0.0)
+
+
+class StillTree:
+    """A worktree in which nothing ever happens."""
+
+    path = Path()
+    base = _COMMIT
+    files = None
+
+    def __init__(self, name: str) -> None:
+        self.stage = name
+
+    async def restore(self, _commit: str) -> None:
+        """Nothing."""
+
+    async def changed(self) -> list[str]:
+        """Nothing."""
+        return []
+
+
+class StillRepository:
+    """A repository in which every deliverable is already there."""
+
+    path = Path()
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._files = list(files)
+
+    async def begin_run(self, _run_id: str) -> str:
+        """A commit."""
+        return _COMMIT
+
+    async def run_head(self, _run_id: str) -> str:
+        """The same commit."""
+        return _COMMIT
+
+    async def open_stage(self, _run_id: str, stage: str, *, base: str | None = None) -> StillTree:
+        """A tree of that name."""
+        return StillTree(stage)
+
+    async def files(self, _commit: str) -> list[str]:
+        """Nothing yet."""
+        return []
+
+    async def sizes(self, _commit: str) -> dict[str, int]:
+        """Every deliverable."""
+        return dict.fromkeys(self._files, 1)
+
+    async def diff(self, _a: str, _b: str, *, stat: bool = False) -> str:
+        """Nothing."""
+        return ""
+
+    async def merge_stage(self, _tree: StillTree, **_: Any) -> Merge:
+        """Merged."""
+        return Merge(_COMMIT, [], [])
+
+    async def close_stage(self, _tree: StillTree) -> None:
+        """Nothing."""
+
+    async def release(self, _run_id: str, **_: Any) -> str:
+        """Released."""
+        return _COMMIT
+
+
+def measure() -> Iterator[Measurement]:
+    """Yield the measurement."""
+    ours, bare = asyncio.run(_measure())
+    yield Measurement("engine, 17 stages", ours, "s", goal=GOAL, baseline=bare)
+
+
+async def _measure() -> tuple[float, float]:
+    with tempfile.TemporaryDirectory() as home:
+        async with Factory.open(Settings(home=Path(home), model="offline")) as factory:
+            services, pipeline = _still(factory), factory.pipeline("full")
+            ours = build_pipeline(services, pipeline, factory.checkpointer)
+            recorded = await _record(factory, services, ours)
+            bare = _bare(pipeline, recorded, factory.checkpointer)
+            taken: dict[str, list[float]] = defaultdict(list)
+            for number in range(TIMES):
+                taken["ours"].append(await _drive(factory, services, ours))
+                taken["bare"].append(await _invoke(bare, f"bare-{number}"))
+            return median(taken["ours"]), median(taken["bare"])
+
+
+def _still(factory: Factory) -> Services:
+    """The factory's services with an instant model, no workspace, and no checks to run in one."""
+    teams = [team.model_copy(update={"checks": ()}) for team in factory.registry]
+    files = [sample(pattern) for team in teams for pattern in team.deliverables]
+    return replace(
+        factory.services,
+        models=cast(Any, InstantModels()),
+        registry=Registry(factory.registry.pack, (), teams),
+        repositories={"bench": cast(Any, StillRepository(files))},
+    )
+
+
+async def _submit(factory: Factory) -> Run:
+    run_id = await factory.services.runs.create(
+        "A lending library: members borrow books",
+        project="bench",
+        repository=Path(),
+        pipeline="full",
+        model=None,
+        approve_all=True,
+    )
+    return await factory.services.run(run_id)
+
+
+async def _drive(factory: Factory, services: Services, graph: Graph) -> float:
+    run = await _submit(factory)
+
+    async def same(_run: Run) -> Graph:
+        return graph
+
+    started = time.perf_counter()
+    outcome = await Driver(services, same).drive(run.id)
+    assert outcome.status == "completed", outcome
+    return time.perf_counter() - started
+
+
+async def _record(factory: Factory, services: Services, graph: Graph) -> Recorded:
+    """What each node returns, from one run of the real thing."""
+    run = await _submit(factory)
+    recorded: dict[tuple[str, str], dict[str, Any]] = {}
+    config: Any = {"configurable": {"thread_id": run.id}}
+    given: Any = first_input(run.id, run.requirement)
+    async for space, updates in graph.astream(given, config, stream_mode="updates", subgraphs=True):
+        for name, update in cast(dict[str, Any], updates).items():
+            if name != "__interrupt__":
+                recorded[(space[0].split(":")[0] if space else "", name)] = update or {}
+    return recorded
+
+
+def _bare(pipeline: Pipeline, recorded: Recorded, checkpointer: BaseCheckpointSaver[Any]) -> Graph:
+    """The same nodes and edges without the factory: what a run passes up to its review."""
+    graph: StateGraph[Any, Any, Any, Any] = StateGraph(RunState)
+    graph.add_node("govern", _line("govern", RunState, RunState, RunState, recorded))
+    graph.add_node("plan", _replay(recorded[("", "plan")]))
+    for stage in pipeline.stages:
+        graph.add_node(stage.team, _line(stage.team, StageState, StageInput, StageOutput, recorded))
+    graph.add_node("validate", _line("validate", RunState, RunState, RunState, recorded))
+    graph.add_node("review", _line("review", RunState, RunState, RunState, recorded))
+    graph.add_node("release", _replay({}))
+    graph.add_edge(START, "govern")
+    graph.add_edge("govern", "plan")
+    for stage in pipeline.stages:
+        graph.add_edge(list(stage.needs) if stage.needs else "plan", stage.team)
+    graph.add_edge(list(pipeline.sinks), "validate")
+    graph.add_edge("validate", "review")
+    graph.add_edge("review", "release")
+    graph.add_edge("release", END)
+    return graph.compile(checkpointer=checkpointer)
+
+
+def _line(name: str, state: Any, given: Any, back: Any, recorded: Recorded) -> Graph:
+    """The nodes that a subgraph passed, one after the other."""
+    graph: StateGraph[Any, Any, Any, Any] = StateGraph(state, input_schema=given, output_schema=back)
+    previous = START
+    for (space, node), update in recorded.items():
+        if space == name:
+            graph.add_node(node, _replay(update))
+            graph.add_edge(previous, node)
+            previous = node
+    graph.add_edge(previous, END)
+    return graph.compile(name=name)
+
+
+def _replay(update: dict[str, Any]) -> Any:
+    async def node(_state: Any) -> dict[str, Any]:
+        return update
+
+    return node
+
+
+async def _invoke(graph: Graph, thread: str) -> float:
+    config: Any = {"configurable": {"thread_id": thread}}
+    started = time.perf_counter()
+    given: Any = first_input(thread, "A lending library: members borrow books")
+    await graph.ainvoke(given, config, durability="sync")
+    return time.perf_counter() - started
