@@ -8,6 +8,7 @@ import importlib
 import multiprocessing
 import os
 from collections.abc import Mapping
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,25 @@ from core.settings import Settings
 from graph.runner import Factory
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.faults.worker"])
+
+
+def _start_server() -> None:
+    # The fork server of Python 3.11 imports its preload without our sys.path, and hides that it failed.
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    try:
+        _context.set_forkserver_preload(["tests.faults.worker"])
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def drive(settings: Mapping[str, Any], run_id: str, *, crash_at: str = "", trace: Path | None = None) -> int:
     """Drive a run in a process of its own; its exit code, -9 when it was killed at `crash_at`."""
+    _start_server()
     process = _context.Process(target=_drive, args=(dict(settings), run_id, crash_at, str(trace or "")))
     process.start()
     process.join(120)
