@@ -95,6 +95,8 @@ class Clarify:
         stage = self.stage
         pending = state["pending"][0]
         answer = await people.settle(stage.services.approvals, state)
+        if answer is None:
+            return {}
         said = answer["text"].strip()
         if answer["decision"] == "reject":
             text = f"refused: the person will not answer this. {said}".strip()

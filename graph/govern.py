@@ -56,6 +56,8 @@ class Govern:
         """Go on, or end as rejected; a rejection is final."""
         services = self.services
         answer = await people.settle(services.approvals, state)
+        if answer is None:
+            return {}
         if answer["decision"] == "approve":
             await move(services.db, services.events, state["run_id"], "approved", key="govern/approved")
             return {"question": people.NOBODY_ASKED}
@@ -82,5 +84,5 @@ def build_govern(services: Services) -> CompiledStateGraph[Any, Any, Any, Any]:
     graph.add_edge(START, "assess")
     graph.add_conditional_edges("assess", people.if_asked, ["ask_person", END])
     graph.add_edge("ask_person", "heard")
-    graph.add_edge("heard", END)
+    graph.add_conditional_edges("heard", people.if_asked, ["ask_person", END])
     return graph.compile(name="govern")

@@ -12,7 +12,14 @@ from typing import Any, Final
 from langgraph.graph import END
 from langgraph.types import interrupt
 
-from governance.approvals import AlreadyDecided, Approval, Approvals, hitl_request
+from governance.approvals import (
+    AlreadyDecided,
+    AnswerMissing,
+    Approval,
+    Approvals,
+    NotAllowed,
+    hitl_request,
+)
 from governance.decisions import parse_decision
 from graph.state import Answer, Question, RunState
 
@@ -45,11 +52,12 @@ async def ask(state: Any) -> dict[str, Any]:
     return {"answer": {"decision": decision, "text": text or "", "by": ""}}
 
 
-async def settle(approvals: Approvals, state: Any) -> Answer:
+async def settle(approvals: Approvals, state: Any) -> Answer | None:
     """What was decided, from the row, which is the truth whatever surface the answer came through.
 
     The factory's own surfaces write the row first and then resume. A LangGraph client resumes directly: then
-    its answer is written now, unless somebody was quicker.
+    its answer is written now, unless somebody was quicker. None when its answer is none that the question
+    allows: the question stays open, and the node that called asks again.
     """
     asked, given = state["question"], state["answer"]
     approval = await approvals.get(asked["approval_id"])
@@ -60,6 +68,8 @@ async def settle(approvals: Approvals, state: Any) -> Answer:
             )
         except AlreadyDecided:
             approval = await approvals.get(approval.id)
+        except (NotAllowed, AnswerMissing):
+            return None
     return {
         "decision": approval.decision or "expired",
         "text": approval.answer or "",

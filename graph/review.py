@@ -65,6 +65,8 @@ class Review:
         """Release, go round again, or end."""
         services, run_id = self.services, state["run_id"]
         answer = await people.settle(services.approvals, state)
+        if answer is None:
+            return {}
         done = {"question": people.NOBODY_ASKED}
         if answer["decision"] == "approve":
             await move(services.db, services.events, run_id, "deployable", key="review/deployable")
@@ -91,5 +93,5 @@ def build_review(services: Services, pipeline: Pipeline) -> CompiledStateGraph[A
     graph.add_edge(START, "present")
     graph.add_edge("present", "ask_person")
     graph.add_edge("ask_person", "heard")
-    graph.add_edge("heard", END)
+    graph.add_conditional_edges("heard", people.if_asked, ["ask_person", END])
     return graph.compile(name="review")

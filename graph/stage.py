@@ -59,7 +59,7 @@ def build_stage(stage: StageContext) -> CompiledStateGraph[Any, Any, Any, Any]:
     graph.add_conditional_edges("clarify", after_clarify, ["ask_person", "clarify", "work"])
     graph.add_edge("escalate", "ask_person")
     graph.add_edge("ask_person", "heard")
-    graph.add_conditional_edges("heard", _after_heard, ["clarify", "work", "retain", "fail"])
+    graph.add_conditional_edges("heard", _after_heard, ["ask_person", "clarify", "work", "retain", "fail"])
     graph.add_conditional_edges("retain", after_retain, ["work", "escalate", "close"])
     graph.add_edge("close", END)
     graph.add_edge("fail", END)
@@ -102,6 +102,8 @@ def _heard(clarify: Clarify, verdicts: Verdicts) -> Any:
 
 
 def _after_heard(state: StageState) -> str:
+    if people.waits(state):
+        return "ask_person"
     if state["verdict"] == "clarify":
         return "clarify" if state["pending"] else "work"
     return after_gate(state)

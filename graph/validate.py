@@ -80,6 +80,8 @@ class Validate:
         """Go on to the review, send the run round again, or stop."""
         services = self.services
         answer = await people.settle(services.approvals, state)
+        if answer is None:
+            return {}
         done = {"question": people.NOBODY_ASKED}
         if answer["decision"] == "approve":
             return done
@@ -102,5 +104,5 @@ def build_validate(services: Services, pipeline: Pipeline) -> CompiledStateGraph
     graph.add_edge(START, "check")
     graph.add_conditional_edges("check", people.if_asked, ["ask_person", END])
     graph.add_edge("ask_person", "heard")
-    graph.add_edge("heard", END)
+    graph.add_conditional_edges("heard", people.if_asked, ["ask_person", END])
     return graph.compile(name="validate")

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from langgraph.types import Command
 
 from governance.approvals import AlreadyDecided, Approval
 from graph.runner import Factory
@@ -173,3 +175,20 @@ def _maker(chat: Chat) -> str:
         if chat.turn == 0
         else "Done."
     )
+
+
+async def test_a_langgraph_client_that_resumes_directly_decides_too_and_a_wrong_answer_asks_again(
+    open_small: OpenSmall,
+) -> None:
+    async with open_small() as factory:
+        run_id = await factory.submit("Small pages", pipeline="one")
+        await factory.drive(run_id)
+        graph = await factory.graph(await factory.services.run(run_id))
+        config: Any = {"configurable": {"thread_id": run_id}}
+        asked = (await graph.aget_state(config)).interrupts[0]
+        await graph.ainvoke(Command(resume={asked.id: [{"type": "edit", "args": "?"}]}), config)
+        again = (await graph.aget_state(config)).interrupts[0]
+        assert again.value["approval_id"] == asked.value["approval_id"]
+        await graph.ainvoke(Command(resume={again.id: [{"type": "accept", "args": None}]}), config)
+        assert (await factory.drive(run_id)).status == "completed"
+        assert (await factory.approvals.get(asked.value["approval_id"])).decided_by == "a LangGraph client"
