@@ -94,7 +94,7 @@ class Clarify:
         """Give a person's answer to the team that asked."""
         stage = self.stage
         pending = state["pending"][0]
-        answer = await people.settle(stage.services.approvals, state)
+        answer = await people.settle(stage.services, state)
         if answer is None:
             return {}
         said = answer["text"].strip()

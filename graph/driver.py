@@ -109,7 +109,6 @@ class Driver:
             # Without an answer, one pass finishes whatever a crash cut off; a second would change nothing.
             if started and not answered and (went_on or not snapshot.next):
                 break
-            await self._resumed(run_id)
             await graph.ainvoke(given, config, durability=services.settings.durability)
             went_on = True
         await self._stopped(run_id, snapshot)
@@ -140,16 +139,6 @@ class Driver:
                 )
             except AlreadyDecided:
                 continue  # a person was quicker, which is fine
-
-    async def _resumed(self, run_id: str) -> None:
-        """A waiting run that goes on is again what it was before it waited."""
-        run = await self.services.run(run_id)
-        if run.status not in {"awaiting_input", "paused"}:
-            return
-        changes = await self.services.events.read(run_id, kinds=["run.status"])
-        before = [str(event.payload["from"]) for event in changes if event.payload["to"] in WAITING]
-        target: RunStatus = "validating" if before and before[-1] == "validating" else "in_progress"
-        await move(self.services.db, self.services.events, run_id, target)
 
     async def _stopped(self, run_id: str, snapshot: StateSnapshot) -> None:
         run = await self.services.run(run_id)

@@ -55,7 +55,7 @@ class Govern:
     async def heard(self, state: RunState) -> dict[str, Any]:
         """Go on, or end as rejected; a rejection is final."""
         services = self.services
-        answer = await people.settle(services.approvals, state)
+        answer = await people.settle(services, state)
         if answer is None:
             return {}
         if answer["decision"] == "approve":

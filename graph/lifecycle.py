@@ -91,3 +91,12 @@ async def move(
             payload["reason"] = failure
         await events.append(run_id, "run.status", {**payload}, key=key, conn=conn)
     return True
+
+
+async def wake(db: Database, events: EventLog, run_id: str) -> None:
+    """Move a run that waited for an answer back to what it was; any other is left alone."""
+    changes = await events.read(run_id, kinds=["run.status"])
+    if not changes or changes[-1].payload["to"] not in {"awaiting_input", "paused"}:
+        return
+    slept = [str(change.payload["from"]) for change in changes if change.payload["to"] in WAITING]
+    await move(db, events, run_id, "validating" if slept[-1] == "validating" else "in_progress")

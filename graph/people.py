@@ -16,11 +16,12 @@ from governance.approvals import (
     AlreadyDecided,
     AnswerMissing,
     Approval,
-    Approvals,
     NotAllowed,
     hitl_request,
 )
 from governance.decisions import parse_decision
+from graph.lifecycle import wake
+from graph.services import Services
 from graph.state import Answer, Question, RunState
 
 CLIENT: Final = "a LangGraph client"
@@ -52,14 +53,14 @@ async def ask(state: Any) -> dict[str, Any]:
     return {"answer": {"decision": decision, "text": text or "", "by": ""}}
 
 
-async def settle(approvals: Approvals, state: Any) -> Answer | None:
+async def settle(services: Services, state: Any) -> Answer | None:
     """What was decided, from the row, which is the truth whatever surface the answer came through.
 
     The factory's own surfaces write the row first and then resume. A LangGraph client resumes directly: then
     its answer is written now, unless somebody was quicker. None when its answer is none that the question
     allows: the question stays open, and the node that called asks again.
     """
-    asked, given = state["question"], state["answer"]
+    approvals, asked, given = services.approvals, state["question"], state["answer"]
     approval = await approvals.get(asked["approval_id"])
     if approval.decision is None:
         try:
@@ -70,6 +71,7 @@ async def settle(approvals: Approvals, state: Any) -> Answer | None:
             approval = await approvals.get(approval.id)
         except (NotAllowed, AnswerMissing):
             return None
+    await wake(services.db, services.events, approval.run_id)
     return {
         "decision": approval.decision or "expired",
         "text": approval.answer or "",

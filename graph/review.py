@@ -64,7 +64,7 @@ class Review:
     async def heard(self, state: RunState) -> dict[str, Any]:
         """Release, go round again, or end."""
         services, run_id = self.services, state["run_id"]
-        answer = await people.settle(services.approvals, state)
+        answer = await people.settle(services, state)
         if answer is None:
             return {}
         done = {"question": people.NOBODY_ASKED}

@@ -79,7 +79,7 @@ class Validate:
     async def heard(self, state: RunState) -> dict[str, Any]:
         """Go on to the review, send the run round again, or stop."""
         services = self.services
-        answer = await people.settle(services.approvals, state)
+        answer = await people.settle(services, state)
         if answer is None:
             return {}
         done = {"question": people.NOBODY_ASKED}

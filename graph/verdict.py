@@ -72,7 +72,7 @@ class Verdicts:
 
     async def heard(self, state: StageState) -> dict[str, Any]:
         """Act on what the person decided about a stage that could not go on."""
-        answer = await people.settle(self.stage.services.approvals, state)
+        answer = await people.settle(self.stage.services, state)
         if answer is None:
             return {}
         update: dict[str, Any] = {
