@@ -2,8 +2,8 @@
 
 The factory's side has everything else on: event log, gate, approvals, ledger of events, status changes. The
 baseline is a LangGraph graph with the same nodes and edges in the same nesting, whose nodes return what the
-factory's nodes returned (recorded once), with the same checkpointer on the same Postgres. So the ratio is what
-the factory adds to LangGraph, and nothing else. Both run in turn, five times; the medians are compared.
+factory's nodes returned (recorded once), with the same checkpointer on the same Postgres. So the ratio is
+what the factory adds to LangGraph, and nothing else. Both run in turn, five times; the medians are compared.
 """
 
 from __future__ import annotations

@@ -18,11 +18,11 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from graph.summary import RunSummary
 from rich.console import Console
 
 from cli import results
 from cli.screen import Screen
+from graph.summary import RunSummary
 from teams.registry import Registry
 
 DOCS = Path(__file__).parent
