@@ -38,6 +38,11 @@ class Job:
         return f"{self.source}/{path}" in self.worktree
 
     @property
+    def guest(self) -> bool:
+        """Whether the repository was somebody's before: its own project file is not ours to replace."""
+        return "pyproject.toml" in self.worktree and not self.has("entities.py")
+
+    @property
     def kept(self) -> str:
         """`members, books and loans`."""
         return sentence([spoken(entity.plural) for entity in self.domain.entities])

@@ -115,11 +115,9 @@ def _first(conversation: Conversation, job: Job) -> str:
     """Everything, in its first version."""
     tests = software.TESTS.get(job.team, "")
     if planted(conversation):
-        return _blocks(
-            "I write the service and its unit tests, then run them.",
-            software.backend(job, right=False),
-            tests,
-        )
+        first = software.backend(job, right=False)
+        say = "I write the service and its unit tests, then run them."
+        return _blocks(say, first, tests, software.preparation(job))
     if job.team == "solution_architecture" and job.round == 1:
         return _blocks(
             "I write the overview and the first decision.", documents.architecture(job, whole=False), ""
@@ -157,7 +155,12 @@ def _rework(conversation: Conversation, job: Job) -> str:
         raise ModelScriptEnded(
             f"The gate sent {job.team} back {REWORKS + 1} times; the offline model has one version."
         )
-    return _blocks("I write everything again as it should be.", _right(job), software.TESTS.get(job.team, ""))
+    return _blocks(
+        "I write everything again as it should be.",
+        _right(job),
+        software.TESTS.get(job.team, ""),
+        software.preparation(job),
+    )
 
 
 def _revise(conversation: Conversation, job: Job, findings: str) -> str:
@@ -184,14 +187,15 @@ def _done(conversation: Conversation) -> str:
 # --- blocks -------------------------------------------------------------------------------------------
 
 
-def _blocks(say: str, files: Files, tests: str) -> str:
+def _blocks(say: str, files: Files, tests: str, before: str = "") -> str:
     blocks = [say, *(fence(text, f"write {path}") for path, text in sorted(files.items()))]
-    return "\n\n".join([*blocks, _bash(tests)] if tests else blocks)
+    return "\n\n".join([*blocks, _bash(tests, before)] if tests else blocks)
 
 
-def _bash(tests: str) -> str:
+def _bash(tests: str, before: str = "") -> str:
     # -B and no cache: a test run must leave nothing behind that would be committed
-    return f"```bash\npython -B -m pytest -q -p no:cacheprovider {tests}\n```"
+    lines = [before, f"python -B -m pytest -q -p no:cacheprovider {tests}"]
+    return fence("\n".join(line for line in lines if line), "bash")
 
 
 def edit_block(path: str, search: str, replace: str) -> str:

@@ -34,8 +34,9 @@ def backend(job: Job, *, right: bool = True) -> Files:
         files[f"{job.source}/NOTES.md"] = render(
             "backend/NOTES.md", target=job.target, question=job.question, answer=quoted
         )
-    files["pyproject.toml"] = render("backend/pyproject.toml", **values)
-    files[".gitignore"] = render("backend/gitignore")
+    if not job.guest:
+        files["pyproject.toml"] = render("backend/pyproject.toml", **values)
+        files[".gitignore"] = render("backend/gitignore")
     files["tests/unit/conftest.py"] = render("tests/unit_conftest.py", **values)
     for name in ("store", "service", "server"):
         files[f"tests/unit/test_{name}.py"] = render(f"tests/test_{name}.py", **values)
@@ -116,6 +117,12 @@ WRITERS: dict[str, Writer] = {
     "backend_engineering": backend,
     "qa_engineering": qa,
 }
+
+
+def preparation(job: Job) -> str:
+    """Shell lines before the first test run: in somebody's project, let pytest find `src`."""
+    return render("backend/guest.sh").rstrip() if job.guest and job.team == "backend_engineering" else ""
+
 
 TESTS = {
     "backend_engineering": "tests/unit",

@@ -174,3 +174,15 @@ def test_a_gate_that_sends_back_for_ever_ends_the_script(factory):
         assert "write README.md" in messages[-1].text
     with pytest.raises(ModelScriptEnded):
         say([*messages, feedback])
+
+
+@pytest.mark.parametrize("own", ["", "[tool.pytest.ini_options]\naddopts = '-q'\n"])
+def test_the_project_file_of_somebody_elses_repository_is_kept(factory, tmp_path, own):
+    text = f'[project]\nname = "theirs"\nversion = "1"\n{own}'
+    (tmp_path / "pyproject.toml").write_text(text)
+    made = factory(LIBRARY)
+    made.run(("business_analysis", "solution_architecture", "backend_engineering"))
+    assert made.stages["backend_engineering"].result["status"] == "COMPLETE"
+    kept = (tmp_path / "pyproject.toml").read_text()
+    assert 'name = "theirs"' in kept
+    assert kept.count("[tool.pytest.ini_options]") == 1
