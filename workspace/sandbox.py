@@ -11,7 +11,7 @@ from typing import Literal
 from core.errors import FactoryError
 from core.settings import Settings
 from workspace import cgroups, footprint, inventory, selftest, unconfined
-from workspace.confinement import Allowance, Confinement, find_bwrap, shell
+from workspace.confinement import Allowance, Confinement, find_bwraps, shell
 from workspace.errors import PathRefused, SandboxUnavailable, WorkspaceError
 from workspace.launch import Started, launch, readable
 from workspace.output import Bounded
@@ -59,20 +59,30 @@ class Sandbox:
     @classmethod
     async def open(cls, settings: Settings) -> "Sandbox":
         """Find bubblewrap and try every protection. Never raises: `available` and `why_not` tell."""
+        why, held = "", dict[str, bool | None].fromkeys(selftest.ESSENTIAL, False)
         try:
-            confinement = Confinement(find_bwrap(settings.bwrap), settings.home)
-            groups = await asyncio.to_thread(cgroups.find)
-            sandbox = cls(True, False, {}, "", _confinement=confinement, groups=groups)
-            sandbox.protections = await selftest.protections(sandbox, settings.home)
-            failed = [name for name in selftest.ESSENTIAL if not sandbox.protections.get(name)]
-            if not failed:
-                return sandbox
-            why, found = f"the sandbox does not hold: {', '.join(failed)}", sandbox.protections
+            for bwrap in find_bwraps(settings.bwrap):
+                sandbox, failure = await cls._tried(Confinement(bwrap, settings.home))
+                if not failure:
+                    return sandbox
+                why, held = why or failure, dict(sandbox.protections) or held
         except (FactoryError, OSError) as error:
-            why, found = str(error), dict.fromkeys(selftest.ESSENTIAL, False)
+            why = str(error)
         if settings.unsafe_no_sandbox:
-            return cls(True, True, found, why)
-        return cls(False, False, found, why)
+            return cls(True, True, held, why)
+        return cls(False, False, held, why)
+
+    @classmethod
+    async def _tried(cls, confinement: Confinement) -> "tuple[Sandbox, str]":
+        """A sandbox of this kind and what is wrong with it; an old bubblewrap may lack what we need."""
+        groups = await asyncio.to_thread(cgroups.find)
+        sandbox = cls(True, False, {}, "", _confinement=confinement, groups=groups)
+        try:
+            sandbox.protections = await selftest.protections(sandbox, confinement.home)
+        except (FactoryError, OSError) as error:
+            return sandbox, str(error)
+        failed = [name for name in selftest.ESSENTIAL if not sandbox.protections.get(name)]
+        return sandbox, f"the sandbox does not hold: {', '.join(failed)}" if failed else ""
 
     async def run(
         self,

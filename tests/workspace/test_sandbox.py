@@ -331,6 +331,18 @@ async def test_a_bubblewrap_that_confines_nothing_is_found_out(tmp_path: Path, f
     assert sandbox.protections["network"] is False
 
 
+async def test_an_old_bubblewrap_of_the_system_gives_way_to_the_wheels(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bwrap").write_text("#!/bin/sh\necho bwrap: unknown option >&2\nexit 1\n")
+    (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    sandbox = await Sandbox.open(Settings(home=tmp_path / "home"))
+    if not sandbox.available:
+        pytest.skip(f"no sandbox here: {sandbox.why_not}")
+    assert (await sandbox.run("echo fine", folder)).output == "fine\n"
+
+
 async def test_only_the_operators_word_runs_code_unconfined(tmp_path: Path, folder: Path) -> None:
     settings = Settings(home=tmp_path, bwrap="/nonexistent/bwrap", unsafe_no_sandbox=True)
     sandbox = await Sandbox.open(settings)
