@@ -1,0 +1,91 @@
+"""`factory answer`, `approve` and `reject`: record a person's decision once, then let the run go on."""
+
+from __future__ import annotations
+
+import sys
+
+from cli import records, results
+from cli import requirement as requirements
+from cli.records import Records
+from cli.screen import Screen
+from cli.whoami import whoami
+from core.errors import BadInput, NotFound
+from core.settings import Settings
+from governance.approvals import Approval, Decision
+
+
+class AnswerEmpty(BadInput):
+    """The answer is empty."""
+
+
+class NoWords(BadInput):
+    """This question takes no answer in words."""
+
+
+async def answer(approval: str, text: str, *, go_on: bool, as_json: bool) -> int:
+    """Record an answer in words (`-`: from standard input); returns the run's exit code."""
+    if text == "-":
+        text = requirements.read_stream(sys.stdin.buffer, "standard input")
+    if not text.strip():
+        raise AnswerEmpty(
+            untouched="The question is still open", todo='Give it in words: factory answer ID "…"'
+        )
+    return await _record(approval, None, text.strip(), go_on=go_on, as_json=as_json)
+
+
+async def decide(approval: str, decision: Decision, text: str | None, *, go_on: bool, as_json: bool) -> int:
+    """Record a yes or a no; returns the run's exit code."""
+    return await _record(approval, decision, text, go_on=go_on, as_json=as_json)
+
+
+async def _record(
+    approval: str, decision: Decision | None, text: str | None, *, go_on: bool, as_json: bool
+) -> int:
+    screen = Screen(as_json)
+    async with records.opened() as kept:
+        asked = await _find(kept, approval)
+        decided = await kept.approvals.decide(
+            asked.id, decision or _in_words(asked), answer=text, by=whoami()
+        )
+        screen.note(f"✓ {decided.id}: {decided.decision}", style="green")
+        if not go_on:
+            run = await kept.runs.get(decided.run_id)
+            if as_json:
+                results.show(await kept.summary(run), screen)
+            else:
+                screen.say(f"Recorded. Continue the run with: factory resume {run.id}")
+            return 0
+    # What it takes to drive a run takes a while to load: only now, so that "too late" is told at once.
+    from cli.driving import to_the_end
+    from graph.runner import Factory
+
+    async with Factory.open(Settings.load()) as factory:
+        screen.announce(factory.announcements)
+        return await to_the_end(factory, decided.run_id, screen)
+
+
+def _in_words(approval: Approval) -> Decision:
+    """The decision that words stand for in this question."""
+    for wordy in ("respond", "edit"):
+        if wordy in approval.allowed:
+            return wordy
+    raise NoWords(
+        f"{approval.id} takes no answer in words, only: {', '.join(approval.allowed)}",
+        untouched="The question is still open",
+        todo=f"Use: factory approve {approval.id}, or factory reject {approval.id}",
+    )
+
+
+async def _find(kept: Records, approval: str) -> Approval:
+    """The question of that id, or the one open question whose id begins so."""
+    try:
+        return await kept.approvals.get(approval)
+    except NotFound:
+        matching = [row for row in await kept.approvals.pending() if row.id.startswith(approval)]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            raise NotFound(
+                f"Several open questions start with {approval!r}", todo="Give more of the id"
+            ) from None
+        raise

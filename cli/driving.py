@@ -1,0 +1,65 @@
+"""Drive a run and show it: execute, ask the person who sits here, go on; then say how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from cli import person, results
+from cli.interrupt import RunInterrupted
+from cli.live import Feed, at_the_end, watching
+from cli.screen import Screen
+from cli.whoami import whoami
+from governance.approvals import AlreadyDecided, Approval
+from graph.driver import Outcome
+from graph.runner import Factory
+
+
+async def to_the_end(factory: Factory, run_id: str, screen: Screen) -> int:
+    """Drive `run_id` until it ends or waits for somebody who is not here; print it; return the exit code.
+
+    Ctrl-C raises RunInterrupted; the run can be resumed then.
+    """
+    try:
+        seen = 0
+        while True:
+            outcome, seen = await _drive(factory, run_id, screen, seen)
+            if not (outcome.waiting and screen.interactive and await _ask(factory, outcome.waiting, screen)):
+                break
+    except asyncio.CancelledError:
+        raise RunInterrupted(run_id) from None
+    return results.show(await factory.summary(run_id), screen)
+
+
+async def _drive(factory: Factory, run_id: str, screen: Screen, seen: int) -> tuple[Outcome, int]:
+    async with watching(screen, run_id) as view:
+        feed = Feed(view)
+        # Lines that were shown are not shown again; a table needs all events to know its rows.
+        feed.seen = seen if not screen.err.is_terminal else 0
+        reader = asyncio.create_task(feed.take(factory.follow(run_id, after=feed.seen), at_the_end))
+        try:
+            outcome = await factory.drive(run_id)
+        finally:
+            reader.cancel()
+            # A reader that has failed has cost the display, not the run: its events are read below.
+            with suppress(asyncio.CancelledError, Exception):
+                await reader
+        for event in await factory.events.read(run_id, after=feed.seen):
+            feed.show(event)
+        return outcome, feed.seen
+
+
+async def _ask(factory: Factory, waiting: Sequence[Approval], screen: Screen) -> bool:
+    """Ask the person here each question; whether anything was decided, so that the run can go on."""
+    decided = False
+    for approval in waiting:
+        said = await person.ask(screen, approval)
+        if said is None:
+            continue
+        try:
+            await factory.answer(approval.id, said.decision, said.text, by=whoami())
+        except AlreadyDecided as already:
+            screen.note(str(already), style="yellow")
+        decided = True
+    return decided

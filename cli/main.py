@@ -1,0 +1,268 @@
+"""The `factory` command: its words and options. What a command does stands in the module it imports.
+
+Nothing heavy is imported here, so that `factory --help` answers at once (benchmarks/cli_help.py measures it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.errors import FactoryError
+
+app = typer.Typer(
+    name="factory",
+    no_args_is_help=True,
+    add_completion=False,
+    # Rich's help costs as much time as everything else together.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="A requirement goes in, seventeen teams work, tested software in a git repository comes out.",
+    epilog="Exit codes: 0 completed, 2 usage, 3 waits for a person, 4 failed, 5 rejected, 130 interrupted.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+audit_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The audit of what happened.")
+app.add_typer(audit_app, name="audit")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+RunId = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, the unique beginning of one, or `last`.")
+]
+ApprovalId = Annotated[
+    str, typer.Argument(metavar="APPROVAL", help="The id of the question, or its unique beginning.")
+]
+Unsafe = Annotated[
+    bool,
+    typer.Option(
+        "--unsafe-no-sandbox", help="Run the teams' code without isolation, where no sandbox works."
+    ),
+]
+NoResume = Annotated[bool, typer.Option("--no-resume", help="Record it only; do not continue the run.")]
+
+
+class Interrupted(FactoryError):
+    """Interrupted."""
+
+    exit_code = 130
+
+
+def _do(work: Coroutine[Any, Any, int]) -> int:
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        raise Interrupted(todo="See what there is with: factory runs") from None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"factory {version('factory-ai')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(  # pyright: ignore[reportUnusedFunction]
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def run(
+    requirement: Annotated[
+        str, typer.Argument(metavar="REQUIREMENT", help="A text, the path of a text file, or - for stdin.")
+    ],
+    project: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The project to work in. [default: named after the text]"),
+    ] = None,
+    repo: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            exists=True,
+            file_okay=False,
+            help="Start a new project from this repository; it is copied, not changed.",
+        ),
+    ] = None,
+    pipeline: Annotated[
+        str, typer.Option(metavar="NAME", help="full (17 teams) or core (5 teams).")
+    ] = "full",
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Put this model behind every team; `offline` is the scripted one."),
+    ] = None,
+    approve_all: Annotated[
+        bool, typer.Option("--approve-all", help="Approve what would wait for a person; recorded as such.")
+    ] = False,
+    unsafe_no_sandbox: Unsafe = False,
+    as_json: AsJson = False,
+) -> int:
+    """Turn a requirement into tested software in a git repository."""
+    from cli import requirement as requirements
+
+    # Read before anything is loaded or opened: bad input is told at once, and leaves not as much as a folder.
+    text = requirements.read(requirement)
+
+    from cli import running
+
+    return _do(
+        running.run(
+            text,
+            project=project,
+            repo=repo,
+            pipeline=pipeline,
+            model=model,
+            approve_all=approve_all,
+            unsafe_no_sandbox=unsafe_no_sandbox,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
+def resume(run_id: RunId, unsafe_no_sandbox: Unsafe = False, as_json: AsJson = False) -> int:
+    """Continue a run that was interrupted or answered."""
+    from cli import running
+
+    return _do(running.resume(run_id, unsafe_no_sandbox=unsafe_no_sandbox, as_json=as_json))
+
+
+@app.command()
+def runs(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    as_json: AsJson = False,
+) -> int:
+    """List the runs."""
+    from cli import reading
+
+    return _do(reading.runs(limit, as_json=as_json))
+
+
+@app.command()
+def show(run_id: RunId, as_json: AsJson = False) -> int:
+    """Show a run: stages, result, what it waits for."""
+    from cli import reading
+
+    return _do(reading.show(run_id, as_json=as_json))
+
+
+@app.command()
+def watch(run_id: RunId, as_json: AsJson = False) -> int:
+    """Follow a run that works elsewhere, to its end.
+
+    Without a terminal it also stops when the run waits for a person.
+    """
+    from cli import reading
+
+    return _do(reading.watch(run_id, as_json=as_json))
+
+
+@app.command()
+def answer(
+    approval_id: ApprovalId,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The answer.")],
+    no_resume: NoResume = False,
+    as_json: AsJson = False,
+) -> int:
+    """Answer a question in words, and continue the run."""
+    from cli import deciding
+
+    return _do(deciding.answer(approval_id, text, go_on=not no_resume, as_json=as_json))
+
+
+@app.command()
+def approve(
+    approval_id: ApprovalId,
+    note: Annotated[str | None, typer.Option(metavar="TEXT", help="A note for the record.")] = None,
+    no_resume: NoResume = False,
+    as_json: AsJson = False,
+) -> int:
+    """Say yes to what waits, and continue the run."""
+    from cli import deciding
+
+    return _do(deciding.decide(approval_id, "approve", note, go_on=not no_resume, as_json=as_json))
+
+
+@app.command()
+def reject(
+    approval_id: ApprovalId,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; the teams read it.")] = None,
+    no_resume: NoResume = False,
+    as_json: AsJson = False,
+) -> int:
+    """Say no to what waits; the run acts on it."""
+    from cli import deciding
+
+    return _do(deciding.decide(approval_id, "reject", reason, go_on=not no_resume, as_json=as_json))
+
+
+@app.command()
+def teams(
+    team: Annotated[str | None, typer.Argument(metavar="[TEAM]", help="One team, in full.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """List the teams, or show one."""
+    from cli import roster
+
+    return roster.teams(team, as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> int:
+    """Check that this machine has what is needed."""
+    from cli import doctor as checks
+
+    return _do(checks.doctor(as_json=as_json))
+
+
+@app.command()
+def replay(
+    run_id: RunId,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND", help="Only events of this kind (gate.decided) or family (model); may repeat."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Walk through all that happened in a run."""
+    from cli import auditing
+
+    return _do(auditing.replay(run_id, kind or [], as_json=as_json))
+
+
+@audit_app.command("verify")
+def audit_verify(
+    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="One run; otherwise all.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Prove that no event was changed, removed or put in (0: whole, 4: broken)."""
+    from cli import auditing
+
+    return _do(auditing.verify(run_id, as_json=as_json))
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character shows another one; it does not end the run.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+    sys.exit(call(sys.argv[1:]))
+
+
+def call(arguments: list[str]) -> int:
+    """Run one command line; returns its exit code. Errors are printed, as JSON where `--json` is given."""
+    from cli import failing
+
+    return failing.guard(lambda: app(arguments, prog_name="factory", standalone_mode=False), arguments)

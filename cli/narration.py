@@ -1,0 +1,142 @@
+"""Every kind of event as one line that a person reads: for the plain progress and for `factory replay`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cli.screen import cost, one_line, seconds, tokens
+from core.events import Event
+
+Payload = Mapping[str, Any]
+
+LOUD = frozenset(
+    {
+        "run.created",
+        "run.status",
+        "governance.assessed",
+        "plan.decided",
+        "stage.started",
+        "check.ran",
+        "gate.decided",
+        "clarification.asked",
+        "clarification.refused",
+        "clarification.answered",
+        "clarification.escalated",
+        "approval.requested",
+        "approval.decided",
+        "stage.ended",
+        "stage.skipped",
+        "release.done",
+        "run.ended",
+    }
+)
+"""The kinds that show how a run goes on; the others are every single step, and only `replay` tells them."""
+
+
+def tell(event: Event) -> str:
+    """The event without its time: who, and what happened."""
+    told = _TELL.get(event.kind)
+    try:
+        what = told(event.payload) if told else _fields(event.payload)
+    except (KeyError, TypeError, ValueError):
+        # An event of an older or newer program still shows all that it holds.
+        what = _fields(event.payload)
+    who = f"{event.team}: " if event.team else ""
+    return f"{who}{event.kind}{' ' if what else ''}{what}"
+
+
+def tell_at(event: Event) -> str:
+    """The event with its local time of day."""
+    return f"{event.at.astimezone():%H:%M:%S} {tell(event)}"
+
+
+def _fields(payload: Payload) -> str:
+    return one_line(", ".join(f"{name}={value}" for name, value in payload.items()), 240)
+
+
+def _join(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _reasons(payload: Payload) -> str:
+    reasons = payload.get("reasons") or payload.get("reason") or ()
+    text = reasons if isinstance(reasons, str) else "; ".join(str(reason) for reason in reasons)
+    return f": {one_line(text, 240)}" if text else ""
+
+
+def _spent(payload: Payload) -> str:
+    used = int(payload.get("tokens") or 0)
+    return _join(
+        seconds(float(payload["seconds"])) if "seconds" in payload else "",
+        f"{tokens(used)} tokens" if used else "",
+        cost(payload.get("cost_usd")) if used else "",
+    )
+
+
+def _called(payload: Payload) -> str:
+    used = int(payload["input_tokens"]) + int(payload["output_tokens"])
+    spent = _spent({**payload, "tokens": used})
+    return f"{payload.get('call', '')} {payload['alias']} ({payload['model']}): {spent}".strip()
+
+
+def _planned(payload: Payload) -> str:
+    title = one_line(str(payload.get("title", "")), 80)
+    return f"“{title}”: {len(payload['stages'])} stages, {len(payload.get('skipped') or ())} skipped"
+
+
+def _checked(payload: Payload) -> str:
+    passed = payload["passed"]
+    word = "not run" if passed is None else "passed" if passed else "failed"
+    return f"{payload['name']} {word}: {one_line(str(payload.get('summary', '')))}"
+
+
+def _asked(payload: Payload) -> str:
+    return f"{payload['asker']} → {payload['target']}: {one_line(str(payload['question']), 240)}"
+
+
+def _ended(payload: Payload) -> str:
+    attempts = int(payload.get("attempts") or 1)
+    return _join(str(payload["verdict"]), f"{attempts} attempts" if attempts != 1 else "", _spent(payload))
+
+
+_TELL: dict[str, Callable[[Payload], str]] = {
+    "run.created": lambda p: one_line(str(p.get("requirement", "")), 120),
+    "run.status": lambda p: f"{p['from']} → {p['to']}",
+    "governance.assessed": lambda p: f"{p['risk']}{_reasons(p)}",
+    "plan.decided": _planned,
+    "stage.started": lambda p: f"round {p['round']}" if int(p.get("round") or 1) > 1 else "",
+    "model.called": _called,
+    "action.called": lambda p: f"{p['tool']}: {one_line(str(p.get('summary', '')))}",
+    "action.observed": lambda p: (
+        f"{p['tool']} {'ok' if p['ok'] else 'error'}: {one_line(str(p.get('summary', '')))}"
+    ),
+    "review.given": lambda p: _join(
+        str(p["verdict"]), one_line("; ".join(str(f) for f in p.get("findings") or ()), 240)
+    ),
+    "report.received": lambda p: f"{p['status']}, confidence {p['confidence']}",
+    "report.invalid": lambda p: one_line("; ".join(str(error) for error in p["errors"]), 240),
+    "check.ran": _checked,
+    "gate.decided": lambda p: (
+        f"{p['verdict']}{f' (attempt {attempt})' if (attempt := p.get('attempt')) else ''}{_reasons(p)}"
+    ),
+    "clarification.asked": _asked,
+    "clarification.refused": lambda p: f"{_asked(p)}{_reasons(p)}",
+    "clarification.answered": lambda p: (
+        f"{p['target']} → {p['asker']}: {one_line(str(p.get('answer', '')), 240)}"
+    ),
+    "clarification.escalated": lambda p: f"{_asked(p)}{_reasons(p)}",
+    "approval.requested": lambda p: f"{p['approval_id']} ({p['kind']}): {one_line(str(p['question']), 240)}",
+    "approval.decided": lambda p: f"{p['approval_id']}: {p['decision']} by {one_line(str(p['by']))}",
+    "stage.merged": lambda p: f"{str(p['commit'])[:12]}: {_files(p['files'])}",
+    "stage.ended": _ended,
+    "stage.skipped": lambda p: one_line(str(p["reason"]), 240),
+    "release.done": lambda p: f"{p['tag']} ({str(p['commit'])[:12]}) in {p['repository']}",
+    "run.ended": lambda p: str(p["status"]),
+}
+
+
+def _files(files: object) -> str:
+    names = [str(name) for name in files] if isinstance(files, list | tuple) else []
+    shown = ", ".join(names[:4])
+    return one_line(f"{len(names)} files: {shown}{', …' if len(names) > 4 else ''}")

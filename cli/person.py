@@ -1,0 +1,146 @@
+"""Asking the person at the terminal: the question, what may be answered, and what a line of theirs means."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cli.screen import Screen, one_line
+from governance.approvals import Approval, Decision
+
+_WORDS: dict[str, Decision] = {
+    "approve": "approve",
+    "a": "approve",
+    "yes": "approve",
+    "y": "approve",
+    "ok": "approve",
+    "reject": "reject",
+    "r": "reject",
+    "no": "reject",
+    "n": "reject",
+    "edit": "edit",
+    "e": "edit",
+    "respond": "respond",
+    "answer": "respond",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person decided."""
+
+    decision: Decision
+    text: str | None
+
+
+def understand(line: str, allowed: Sequence[Decision], default: str | None) -> Said | None:
+    """What `line` means where `allowed` may be decided; None when it means nothing there.
+
+    A word of decision (`approve`, `r: too broad`) counts only where that decision is allowed, so that "no"
+    can be an answer to a question. An empty line takes the default.
+    """
+    line = line.strip()
+    if not line:
+        return _default(allowed, default)
+    word, colon, rest = line.partition(":")
+    decision = _WORDS.get(word.strip().lower())
+    rest = rest.strip()
+    if decision in allowed and decision is not None and (colon or not rest):
+        needs_text = decision in {"edit", "respond"}
+        return None if needs_text and not rest else Said(decision, rest or None)
+    for wordy in ("respond", "edit"):
+        if wordy in allowed:
+            return Said(wordy, line)
+    # Without an answer in words, "reject too broad" can only be the decision and its reason.
+    word, _, rest = line.partition(" ")
+    decision = _WORDS.get(word.lower())
+    if decision is not None and decision in allowed:
+        return Said(decision, rest.strip() or None)
+    return None
+
+
+def _default(allowed: Sequence[Decision], default: str | None) -> Said | None:
+    if not default:
+        return None
+    for decision in allowed:
+        if default == decision:
+            return Said(decision, None)
+    return Said("respond", default) if "respond" in allowed else None
+
+
+def choices(allowed: Sequence[Decision], default: str | None) -> str:
+    """One line that says what may be answered, and what Enter does."""
+    said: list[str] = []
+    if "approve" in allowed:
+        said.append("approve")
+    if "reject" in allowed:
+        said.append("reject (or reject: why)")
+    if "edit" in allowed:
+        said.append("edit: what to change")
+    if "respond" in allowed:
+        said.append("an answer in your words" if not said else "or an answer in your words")
+    enter = f" · Enter: {one_line(default)}" if default and _default(allowed, default) else ""
+    return f"{' · '.join(said)}{enter} · Ctrl-D: later"
+
+
+def show(screen: Screen, approval: Approval) -> None:
+    """The question with all that helps to decide it, on the screen's way (stderr)."""
+    who = f"{approval.team}: " if approval.team else ""
+    screen.note()
+    screen.note(f"? {who}{approval.title}", style="bold yellow")
+    if approval.question != approval.title:
+        screen.note(approval.question)
+    for name, value in approval.detail.items():
+        parts = [str(part) for part in value] if isinstance(value, list) else [str(value)]
+        # What the question says already is not said twice.
+        if isinstance(value, str | int | float | list) and not all(
+            part in approval.question for part in parts
+        ):
+            screen.note(f"  {name.replace('_', ' ')}: {'; '.join(parts)}", style="dim")
+    screen.note(f"  {approval.kind} · risk {approval.risk} · {approval.id}", style="dim")
+
+
+async def ask(screen: Screen, approval: Approval) -> Said | None:
+    """Ask until the answer is one that is allowed; None when the person leaves it for later."""
+    show(screen, approval)
+    while True:
+        screen.note(f"  {choices(approval.allowed, approval.default_answer)}", style="dim")
+        screen.err.print("> ", end="", style="bold")
+        line = await _read_line()
+        if line is None:
+            screen.note()
+            return None
+        said = understand(line, approval.allowed, approval.default_answer)
+        if said is not None:
+            return said
+        screen.note("That is not one of the answers.", style="yellow")
+
+
+async def _read_line() -> str | None:
+    """A line from the terminal; None at its end.
+
+    Waits in the event loop, not in a thread: a thread in read() could not be interrupted by Ctrl-C.
+    """
+    loop = asyncio.get_running_loop()
+    descriptor = sys.stdin.fileno()
+    data = b""
+    while not data.endswith(b"\n"):
+        ready: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(descriptor, _wake, ready)
+        try:
+            await ready
+        finally:
+            loop.remove_reader(descriptor)
+        piece = os.read(descriptor, 65_536)
+        if not piece:
+            break
+        data += piece
+    return data.decode("utf-8", "replace") if data else None
+
+
+def _wake(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

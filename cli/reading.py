@@ -1,0 +1,82 @@
+"""`factory runs`, `show` and `watch`: what there is, without touching it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from cli import records, results
+from cli import screen as look_of
+from cli.interrupt import RunInterrupted
+from cli.live import Feed, watching
+from cli.records import Records
+from cli.screen import Screen, table
+from core.events import Event
+from core.json import JsonObject
+from graph.lifecycle import ENDED, WAITING
+
+
+async def runs(limit: int, *, as_json: bool) -> int:
+    """List the newest runs; returns 0."""
+    screen = Screen(as_json)
+    async with records.opened() as kept:
+        listed = [await kept.summary(run) for run in await kept.runs.list(limit)]
+    if as_json:
+        screen.result(cast(JsonObject, {"runs": [summary.model_dump(mode="json") for summary in listed]}))
+        return 0
+    if not listed:
+        screen.say('There is no run yet. Start one with: factory run "…"')
+        return 0
+    rows = table("run", "status", "project", "stages", "time", "cost", right=("stages", "time", "cost"))
+    for summary in listed:
+        working = [stage for stage in summary.stages if not stage.skipped_because]
+        waits = f" ({len(summary.waiting_for)} open)" if summary.waiting_for else ""
+        rows.add_row(
+            summary.run_id,
+            look_of.look(summary.status).text() + waits,
+            look_of.clean(summary.project),
+            f"{sum(1 for stage in working if stage.verdict == 'pass')}/{len(working)}" if working else "",
+            look_of.seconds(summary.seconds),
+            look_of.cost(summary.cost_usd),
+        )
+    screen.out.print(rows)
+    return 0
+
+
+async def show(name: str, *, as_json: bool) -> int:
+    """Print one run; returns 0 whatever its status is."""
+    screen = Screen(as_json)
+    async with records.opened() as kept:
+        run = await kept.run(name)
+        screen.announce(records.announcements(run))
+        results.show(await kept.summary(run), screen)
+    return 0
+
+
+async def watch(name: str, *, as_json: bool) -> int:
+    """Follow a run to its end, or, where nobody sits here, until it waits; returns its exit code."""
+    screen = Screen(as_json)
+    async with records.opened() as kept:
+        run = await kept.run(name)
+        screen.announce(records.announcements(run))
+        try:
+            async with watching(screen, run.id) as view:
+                await _follow(kept, run.id, Feed(view), screen)
+        except asyncio.CancelledError:
+            raise RunInterrupted(run.id, untouched="The run goes on where it is driven") from None
+        return results.show(await kept.summary(await kept.runs.get(run.id)), screen)
+
+
+async def _follow(kept: Records, run_id: str, feed: Feed, screen: Screen) -> None:
+    async def status_settled() -> bool:
+        status = (await kept.runs.get(run_id)).status
+        return status in ENDED or (status in WAITING and not screen.interactive)
+
+    async def settled(event: Event) -> bool:
+        return event.kind.startswith("run.") and await status_settled()
+
+    for event in await kept.events.read(run_id):
+        feed.show(event)
+    # A run that has settled already gives no further event to learn it from.
+    if not await status_settled():
+        await feed.take(kept.events.follow(run_id, after=feed.seen), settled)

@@ -1,0 +1,53 @@
+"""What has been written down about runs, for commands that only read.
+
+They need the database and nothing else: no model is looked for, no sandbox tested, and LangGraph, which takes
+a second to load, stays away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from core.database import Database
+from core.events import EventLog
+from core.settings import Settings
+from governance.approvals import Approvals
+from graph.progress import Progress
+from graph.runs import Run, Runs
+from graph.summary import RunSummary, summarise
+
+SCRIPTED = "offline model: scripted output"
+
+
+@dataclass(frozen=True)
+class Records:
+    """An open database, read as runs."""
+
+    db: Database
+    events: EventLog
+    runs: Runs
+    approvals: Approvals
+
+    async def summary(self, run: Run) -> RunSummary:
+        """The run in one object, the same that `Factory.summary` gives."""
+        progress = Progress.of(await self.events.read(run.id))
+        return summarise(run, progress, await self.approvals.pending(run.id))
+
+    async def run(self, name: str) -> Run:
+        """The run that an id, its unique beginning, or `last` stands for; raises NotFound."""
+        return await self.runs.get(await self.runs.find(name))
+
+
+@asynccontextmanager
+async def opened() -> AsyncGenerator[Records]:
+    """The records of the factory that the settings name."""
+    async with Database.open(Settings.load()) as db:
+        events = EventLog(db)
+        yield Records(db, events, Runs(db, events), Approvals(db, events))
+
+
+def announcements(run: Run) -> list[str]:
+    """What a reader of this run must know: whether a script wrote it."""
+    return [SCRIPTED] if run.model == "offline" else []

@@ -1,0 +1,74 @@
+"""A run's result: one JSON object, or a page a person reads. Also the exit code that a status stands for."""
+
+from __future__ import annotations
+
+from textwrap import indent
+
+from cli import screen as look_of
+from cli.screen import Screen, one_line, table
+from graph.lifecycle import WAITING
+from graph.summary import RunSummary
+
+_ENDINGS = {"completed": 0, "failed": 4, "rejected": 5, "cancelled": 5}
+
+
+def exit_code(status: str, *, waits: bool) -> int:
+    """0 completed, 3 waits for a person, 4 failed, 5 rejected or cancelled; 0 for a run still on its way."""
+    if status in _ENDINGS:
+        return _ENDINGS[status]
+    return 3 if waits or status in WAITING else 0
+
+
+def show(summary: RunSummary, screen: Screen) -> int:
+    """Print the run; return the exit code of its status."""
+    if screen.as_json:
+        screen.result(summary.model_dump(mode="json"))
+    else:
+        page(summary, screen)
+    return exit_code(summary.status, waits=bool(summary.waiting_for))
+
+
+def page(summary: RunSummary, screen: Screen) -> None:
+    """The run as a page: status, stages, result, what it waits for."""
+    stages = table(
+        "verdict",
+        "team",
+        "attempts",
+        "time",
+        "tokens",
+        "cost",
+        "",
+        right=("attempts", "time", "tokens", "cost"),
+    )
+    for stage in summary.stages:
+        skipped = stage.skipped_because
+        verdict = "skipped" if skipped else stage.verdict or "waiting"
+        stages.add_row(
+            look_of.look(verdict).text(),
+            stage.team,
+            str(stage.attempts or ""),
+            look_of.seconds(stage.seconds or None),
+            look_of.tokens(stage.tokens),
+            look_of.cost(stage.cost_usd) if stage.tokens else "",
+            one_line(skipped or "", 80),
+        )
+    if summary.stages:
+        screen.out.print(stages)
+        screen.say()
+    status = look_of.look(summary.status)
+    screen.say(f"{status.icon} {summary.run_id}: {status.word}", style=status.style)
+    if summary.failure:
+        screen.say(f"  {summary.failure}")
+        screen.say(f"  All of it: factory replay {summary.run_id}")
+    screen.say(f"  project     {summary.project}")
+    if summary.repository:
+        screen.say(f"  repository  {summary.repository}")
+    if summary.tag:
+        screen.say(f"  tag         {summary.tag}")
+    used = f"{look_of.tokens(summary.tokens) or '0'} tokens, {look_of.cost(summary.cost_usd)}"
+    screen.say(f"  used        {used}, {look_of.seconds(summary.seconds)}")
+    for waiting in summary.waiting_for:
+        screen.say()
+        screen.say(f"? {waiting.approval_id} ({waiting.kind})", style="bold yellow")
+        screen.say(indent(look_of.clean(waiting.question), "  "))
+        screen.say(f"  answer with: {waiting.answer_with}")

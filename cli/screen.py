@@ -1,0 +1,177 @@
+"""What the terminal shows things with: two consoles, one word and colour per state, and safe text.
+
+Text from a model or a repository is never trusted: `clean` takes out what could move the cursor, colour the
+screen, or turn the reading direction, and no console here reads markup.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from core.json import JsonObject
+
+_ESCAPES = re.compile(
+    r"""
+      \x1b\][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|\Z)       # OSC: titles, links, the clipboard
+    | \x1b[PX^_][^\x1b\x9c]*(?:\x1b\\|\x9c|\Z)            # DCS, SOS, PM, APC
+    | (?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?                   # CSI: colours, cursor, erasing
+    | \x1b[ -/]*[0-~]?                                    # every other escape
+    """,
+    re.VERBOSE,
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """`text` without escapes, control characters and direction overrides; line feeds and tabs stay."""
+    text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", _CONTROLS.sub("", text))
+
+
+def one_line(text: str, limit: int = 160) -> str:
+    """`text` cleaned, on one line, at most `limit` characters."""
+    line = " ".join(clean(text).split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a state is shown: never by colour alone."""
+
+    icon: str
+    word: str
+    style: str
+
+    def text(self) -> Text:
+        return Text(f"{self.icon} {self.word}", style=self.style)
+
+
+_PLAIN = Look("·", "", "")
+
+STAGE_LOOKS: Mapping[str, Look] = {
+    "waiting": Look("·", "waiting", "dim"),
+    "running": Look("▸", "running", "cyan"),
+    "asking": Look("?", "asking", "bold yellow"),
+    "done": Look("✓", "done", "green"),
+    "skipped": Look("-", "skipped", "dim"),
+    "failed": Look("✗", "failed", "bold red"),
+}
+
+_GOOD = frozenset({"completed", "pass", "passed", "approve", "ok"})
+_BAD = frozenset({"failed", "fail", "rejected", "reject", "cancelled", "escalate"})
+_OPEN = frozenset({"paused", "blocked", "awaiting_approval", "awaiting_input"})
+
+
+def look(state: str) -> Look:
+    """How a stage's state, a run's status or a verdict is shown."""
+    if state in STAGE_LOOKS:
+        return STAGE_LOOKS[state]
+    word = state.replace("_", " ")
+    if state in _GOOD:
+        return Look("✓", word, "green")
+    if state in _BAD:
+        return Look("✗", word, "bold red")
+    if state in _OPEN:
+        return Look("?", word, "bold yellow")
+    if not state:
+        return _PLAIN
+    return Look("▸", word, "cyan")
+
+
+def seconds(value: float | None) -> str:
+    """A duration as a person reads it: 0.4 s, 12 s, 3 min 05 s, 2 h 07 min."""
+    if value is None:
+        return ""
+    if value < 10:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def tokens(value: int | None) -> str:
+    """A number of tokens, with thousands separated."""
+    return f"{value:,}" if value else ""
+
+
+def cost(value: Decimal | float | str | None) -> str:
+    """An amount in US dollars; amounts under a cent keep their digits."""
+    if value is None:
+        return ""
+    amount = Decimal(str(value))
+    if amount == 0:
+        return "$0"
+    return f"${amount:.4f}" if abs(amount) < 1 else f"${amount:,.2f}"
+
+
+_WIDTH_OF_A_PIPE = 140
+"""Columns of a table that is piped somewhere; rich's own 80 would fold ids and paths."""
+
+
+def _console(stream: str) -> Console:
+    console = Console(stderr=stream == "stderr", markup=False, highlight=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDTH_OF_A_PIPE
+    return console
+
+
+@dataclass
+class Screen:
+    """Where a command writes: results to stdout, everything on the way to stderr.
+
+    With `as_json` stdout carries exactly one JSON object, and nobody is asked anything.
+    """
+
+    as_json: bool = False
+    out: Console = field(default_factory=lambda: _console("stdout"))
+    err: Console = field(default_factory=lambda: _console("stderr"))
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person sits here who can be asked."""
+        return not self.as_json and sys.stdin.isatty() and self.err.is_terminal
+
+    def result(self, value: JsonObject) -> None:
+        """Write the one JSON object of a command."""
+        # Straight to the stream: rich would wrap and colour it.
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+        sys.stdout.flush()
+
+    def say(self, text: str | Text = "", *, style: str = "") -> None:
+        """A line of a command's result, never wrapped, so that it can be copied."""
+        self.out.print(_text(text), style=style or None, soft_wrap=True)
+
+    def note(self, text: str | Text = "", *, style: str = "") -> None:
+        """A line beside the result: progress, announcements, advice."""
+        self.err.print(_text(text), style=style or None, soft_wrap=True)
+
+    def announce(self, announcements: list[str]) -> None:
+        """What a reader must know about all that follows (scripted model, no sandbox)."""
+        for announcement in announcements:
+            self.note(f"! {announcement}", style="bold yellow")
+
+
+def _text(text: str | Text) -> Text:
+    return text if isinstance(text, Text) else Text(clean(text))
+
+
+def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A table in the one style of this program; columns in `right` hold numbers."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made

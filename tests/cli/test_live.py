@@ -1,0 +1,83 @@
+"""The live table and the plain lines: folds over events, drawn without harm on any screen."""
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console
+
+from cli.live import Feed, Lines, Table, doing
+from cli.narration import tell
+from cli.screen import Screen
+from core.events import Event
+from graph.progress import StageRow
+from tests.cli.told import HOSTILE, PLANNED
+
+START = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+def _events() -> list[Event]:
+    return [
+        Event("run-1", place, START + timedelta(seconds=place), kind, team, dict(payload), "", "")
+        for place, (kind, team, payload) in enumerate(PLANNED, start=1)
+    ]
+
+
+def _drawn(table: Table, *, width: int = 100, height: int = 40) -> str:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
+    console.print(table.picture())
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_table_has_a_row_a_stage_with_state_tokens_and_what_it_does() -> None:
+    table = Table("run-1", 40)
+    for event in _events():
+        table.apply(event)
+    drawn = _drawn(table)
+    assert "✓ done" in drawn
+    assert "▸ running" in drawn
+    assert "- skipped" in drawn
+    assert "1,234" in drawn
+    assert "\x1b" not in drawn
+    assert HOSTILE not in drawn
+
+
+def test_a_low_screen_shows_what_moves_and_counts_the_rest() -> None:
+    table = Table("run-1", 8)
+    names = {f"team_{number}": f"Team {number}" for number in range(17)}
+    planned = {"title": "", "stages": list(names), "skipped": {}, "names": names, "waves": {}}
+    table.apply(Event("run-1", 1, START, "plan.decided", None, planned, "", ""))
+    table.apply(Event("run-1", 2, START, "stage.started", "team_16", {"round": 1}, "", ""))
+    drawn = _drawn(table)
+    assert "Team 16" in drawn
+    assert "13 more stages" in drawn
+
+
+@pytest.mark.parametrize("width", [20, 60, 200])
+def test_no_line_of_the_table_is_wider_than_the_screen(width: int) -> None:
+    table = Table("run-1", 40)
+    for event in _events():
+        table.apply(event)
+    assert all(len(line) <= width for line in _drawn(table, width=width).splitlines())
+
+
+def test_the_feed_shows_each_event_once() -> None:
+    out = Console(file=io.StringIO(), width=200, markup=False)
+    feed = Feed(Lines(Screen(err=out)))
+    for event in [*_events(), *_events()]:
+        feed.show(event)
+    lines = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) == len(set(lines))
+    assert sum("stage.started" in line for line in lines) == 2
+
+
+def test_an_event_of_another_version_is_told_with_all_that_it_holds() -> None:
+    strange = Event("run-1", 1, START, "gate.decided", "qa", {"ruling": "maybe"}, "", "")
+    assert tell(strange) == "qa: gate.decided ruling=maybe"
+    unknown = Event("run-1", 2, START, "moon.landed", None, {"crew": 2}, "", "")
+    assert tell(unknown) == "moon.landed crew=2"
+
+
+def test_the_last_column_says_how_a_stage_ended() -> None:
+    row = StageRow(team="qa", name="QA", state="done", verdict="pass", attempts=2)
+    assert doing(row) == "pass after 2 attempts"
