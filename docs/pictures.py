@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import tomllib
 from html import escape
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
 
 from cli import results
+from cli.records import SCRIPTED
 from cli.screen import Screen
 from graph.summary import RunSummary
 from teams.registry import Registry
@@ -35,7 +36,7 @@ _STYLE = """
     .line { stroke: #53627a } .text { fill: #e8edf4 } .faint { fill: #9aa7b8 }
   }
 """
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _TOP = 92, 44, 16, 14, 58
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _TOP, _LEFT = 158, 34, 16, 22, 20, 96
 
 
 def waves(stages: list[dict[str, Any]]) -> list[list[str]]:
@@ -55,71 +56,86 @@ def waves(stages: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def pipeline(stages: list[dict[str, Any]], names: dict[str, str]) -> str:
-    """The pipeline as an SVG: a column a wave, between the steps of control."""
-    columns: list[list[tuple[str, str]]] = [[("govern", "step")], [("plan", "step")]]
-    columns += [[(team, "box") for team in wave] for wave in waves(stages)]
-    columns += [[("validate", "step")], [("review", "step")], [("release", "step")]]
-    tallest = max(map(len, columns))
-    width = len(columns) * (_WIDTH + _GAP_X) + _GAP_X
-    height = _TOP + tallest * (_HEIGHT + _GAP_Y) + 34
-    middle = _TOP + (tallest * (_HEIGHT + _GAP_Y) - _GAP_Y) / 2
+    """The pipeline as an SVG: from top to bottom a row a wave, between the steps of control."""
+    rows: list[list[tuple[str, str]]] = [[("govern", "step")], [("plan", "step")]]
+    rows += [[(team, "box") for team in wave] for wave in waves(stages)]
+    rows += [[("validate", "step")], [("review", "step")], [("release", "step")]]
+    widest = max(map(len, rows))
+    width = _LEFT + widest * (_WIDTH + _GAP_X) + 90
+    height = _TOP * 2 + len(rows) * (_HEIGHT + _GAP_Y) - _GAP_Y
+    middle = _LEFT + (widest * (_WIDTH + _GAP_X) - _GAP_X) / 2
     places: dict[str, tuple[float, float]] = {}
-    for column, entries in enumerate(columns):
-        x = _GAP_X + column * (_WIDTH + _GAP_X)
-        first = middle - (len(entries) * (_HEIGHT + _GAP_Y) - _GAP_Y) / 2
-        for row, (entry, _) in enumerate(entries):
-            places[entry] = (x, first + row * (_HEIGHT + _GAP_Y))
+    order: dict[str, int] = {}
+    for number, row in enumerate(rows):
+        first = middle - (len(row) * (_WIDTH + _GAP_X) - _GAP_X) / 2
+        for place, (entry, _) in enumerate(row):
+            places[entry] = (first + place * (_WIDTH + _GAP_X), _TOP + number * (_HEIGHT + _GAP_Y))
+            order[entry] = number
     edges = [(need, stage["team"]) for stage in stages for need in stage["needs"]]
-    # Only from one column to the next: a longer way is implied, and would cross everything.
-    order = {entry: column for column, entries in enumerate(columns) for entry, _ in entries}
+    # Only from one row to the next: a longer way is implied, and would cross everything.
     edges = [(a, b) for a, b in edges if order[b] - order[a] == 1]
     edges += [("govern", "plan"), ("validate", "review"), ("review", "release")]
-    edges += [("plan", team) for team, _ in columns[2]] + [(team, "validate") for team, _ in columns[-4]]
+    edges += [("plan", team) for team, _ in rows[2]] + [(team, "validate") for team, _ in rows[-4]]
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" role="img" '
-        f'font-family="system-ui, sans-serif" font-size="11">',
-        f"<title>The pipeline: {len(stages)} stages in {len(columns) - 5} waves</title>",
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+        f'font-family="system-ui, sans-serif" font-size="12">',
+        f"<title>The pipeline: {len(stages)} stages in {len(rows) - 5} waves</title>",
         f"<style>{_STYLE}</style>",
-        f'<rect class="back" width="{width}" height="{height:.0f}" rx="8"/>',
-        f'<text class="text" x="{_GAP_X}" y="24" font-size="14" font-weight="600">'
-        f"{len(stages)} teams, side by side where they can be</text>",
-        f'<text class="faint" x="{_GAP_X}" y="41">Behind each team stands a gate: its files, tests and '
-        "limits are checked by code. It goes on, tries again, asks a team, asks a person, or fails.</text>",
+        f'<rect class="back" width="{width}" height="{height}" rx="8"/>',
     ]
-    for a, b in edges:
-        (ax, ay), (bx, by) = places[a], places[b]
-        x1, y1, x2, y2 = ax + _WIDTH, ay + _HEIGHT / 2, bx, by + _HEIGHT / 2
+    out += [_edge(places[a], places[b]) for a, b in edges]
+    out += [_box(places[entry], kind, names.get(entry, entry)) for row in rows for entry, kind in row]
+    for entry, note in _NOTES.items():
+        x, y = places[entry]
         out.append(
-            f'<path class="line" d="M{x1:.0f} {y1:.0f} C{x1 + 10:.0f} {y1:.0f} {x2 - 10:.0f} {y2:.0f} '
-            f'{x2:.0f} {y2:.0f}"/>'
+            f'<text class="faint" x="{x + _WIDTH + 12:.0f}" y="{y + _HEIGHT / 2 + 4:.0f}">'
+            f"{escape(note)}</text>"
         )
-    for entries in columns:
-        for entry, kind in entries:
-            x, y = places[entry]
-            out.append(
-                f'<rect class="{kind}" x="{x:.0f}" y="{y:.0f}" width="{_WIDTH}" height="{_HEIGHT}" rx="6"/>'
-            )
-            lines = wrap(names.get(entry, entry).replace("/", " / "), 15)
-            for number, line in enumerate(lines):
-                line_y = y + _HEIGHT / 2 + 4 + (number - (len(lines) - 1) / 2) * 13
-                out.append(
-                    f'<text class="text" x="{x + _WIDTH / 2:.0f}" y="{line_y:.0f}" text-anchor="middle">'
-                    f"{escape(line)}</text>"
-                )
-    review_x = places["review"][0]
-    back_x = places["business_analysis"][0] if "business_analysis" in places else places["plan"][0]
-    base = height - 20
-    back_y = places.get("business_analysis", places["plan"])[1] + _HEIGHT
-    out.append(
+    out += [
+        f'<text class="faint" x="14" y="{_TOP + number * (_HEIGHT + _GAP_Y) + _HEIGHT / 2 + 4:.0f}">'
+        f"wave {number - 1}</text>"
+        for number in range(2, len(rows) - 3)
+    ]
+    return "\n".join([*out, _way_back(places), "</svg>", ""])
+
+
+_NOTES = {
+    "govern": "what is risky waits for a person",
+    "plan": "leaves out whom the requirement does not need",
+    "validate": "all checks, on the merged result",
+    "review": "a person decides",
+    "release": "merged, tagged",
+}
+
+
+def _edge(a: tuple[float, float], b: tuple[float, float]) -> str:
+    x1, y1, x2, y2 = a[0] + _WIDTH / 2, a[1] + _HEIGHT, b[0] + _WIDTH / 2, b[1]
+    bend = _GAP_Y * 0.7
+    return (
+        f'<path class="line" d="M{x1:.0f} {y1:.0f} C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} '
+        f'{x2:.0f} {y2:.0f}"/>'
+    )
+
+
+def _box(place: tuple[float, float], kind: str, name: str) -> str:
+    x, y = place
+    return (
+        f'<rect class="{kind}" x="{x:.0f}" y="{y:.0f}" width="{_WIDTH}" height="{_HEIGHT}" rx="6"/>'
+        f'<text class="text" x="{x + _WIDTH / 2:.0f}" y="{y + _HEIGHT / 2 + 4:.0f}" text-anchor="middle">'
+        f"{escape(name)}</text>"
+    )
+
+
+def _way_back(places: dict[str, tuple[float, float]]) -> str:
+    """From the review to where a comment sends the run."""
+    x, y = places["review"]
+    back_x, back_y = places["business_analysis"]
+    left = 74
+    return (
         '<path class="line" stroke-dasharray="4 3" '
-        f'd="M{review_x + _WIDTH / 2:.0f} {middle + _HEIGHT / 2:.0f} '
-        f'V{base:.0f} H{back_x + _WIDTH / 2:.0f} V{back_y:.0f}"/>'
+        f'd="M{x:.0f} {y + _HEIGHT / 2:.0f} H{left} V{back_y + _HEIGHT / 2:.0f} H{back_x:.0f}"/>'
+        f'<text class="faint" x="{left + 8}" y="{y + _HEIGHT / 2 - 6:.0f}">sent back, with a comment</text>'
     )
-    out.append(
-        f'<text class="faint" x="{(review_x + back_x + _WIDTH) / 2:.0f}" y="{base - 5:.0f}" '
-        'text-anchor="middle">a person may send the result round again, with a comment</text>'
-    )
-    return "\n".join([*out, "</svg>", ""])
 
 
 def run_page() -> str | None:
@@ -135,7 +151,9 @@ def run_page() -> str | None:
         record=True, width=110, file=io.StringIO(), markup=False, highlight=False, force_terminal=True
     )
     results.page(RunSummary.model_validate(told), Screen(out=console))
-    return console.export_svg(title="factory show last")
+    drawn = console.export_svg(title=f"factory show last ({SCRIPTED})")
+    # A reader's own monospaced font will do; a picture must not fetch anything.
+    return re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
 
 
 def main() -> int:
