@@ -46,7 +46,7 @@ class Outcome:
 class Graphs(Protocol):
     """Gives the compiled graph that a run goes through."""
 
-    async def __call__(self, run: Run) -> CompiledStateGraph[Any, Any, Any, Any]:
+    async def __call__(self, run: Run, /) -> CompiledStateGraph[Any, Any, Any, Any]:
         """The graph of the run's pipeline, with the services of the run's model."""
         ...
 
