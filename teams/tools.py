@@ -11,10 +11,12 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.tools import BaseTool, StructuredTool
-from pydantic import AfterValidator, Field, ValidationError
+from langchain_core.tools.base import create_schema_from_function
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic.v1 import ValidationError as OldValidationError
 
 from core.errors import FactoryError
@@ -78,14 +80,21 @@ def stage_tools(team: Team, ctx: ToolContext) -> list[BaseTool]:
 
 
 def _tool(name: ToolName, action: Callable[..., Awaitable[Result]]) -> BaseTool:
-    return StructuredTool.from_function(
+    return StructuredTool(
         coroutine=action,
         name=name,
         description=(action.__doc__ or "").strip(),
+        args_schema=_schema(name),
         response_format="content_and_artifact",
         metadata={"risk": TOOL_RISK[name]},
         handle_validation_error=_misused,
     )
+
+
+@cache
+def _schema(name: ToolName) -> type[BaseModel]:
+    # The same for every stage, and a quarter of an instant run's time when it is made anew for each.
+    return create_schema_from_function(name, getattr(_Actions, name), filter_args=["self"])
 
 
 def _misused(error: ValidationError | OldValidationError) -> str:
