@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib
+import select
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -236,7 +237,7 @@ async def _open_pool(url: str, size: int) -> AsyncGenerator[Pool]:
         kwargs={"autocommit": True, "row_factory": dict_row},
         min_size=1,
         max_size=size,
-        check=AsyncConnectionPool[AsyncConnection[DictRow]].check_connection,  # pyright: ignore[reportArgumentType]
+        check=_check,
         open=False,
     )
     try:
@@ -248,3 +249,15 @@ async def _open_pool(url: str, size: int) -> AsyncGenerator[Pool]:
         yield pool
     finally:
         await pool.close()
+
+
+async def _check(connection: AsyncConnection[DictRow]) -> None:
+    """Whether a connection from the pool still leads to the server; raises when it does not.
+
+    A server that ended, or was restarted, has closed its end: then the idle socket can be read. So the round
+    trip of the pool's own check (a quarter of an event's cost) is made only where there is something to read.
+    """
+    socket = select.poll()
+    socket.register(connection.fileno(), select.POLLIN)
+    if socket.poll(0):
+        await AsyncConnectionPool[AsyncConnection[DictRow]].check_connection(connection)  # pyright: ignore[reportArgumentType]

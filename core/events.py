@@ -68,6 +68,16 @@ def _event(row: Mapping[str, Any]) -> Event:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event that is still to be written, once: its key says whether it was."""
+
+    kind: str
+    payload: Mapping[str, JsonValue]
+    key: str
+    team: str | None = None
+
+
 class EventLog:
     """Appends to, reads and follows the log of a database."""
 
@@ -91,30 +101,14 @@ class EventLog:
         same run wait until that ends. Secrets in the payload are masked. Raises EventTooBig,
         DatabaseUnavailable.
         """
-        at = clock.now()
-        record = canonical(
-            {
-                "at": at.isoformat(),
-                "key": key,
-                "kind": kind,
-                "payload": redact(dict(payload or {})),
-                "run_id": run_id,
-                "team": team,
-            }
-        )
-        if len(record.encode()) > LARGEST_RECORD:
-            raise EventTooBig(
-                f"The event {kind} of run {run_id} has {len(record)} characters; {LARGEST_RECORD} bytes fit",
-                untouched="It was not written",
-            )
-        values = {"run_id": run_id, "at": at, "kind": kind, "team": team, "key": key, "record": record}
+        values = _values(run_id, kind, payload, team, key)
         faults.point("event.append")
         if conn is not None:
             return await _append(conn, values)
         try:
             try:
                 async with self._db.pool.connection() as own:
-                    return await _append(own, values)
+                    return await _append(own, values, lazily=key is not None)
             except psycopg.OperationalError:
                 # Nobody knows whether it was written before the connection broke: only a key makes
                 # it safe to say it again.
@@ -123,10 +117,24 @@ class EventLog:
                 async with self._db.pool.connection() as own:
                     return await _append(own, values)
         except psycopg.OperationalError as error:
-            raise DatabaseUnavailable(
-                f"The event {kind} of run {run_id} could not be written: {str(error).strip()}",
-                todo="Resume the run when the database is back",
-            ) from error
+            raise _unwritten(kind, run_id, error) from error
+
+    async def append_all(self, run_id: str, entries: Sequence[Entry]) -> None:
+        """Write several events of a run, in order, all or none, in one round trip. Each needs a key."""
+        values = [_values(run_id, e.kind, e.payload, e.team, e.key) for e in entries]
+        faults.point("event.append")
+        try:
+            try:
+                await self._append_values(values)
+            except psycopg.OperationalError:
+                await self._append_values(values)  # whether it was written is not known; the keys know
+        except psycopg.OperationalError as error:
+            raise _unwritten(", ".join(entry.kind for entry in entries), run_id, error) from error
+
+    async def _append_values(self, values: Sequence[Mapping[str, object]]) -> None:
+        async with self._db.pool.connection() as own, own.pipeline():
+            for value in values:
+                await own.execute(queries.APPEND_AGAINST_CHECKPOINT, value)
 
     async def read(
         self,
@@ -169,8 +177,40 @@ class EventLog:
                 await connection.close()
 
 
-async def _append(connection: AsyncConnection[DictRow], values: Mapping[str, object]) -> Event:
-    row = await (await connection.execute(queries.APPEND, values)).fetchone()
+def _values(
+    run_id: str, kind: str, payload: Mapping[str, JsonValue] | None, team: str | None, key: str | None
+) -> dict[str, object]:
+    at = clock.now()
+    record = canonical(
+        {
+            "at": at.isoformat(),
+            "key": key,
+            "kind": kind,
+            "payload": redact(dict(payload or {})),
+            "run_id": run_id,
+            "team": team,
+        }
+    )
+    if len(record.encode()) > LARGEST_RECORD:
+        raise EventTooBig(
+            f"The event {kind} of run {run_id} has {len(record)} characters; {LARGEST_RECORD} bytes fit",
+            untouched="It was not written",
+        )
+    return {"run_id": run_id, "at": at, "kind": kind, "team": team, "key": key, "record": record}
+
+
+def _unwritten(kind: str, run_id: str, error: Exception) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"The event {kind} of run {run_id} could not be written: {str(error).strip()}",
+        todo="Resume the run when the database is back",
+    )
+
+
+async def _append(
+    connection: AsyncConnection[DictRow], values: Mapping[str, object], *, lazily: bool = False
+) -> Event:
+    statement = queries.APPEND_AGAINST_CHECKPOINT if lazily else queries.APPEND
+    row = await (await connection.execute(statement, values)).fetchone()
     assert row is not None
     return _event(row)
 

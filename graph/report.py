@@ -12,7 +12,9 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from core import faults
-from graph.stage_context import StageContext
+from core.events import Entry
+from core.json import JsonObject
+from graph.stage_context import StageContext, called
 from graph.state import StageState
 from models.calls import Reply
 from models.errors import ModelFailure
@@ -49,7 +51,7 @@ class Report:
                     rung += 1
                     reply_or_error = await self._ask(state, turns, rung, candidate)
                     if isinstance(reply_or_error, TaskResult):
-                        return await self._received(state, reply_or_error)
+                        return {"result": reply_or_error.model_dump(mode="json")}
                     raw, error = reply_or_error
                     last_error = str(error)
                     if not isinstance(error, ResultInvalid):
@@ -65,33 +67,34 @@ class Report:
         suffix = f"report/{state['attempt']}.{state['calls']}.{rung}"
         call = stage.call(state, "report", suffix, operative=team.author.id)
         raw = ""
+        spoken: list[Entry] = []
         try:
             reply: Reply = await stage.services.models.complete(
                 team.author.alias, turns, call=call, schema=wire_schema(stage.team_ids), candidate=candidate
             )
-            await stage.called(state, call, reply)
+            spoken.append(called(call, reply))
             faults.point("report.called")
             raw = reply.text
-            return parse_result(raw, stage.team_ids)
+            result = parse_result(raw, stage.team_ids)
+            await stage.events(state, *spoken, self._received(state, result))
+            return result
         except ResultInvalid as invalid:
             payload: Any = {"errors": invalid.errors, "raw": raw[:RAW_KEPT], "model": str(candidate)}
-            await stage.event(state, "report.invalid", payload, f"{suffix}/invalid")
+            invalid_entry = stage.entry(state, "report.invalid", payload, f"{suffix}/invalid")
+            await stage.events(state, *spoken, invalid_entry)
             return raw, invalid
         except ModelFailure as failure:
             payload = {"errors": [str(failure)], "raw": "", "model": str(candidate)}
             await stage.event(state, "report.invalid", payload, f"{suffix}/invalid")
             return "", failure
 
-    async def _received(self, state: StageState, result: TaskResult) -> dict[str, Any]:
-        suffix = f"report/{state['attempt']}.{state['calls']}"
-        payload: Any = {"status": result.status, "confidence": result.confidence}
-        await self.stage.event(state, "report.received", payload, suffix)
-        return {"result": result.model_dump(mode="json")}
+    def _received(self, state: StageState, result: TaskResult) -> Entry:
+        payload: JsonObject = {"status": result.status, "confidence": result.confidence}
+        return self.stage.entry(
+            state, "report.received", payload, f"report/{state['attempt']}.{state['calls']}"
+        )
 
     async def _blocked(self, state: StageState, error: str, rungs: int) -> dict[str, Any]:
-        suffix = f"report/{state['attempt']}.{state['calls']}"
-        payload: Any = {"status": "BLOCKED", "confidence": 0}
-        await self.stage.event(state, "report.received", payload, suffix)
         blocked = TaskResult(
             reasoning="No reply could be read as a TaskResult.",
             deliverables=(),
@@ -102,4 +105,5 @@ class Report:
             confidence=0,
             status="BLOCKED",
         )
+        await self.stage.events(state, self._received(state, blocked))
         return {"result": blocked.model_dump(mode="json")}

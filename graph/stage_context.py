@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from core import clock
+from core.events import Entry
 from core.json import JsonObject
 from graph.services import Services
 from graph.state import StageState
@@ -45,15 +46,13 @@ class StageContext:
             state["run_id"], kind, payload, team=self.team.id, key=f"{self.key(state)}/{suffix}"
         )
 
-    async def called(self, state: StageState, call: Call, reply: Reply) -> None:
-        """The event of a model call that succeeded."""
-        await self.services.events.append(
-            state["run_id"],
-            "model.called",
-            called_payload(call, reply),
-            team=self.team.id,
-            key=f"{call.key}/called",
-        )
+    def entry(self, state: StageState, kind: str, payload: JsonObject, suffix: str) -> Entry:
+        """An event of this stage that is to be written together with others."""
+        return Entry(kind, payload, f"{self.key(state)}/{suffix}", self.team.id)
+
+    async def events(self, state: StageState, *entries: Entry) -> None:
+        """Append several events in one round trip."""
+        await self.services.events.append_all(state["run_id"], entries)
 
     async def tree(self, state: StageState) -> StageTree:
         """The stage's worktree as it was after the last node that changed it."""
@@ -94,6 +93,11 @@ class StageContext:
         minutes = (clock.now() - datetime.fromisoformat(state["started"])).total_seconds() / 60
         limit = self.team.limits.minutes
         return f"minutes: {minutes:.0f} of {limit}" if minutes >= limit else ""
+
+
+def called(call: Call, reply: Reply) -> Entry:
+    """The event of a model call that succeeded."""
+    return Entry("model.called", called_payload(call, reply), f"{call.key}/called", call.team)
 
 
 def called_payload(call: Call, reply: Reply) -> JsonObject:

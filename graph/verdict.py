@@ -8,6 +8,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from core import clock, faults
+from core.events import Entry
 from core.json import JsonObject
 from graph import people
 from graph.evidence import attempt_key, gather
@@ -115,12 +116,14 @@ class Verdicts:
         faults.point("retain.merged")
         if merge.conflicts:
             return await self._conflict(state, merge.conflicts)
-        await stage.event(
-            state, "stage.merged", {"commit": merge.commit, "files": list(merge.files)}, "merged"
-        )
+        merged: JsonObject = {"commit": merge.commit, "files": list(merge.files)}
         outcome = self._outcome(state, "pass", commit=merge.commit, files=list(merge.files))
-        await self._snapshot(state, outcome)
-        await self._ended(state, outcome)
+        await stage.events(
+            state,
+            stage.entry(state, "stage.merged", merged, "merged"),
+            self._snapshot(state, outcome),
+            self._ended(state, outcome),
+        )
         return {"results": {stage.team.id: outcome}, "verdict": "pass"}
 
     async def close(self, state: StageState) -> dict[str, Any]:
@@ -132,8 +135,7 @@ class Verdicts:
     async def fail(self, state: StageState) -> dict[str, Any]:
         """Close the stage without merging anything."""
         outcome = self._outcome(state, "fail", commit=None, files=[])
-        await self._snapshot(state, outcome)
-        await self._ended(state, outcome)
+        await self.stage.events(state, self._snapshot(state, outcome), self._ended(state, outcome))
         return {"results": {self.stage.team.id: outcome}}
 
     async def _conflict(self, state: StageState, conflicts: list[str]) -> dict[str, Any]:
@@ -201,7 +203,7 @@ class Verdicts:
             "reason": "; ".join(state.get("reasons", [])),
         }
 
-    async def _snapshot(self, state: StageState, outcome: StageOutcome) -> None:
+    def _snapshot(self, state: StageState, outcome: StageOutcome) -> Entry:
         """The audit's snapshot: what the stage was given, what it answered, which commit holds its work."""
         payload: JsonObject = {
             "brief": str(state["messages"][0].content)[:BRIEF_KEPT],
@@ -209,9 +211,9 @@ class Verdicts:
             "commit": outcome["commit"],
             "head": state["head"],
         }
-        await self.stage.event(state, "stage.snapshot", payload, "snapshot")
+        return self.stage.entry(state, "stage.snapshot", payload, "snapshot")
 
-    async def _ended(self, state: StageState, outcome: StageOutcome) -> None:
+    def _ended(self, state: StageState, outcome: StageOutcome) -> Entry:
         payload: JsonObject = {
             "verdict": outcome["verdict"],
             "attempts": outcome["attempts"],
@@ -219,7 +221,7 @@ class Verdicts:
             "confidence": outcome["confidence"],
             "reason": outcome["reason"],
         }
-        await self.stage.event(state, "stage.ended", payload, "ended")
+        return self.stage.entry(state, "stage.ended", payload, "ended")
 
 
 def after_gate(state: StageState) -> str:

@@ -17,7 +17,7 @@ from core import clock, faults
 from core.errors import FactoryError
 from core.json import JsonObject
 from graph import loops, people
-from graph.stage_context import StageContext
+from graph.stage_context import StageContext, called
 from graph.state import ClarificationCall, StageState, TraceEntry
 from models.calls import Call
 from models.errors import ModelFailure
@@ -87,7 +87,7 @@ class Work:
             call, thought = await self._think(state, number)
         except ModelFailure as failure:
             return blocked_by(failure)
-        await stage.called(state, call, thought.reply)
+        await stage.events(state, called(call, thought.reply))
         faults.point("work.called")
         thought.message.id = f"{call.key}/reply"
         messages: list[Any] = [thought.message]
@@ -173,13 +173,14 @@ class Work:
                     state, "review.given", {"verdict": "unusable", "findings": [str(failure)]}, suffix
                 )
                 continue
-            await stage.called(state, call, reply)
             payload: JsonObject = {
                 "verdict": review.verdict,
                 "findings": list(review.findings),
                 "by": reviewer.name,
             }
-            await stage.event(state, "review.given", payload, suffix)
+            await stage.events(
+                state, called(call, reply), stage.entry(state, "review.given", payload, suffix)
+            )
             if review.verdict == "revise":
                 findings += review.findings
         if not findings:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypedDict
 
 from langchain_core.tools import BaseTool, StructuredTool
 from langchain_core.tools.base import create_schema_from_function
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic.v1 import ValidationError as OldValidationError
 
 from core.errors import FactoryError
@@ -92,7 +92,7 @@ def _tool(name: ToolName, action: Callable[..., Awaitable[Result]]) -> BaseTool:
 
 
 @cache
-def _schema(name: ToolName) -> type[BaseModel]:
+def _schema(name: ToolName) -> Any:
     # The same for every stage, and a quarter of an instant run's time when it is made anew for each.
     return create_schema_from_function(name, getattr(_Actions, name), filter_args=["self"])
 
