@@ -23,7 +23,7 @@ class Release:
         repository = await services.repository(run_id)
         tag = f"factory-{run_id}"
         title = state.get("title") or "Release"
-        commit = await repository.release(run_id, tag=tag, message=f"{title}\n\nFactory-Run: {run_id}")
+        commit = await repository.release(run_id, tag=tag, message=title)
         faults.point("release.merged")
         await services.runs.set_result(run_id, tag, commit)
         await services.events.append(

@@ -89,6 +89,7 @@ def summarise(run: Run, progress: Progress, waiting: Sequence[Approval]) -> RunS
 
 def answer_with(approval: Approval) -> str:
     """The command that answers a question."""
-    if "approve" in approval.allowed:
+    # To approve an escalation is to accept work that failed its checks: guidance is the better first thought.
+    if "approve" in approval.allowed and approval.kind != "escalation":
         return f"factory approve {approval.id}"
     return f'factory answer {approval.id} "…"'
