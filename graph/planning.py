@@ -46,6 +46,7 @@ class Planner:
                 "title": title,
                 "pipeline": self.pipeline.name,
                 "stages": [team.id for team in teams if team.id not in skipped],
+                "teams": [team.id for team in teams],
                 "names": {team.id: team.name for team in teams},
                 "waves": {stage.team: stage.wave for stage in self.pipeline.stages},
                 "skipped": dict(skipped),

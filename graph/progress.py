@@ -94,9 +94,10 @@ class Progress:
         payload: dict[str, Any] = event.payload
         self.title = str(payload.get("title", ""))
         waves: dict[str, int] = payload.get("waves", {})
-        for team, name in payload.get("names", {}).items():
-            self._rows.setdefault(team, StageRow(team=team, name=str(name), wave=int(waves.get(team, 0))))
-        self._rows = dict(sorted(self._rows.items(), key=lambda item: item[1].wave))
+        names: dict[str, str] = payload.get("names", {})
+        for team in payload.get("teams", names):
+            row = StageRow(team=team, name=str(names[team]), wave=int(waves.get(team, 0)))
+            self._rows.setdefault(team, row)
 
 
 def _created(progress: Progress, event: Event) -> None:

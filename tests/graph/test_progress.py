@@ -17,12 +17,18 @@ def events(*told: tuple[str, str | None, dict[str, Any]]) -> list[Event]:
 PLAN = (
     "plan.decided",
     None,
-    {"title": "Library", "names": {"b": "Bees", "a": "Ants"}, "waves": {"a": 1, "b": 2}, "skipped": {}},
+    {
+        "title": "Library",
+        "teams": ["a", "b"],
+        "names": {"b": "Bees", "a": "Ants"},
+        "waves": {"a": 1, "b": 2},
+        "skipped": {},
+    },
 )
 CALL = {"call": "work", "input_tokens": 10, "output_tokens": 5, "cost_usd": 0.25}
 
 
-def test_stages_stand_in_the_order_of_their_waves() -> None:
+def test_stages_stand_in_the_order_of_the_pipeline() -> None:
     assert [row.team for row in Progress.of(events(PLAN)).rows] == ["a", "b"]
 
 
