@@ -16,6 +16,7 @@ from langgraph.graph.state import CompiledStateGraph
 from core.database import Database
 from core.errors import BadInput
 from core.events import Event, EventLog
+from core.redaction import redact
 from core.settings import Settings
 from governance import policy
 from governance.approvals import Approval, Approvals, Decision
@@ -26,6 +27,7 @@ from graph.progress import Progress
 from graph.runs import Run, Runs
 from graph.services import Services
 from graph.summary import RunSummary, summarise
+from models.errors import ModelUnavailable
 from models.service import OFFLINE, Models
 from teams.registry import Registry
 from workspace.repository import Workspace
@@ -194,6 +196,14 @@ class Factory:
             services = self.services
             models = await Models.open(services.settings, services.db, override=model)
             await self._stack.enter_async_context(models)
+            if model is None and models.announcement:
+                # A run of real models is never finished by the script, however long Ollama is away.
+                raise ModelUnavailable(
+                    f"No Ollama answers at {redact(services.settings.ollama_url)}, "
+                    "and the run was started with its models",
+                    untouched="The run waits where it stopped",
+                    todo="Start it with `ollama serve`, or set FACTORY_OLLAMA_URL, and resume the run",
+                )
             self._by_model[model] = replace(services, models=models)
         return self._by_model[model]
 
