@@ -106,6 +106,7 @@ class OllamaModel:
         """
         specs = [convert_to_openai_tool(tool) for tool in tools] if self.tools and schema is None else []
         prompt = estimate(messages, specs, self._limits)
+        await self._look_again()
         room = self._room(prompt, kind)
         said = Answer()
         try:
@@ -278,6 +279,16 @@ class OllamaModel:
             if _honours(answer.text):
                 return mode
         return "plain"
+
+    async def _look_again(self) -> None:
+        """A window that was too small may have grown since: whoever runs Ollama was told to see to that."""
+        if self.window >= self._asked:
+            return
+        real = await self._server.window(self.name)
+        if real is None:  # not loaded any more: measured anew after the next call
+            self.window, self._verified = self._asked, False
+        else:
+            self.window = min(real, self._asked)
 
     async def _verify_window(self, prompt: int, answer: Answer, kind: CallKind) -> None:
         """Compare the window with the one that was asked for, once the model is loaded."""

@@ -97,6 +97,27 @@ async def test_a_window_silently_capped_is_found_in_ps(ollama_server: OllamaServ
     assert len(ollama_server.chats) == 1  # the second was refused unsent
 
 
+async def test_a_window_that_has_grown_since_is_used(ollama_server: OllamaServer, opened: Open) -> None:
+    ollama_server.fail("capped")
+    models = await opened()
+    with pytest.raises(ModelTooSmall):
+        await say(models)
+    ollama_server.heal()
+    assert (await say(models)).text == "Good morning."
+    assert models.context_tokens(CODER) == 32_768
+
+
+async def test_a_model_unloaded_since_is_measured_anew(ollama_server: OllamaServer, opened: Open) -> None:
+    ollama_server.fail("capped")
+    models = await opened()
+    with pytest.raises(ModelTooSmall):
+        await say(models)
+    ollama_server.windows.clear()
+    with pytest.raises(ModelTooSmall, match="4096"):
+        await say(models)
+    assert len(ollama_server.chats) == 2
+
+
 async def test_a_short_name_is_found_in_ps_too(ollama_server: OllamaServer, opened: Open) -> None:
     ollama_server.fail("capped")
     models = await opened(override="llama-old")
