@@ -115,6 +115,7 @@ _TELL: dict[str, Callable[[Payload], str]] = {
         str(p["verdict"]), one_line("; ".join(str(f) for f in p.get("findings") or ()), 240)
     ),
     "report.received": lambda p: f"{p['status']}, confidence {p['confidence']}",
+    "model.failed": lambda p: f"{p['call']}: {one_line(str(p['error']), 240)}",
     "report.invalid": lambda p: one_line("; ".join(str(error) for error in p["errors"]), 240),
     "check.ran": _checked,
     "gate.decided": lambda p: (

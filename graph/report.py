@@ -14,16 +14,13 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from core import faults
 from core.events import Entry
 from core.json import JsonObject
-from graph.stage_context import StageContext, called
+from graph.stage_context import RAW_KEPT, StageContext, called
 from graph.state import StageState
 from models.calls import Reply
 from models.errors import ModelFailure
 from teams import prompts
 from teams.contract import ResultInvalid, TaskResult, parse_result, wire_schema
 from teams.operative import conversation
-
-RAW_KEPT = 64_000
-"""Characters of an unusable reply that the event log keeps: all of an honest one, not of a hostile."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class Report:
             await stage.events(state, *spoken, invalid_entry)
             return raw, invalid
         except ModelFailure as failure:
-            payload = {"errors": [str(failure)], "raw": "", "model": str(candidate)}
+            payload = {"errors": [str(failure)], "raw": failure.raw[:RAW_KEPT], "model": str(candidate)}
             await stage.event(state, "report.invalid", payload, f"{suffix}/invalid")
             return "", failure
 

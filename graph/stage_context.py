@@ -12,9 +12,13 @@ from core.json import JsonObject
 from graph.services import Services
 from graph.state import StageState
 from models.calls import Call, CallKind, Reply
+from models.errors import ModelFailure
 from teams.contract import Objective, Upstream
 from teams.team import Team
 from workspace.repository import Repository, StageTree
+
+RAW_KEPT = 64_000
+"""Characters of an unusable reply that the event log keeps: all of an honest one, not of a hostile."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,18 @@ class StageContext:
     async def events(self, state: StageState, *entries: Entry) -> None:
         """Append several events in one round trip."""
         await self.services.events.append_all(state["run_id"], entries)
+
+    async def failed(self, state: StageState, call: Call, failure: ModelFailure) -> None:
+        """The event of a model call that gave no usable reply, with what the model had said until then."""
+        payload: JsonObject = {
+            "operative": call.operative,
+            "call": call.kind,
+            "error": str(failure),
+            "raw": failure.raw[:RAW_KEPT],
+        }
+        await self.services.events.append(
+            state["run_id"], "model.failed", payload, team=self.team.id, key=f"{call.key}/failed"
+        )
 
     async def tree(self, state: StageState) -> StageTree:
         """The stage's worktree as it was after the last node that changed it."""

@@ -86,7 +86,8 @@ class Work:
         try:
             call, thought = await self._think(state, number)
         except ModelFailure as failure:
-            return blocked_by(failure)
+            # A failed call counts, so that the next one has a name of its own in the log.
+            return {**blocked_by(failure), "calls": number}
         await stage.events(state, called(call, thought.reply))
         faults.point("work.called")
         thought.message.id = f"{call.key}/reply"
@@ -109,7 +110,8 @@ class Work:
                 return call, await think(
                     models, alias, team, team.author, state["messages"], tools, call=call, candidate=candidate
                 )
-            except ModelFailure:
+            except ModelFailure as failure:
+                await stage.failed(state, call, failure)
                 if candidate == last:
                     raise
         raise AssertionError("a chain has at least one model")

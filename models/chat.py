@@ -178,6 +178,7 @@ class OllamaModel:
         raise ModelUnavailable(
             f"{self.name} at {self._server.name} failed {self._retry.attempts} times: {failure}",
             todo="Look at Ollama's log and `ollama ps`, then resume the run",
+            raw=said.text,
         )
 
     async def _listen(self, messages: Sequence[BaseMessage], said: Answer, request: dict[str, Any]) -> None:

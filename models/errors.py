@@ -10,8 +10,13 @@ class CatalogueInvalid(BadInput):
 class ModelFailure(FactoryError):
     """A model gave no usable reply.
 
-    What a caller catches who can go on without that reply.
+    What a caller catches who can go on without that reply. `raw` is what the model had said until it failed,
+    so that a person can read it.
     """
+
+    def __init__(self, what: str = "", *, untouched: str = "", todo: str = "", raw: str = "") -> None:
+        super().__init__(what, untouched=untouched, todo=todo)
+        self.raw = raw
 
 
 class UnknownModel(BadInput, ModelFailure):
@@ -35,10 +40,7 @@ class ContextOverflow(ModelFailure):
 
 
 class ModelStopped(ModelFailure):
-    """The model stopped before its reply was whole.
-
-    `raw` is what it had said until then, so that a person can read it; the tokens were spent all the same.
-    """
+    """The model stopped before its reply was whole. The tokens were spent all the same."""
 
     def __init__(
         self,
@@ -50,8 +52,7 @@ class ModelStopped(ModelFailure):
         input_tokens: int = 0,
         output_tokens: int = 0,
     ) -> None:
-        super().__init__(what, untouched=untouched, todo=todo)
-        self.raw = raw
+        super().__init__(what, untouched=untouched, todo=todo, raw=raw)
         self.input_tokens = input_tokens
         self.output_tokens = output_tokens
 
