@@ -27,8 +27,17 @@ class StageOutcome(TypedDict):
 
 
 def by_team(left: dict[str, StageOutcome], right: dict[str, StageOutcome]) -> dict[str, StageOutcome]:
-    """Reducer: stages of one wave each add their own outcome; a later round replaces an earlier one."""
-    return {**left, **right}
+    """Reducer: the outcome of a later round stands, whatever the order.
+
+    A stage gives back all outcomes it was given and its own among them. Beside a stage of the same wave, it
+    would put the other's outcome of an earlier round over the new one.
+    """
+    newer = {
+        team: outcome
+        for team, outcome in right.items()
+        if team not in left or outcome["round"] >= left[team]["round"]
+    }
+    return {**left, **newer}
 
 
 class RunState(TypedDict):
