@@ -78,7 +78,6 @@ class Group:
         for folder in self._folders:
             (folder / "cgroup.procs").write_text(str(process))
 
-    @property
     def out_of_memory(self) -> bool:
         """Whether the kernel killed something in the group for want of memory."""
         for folder in self._folders:

@@ -204,6 +204,24 @@ class Confinement:
             arguments += ["--seccomp", str(seccomp_fd)]
         return arguments
 
+    def prepare(self) -> None:
+        """Look at this machine once, before the first command; the rest is put together without a look.
+
+        Raises SandboxUnavailable.
+        """
+        self.arguments(self.home, Allowance(), writable=False, files={}, seccomp_fd=None)
+        self.become(self.home)
+
+    @cached_property
+    def _setpriv(self) -> str:
+        program = shutil.which("setpriv", path="/usr/bin:/bin")
+        if program is None:
+            raise SandboxUnavailable(
+                "setpriv (of util-linux), which gives root up, is missing",
+                todo="Install it, or do not run as root",
+            )
+        return program
+
     def files(self, tree: Path) -> dict[str, str]:
         """The files in /etc that are ours, not the host's."""
         identity = self.identity(tree) if self.as_root else _INNER_IDENTITY
@@ -218,15 +236,9 @@ class Confinement:
         """What stands before the command: as root, the program that gives root up for good."""
         if not self.as_root:
             return []
-        setpriv = shutil.which("setpriv", path="/usr/bin:/bin")
-        if setpriv is None:
-            raise SandboxUnavailable(
-                "setpriv (of util-linux), which gives root up, is missing",
-                todo="Install it, or do not run as root",
-            )
         identity = str(self.identity(tree))
         rights = ["--clear-groups", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
-        return [setpriv, "--reuid", identity, "--regid", identity, *rights, "--"]
+        return [self._setpriv, "--reuid", identity, "--regid", identity, *rights, "--"]
 
 
 def shell(command: str | Sequence[str]) -> list[str]:

@@ -6,7 +6,6 @@ No configuration but ours is read, so hooks, filters, drivers and monitors that 
 
 import asyncio
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -145,22 +144,24 @@ class Git:
     ) -> Answer:
         """Run one command and wait for it. Raises GitFailed where its exit code is not in `ok`."""
         faults.point("git")
-        program = shutil.which("git")
-        if program is None:
-            raise GitFailed("git is not installed", todo="Install git and try again")
         more = tuple(part for key, value in (config or {}).items() for part in ("-c", f"{key}={value}"))
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *_FLAGS,
-            *more,
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=self.work_tree or self.git_dir.parent,
-            env=self._environment(environment or {}),
-            pass_fds=() if self.lock is None else (self.lock,),
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "git",
+                *_FLAGS,
+                *more,
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=self.work_tree or self.git_dir.parent,
+                env=self._environment(environment or {}),
+                pass_fds=() if self.lock is None else (self.lock,),
+            )
+        except FileNotFoundError as missing:
+            if missing.filename != "git":  # the folder to run it in
+                raise
+            raise GitFailed("git is not installed", todo="Install git and try again") from missing
         try:
             out, err = await process.communicate(stdin)
         except BaseException:
@@ -183,10 +184,9 @@ class Git:
         answer = await self("rev-parse", "--verify", "-q", revision, ok=(0, 1, 128))
         return answer.text if answer.code == 0 else None
 
-    def clear_stale_locks(self, *refs: str) -> None:
+    async def clear_stale_locks(self, *refs: str) -> None:
         """Remove lock files that a killed git left. Only for the holder of the lock that guards them."""
         stale = [self.git_dir / f"{ref}.lock" for ref in refs]
         if self.index is not None:
             stale.append(self.index.with_name(self.index.name + ".lock"))
-        for path in stale:
-            path.unlink(missing_ok=True)
+        await asyncio.to_thread(lambda: [path.unlink(missing_ok=True) for path in stale])

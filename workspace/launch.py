@@ -45,14 +45,19 @@ async def launch(
 ) -> Started:
     """Start `words` confined to `tree`. Raises SandboxUnavailable where bubblewrap fails."""
     output, printed = os.pipe()
+    os.set_blocking(output, False)
     group = None
     try:
         with Wires(printed) as wires:
             if confinement.as_root:
                 await asyncio.to_thread(inventory.give_to, tree, confinement.identity(tree))
             if parents is not None and parents.folders:
-                group = cgroups.Group(parents, processes=allowance.processes, memory=allowance.memory)
+                group = await asyncio.to_thread(
+                    cgroups.Group, parents, processes=allowance.processes, memory=allowance.memory
+                )
             lines = _Lines(*wires.pipe(), *wires.pipe())
+            for ours in (lines.told, lines.release):
+                os.set_blocking(ours, False)
             arguments, inherited = _arguments(confinement, wires, tree, allowance, writable=writable)
             process = await asyncio.create_subprocess_exec(
                 confinement.bwrap,
@@ -73,7 +78,7 @@ async def launch(
                 for which, limits in allowance.per_process(timeout).items():
                     resource.prlimit(first, which, limits)
                 if group is not None:
-                    group.attach(first)
+                    await asyncio.to_thread(group.attach, first)
                 os.write(lines.release, b"1")
             except BaseException:
                 with suppress(ProcessLookupError):
@@ -84,7 +89,7 @@ async def launch(
         said = _said(output)
         os.close(output)
         if group is not None:
-            group.remove()
+            await asyncio.to_thread(group.remove)
         if isinstance(error, OSError | ValueError | TimeoutError):
             raise SandboxUnavailable(f"bubblewrap failed: {said or error}") from error
         raise
@@ -118,7 +123,6 @@ def _arguments(
 
 
 def _said(output: int) -> str:
-    os.set_blocking(output, False)
     try:
         return os.read(output, 10_000).decode("utf-8", "replace").strip()[:500]
     except BlockingIOError:
@@ -163,9 +167,9 @@ class _Ender:
         await self._process.wait()
         if self._group is None:
             return False
-        out_of_memory = self._group.out_of_memory
+        out_of_memory = await asyncio.to_thread(self._group.out_of_memory)
         pause = 0.001
-        while not self._group.remove() and pause < 1:
+        while not await asyncio.to_thread(self._group.remove) and pause < 1:
             await asyncio.sleep(pause)
             pause *= 2
         return out_of_memory
@@ -188,7 +192,8 @@ class Wires:
         """A descriptor to read `data` from."""
         descriptor = os.memfd_create("sandbox")
         self._open.add(descriptor)
-        os.write(descriptor, data)
+        with open(descriptor, "wb", closefd=False) as file:  # writes all of it, however much it is
+            file.write(data)
         os.lseek(descriptor, 0, os.SEEK_SET)
         return descriptor
 

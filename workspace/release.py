@@ -39,10 +39,10 @@ async def release(git: Git, checkout: Path, run_id: str, branch: str, tag: str, 
             )
         text = commit_text(message, {"Factory-Run": run_id})
         merge = (await git("commit-tree", tree, "-p", main, "-p", run, "-F", "-", stdin=text.encode())).text
-        git.clear_stale_locks(_MAIN, "HEAD")
+        await git.clear_stale_locks(_MAIN, "HEAD")
         await git("update-ref", _MAIN, merge, main)
     if tagged is None:
-        git.clear_stale_locks(tag_ref)
+        await git.clear_stale_locks(tag_ref)
         await git("tag", "-a", "-F", "-", tag, merge, stdin=f"{message.strip() or tag}\n".encode())
     await update_checkout(git, checkout, before)
     return merge
@@ -65,7 +65,7 @@ async def update_checkout(git: Git, checkout: Path, before: str) -> bool:
     git = Git(git.git_dir, work_tree=checkout, index=git.git_dir / "index", lock=git.lock)
     if (await git("symbolic-ref", "-q", "HEAD", ok=(0, 1))).text != _MAIN:
         return False
-    git.clear_stale_locks()
+    await git.clear_stale_locks()
     main, main_tree = await git.resolve(_MAIN, f"{_MAIN}^{{tree}}")
     if await _is_ours(git, checkout, before, main_tree):
         await git("read-tree", "--reset", "-u", main)

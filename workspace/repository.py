@@ -78,19 +78,19 @@ class Repository:
         """Make the repository if it is not there: whole, or not at all."""
         if (self.path / ".git").exists():
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
         async with self._lock.held() as lock:
             if (self.path / ".git").exists():
                 return
             unborn = self._folder / "repository.new"
             await remove(unborn)
-            unborn.mkdir()
+            await asyncio.to_thread(unborn.mkdir)
             try:
                 await _fill(Git(unborn / ".git", lock=lock), unborn, source)
             except BaseException:
                 await remove(unborn)
                 raise
-            unborn.rename(self.path)
+            await asyncio.to_thread(unborn.rename, self.path)
 
     async def begin_run(self, run_id: str) -> str:
         """Make the run's branch `factory/<run_id>` at main, once. Gives the commit it began from."""
@@ -102,7 +102,7 @@ class Repository:
                 return base
             # Killed between the two, one is there: nothing can have been merged yet.
             commit = base or head or (await git.resolve("refs/heads/main"))[0]
-            git.clear_stale_locks(base_ref, branch)
+            await git.clear_stale_locks(base_ref, branch)
             await git("update-ref", "--stdin", stdin=_updates((branch, commit), (base_ref, commit)))
             return commit
 
@@ -119,18 +119,16 @@ class Repository:
         if known := self._stages.get((run_id, stage)):
             return known
         room = self._folder / "stages" / _checked(run_id) / stage
-        room.mkdir(parents=True, exist_ok=True)
         note = room / "base"
-        recorded = note.read_text().strip() if note.exists() else ""
+        recorded = await asyncio.to_thread(_opened, note)
         commit = recorded or (await self._git.resolve(f"{_revision(base or _branch(run_id))}^{{commit}}"))[0]
         path = self._folder / "worktrees" / run_id / stage
         git = Git(self._git.git_dir, work_tree=path, index=room / "index")
         tree = StageTree(path, commit, stage, run_id, git, _stage(run_id, stage), room, self._limits)
         await tree.open(checkout=not (recorded and path.is_dir()))
         if not recorded:
-            fresh = room / "base.new"
-            fresh.write_text(commit)
-            fresh.rename(note)  # only now is it open: killed before, it is made again
+            # Only now is it open: killed before, it is made again.
+            await asyncio.to_thread(_note, note, commit)
         return self._stages.setdefault((run_id, stage), tree)
 
     async def checkout(self, run_id: str, name: str) -> StageTree:
@@ -156,7 +154,7 @@ class Repository:
             if conflicts:
                 return Merge(head, [], conflicts)
             commit = (await git("commit-tree", merged, "-p", head, "-F", "-", stdin=text.encode())).text
-            git.clear_stale_locks(branch)
+            await git.clear_stale_locks(branch)
             await git("update-ref", branch, commit, head)
             return Merge(commit, await _files_of(git, commit), [])
 
@@ -164,13 +162,13 @@ class Repository:
         """Remove the stage's worktree and snapshots; what was merged stays. Closing twice is fine."""
         self._stages.pop((tree.run_id, tree.stage), None)
         room = self._folder / "stages" / _checked(tree.run_id) / _checked(tree.stage)
-        (room / "base").unlink(missing_ok=True)
+        await asyncio.to_thread((room / "base").unlink, missing_ok=True)
         await remove(tree.path)
         await remove(room)
         async with self._lock.held() as lock:
             ref = _stage(tree.run_id, tree.stage)
             git = self._git.locked(lock)
-            git.clear_stale_locks(ref, "packed-refs")
+            await git.clear_stale_locks(ref, "packed-refs")
             await git("update-ref", "-d", ref)
 
     async def release(self, run_id: str, *, tag: str, message: str) -> str:
@@ -267,6 +265,18 @@ async def _merged(git: Git, base: str, branch: str, stage: str) -> str | None:
 
 async def _files_of(git: Git, commit: str) -> list[str]:
     return (await git("diff-tree", "-r", "-z", "--name-only", "--no-commit-id", commit)).names
+
+
+def _opened(note: Path) -> str:
+    """The commit that a stage was opened at, as its note says; empty where it is not open. Makes its room."""
+    note.parent.mkdir(parents=True, exist_ok=True)
+    return note.read_text().strip() if note.exists() else ""
+
+
+def _note(note: Path, commit: str) -> None:
+    fresh = note.with_name(f"{note.name}.new")
+    fresh.write_text(commit)
+    fresh.rename(note)
 
 
 def _updates(*moves: tuple[str, str]) -> bytes:

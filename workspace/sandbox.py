@@ -61,7 +61,7 @@ class Sandbox:
         """Find bubblewrap and try every protection. Never raises: `available` and `why_not` tell."""
         why, held = "", dict[str, bool | None].fromkeys(selftest.ESSENTIAL, False)
         try:
-            for bwrap in find_bwraps(settings.bwrap):
+            for bwrap in await asyncio.to_thread(find_bwraps, settings.bwrap):
                 sandbox, failure = await cls._tried(Confinement(bwrap, settings.home))
                 if not failure:
                     return sandbox
@@ -78,6 +78,7 @@ class Sandbox:
         groups = await asyncio.to_thread(cgroups.find)
         sandbox = cls(True, False, {}, "", _confinement=confinement, groups=groups)
         try:
+            await asyncio.to_thread(confinement.prepare)
             sandbox.protections = await selftest.protections(sandbox, confinement.home)
         except (FactoryError, OSError) as error:
             return sandbox, str(error)

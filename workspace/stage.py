@@ -3,7 +3,6 @@
 import asyncio
 import os
 import posixpath
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,7 +53,7 @@ class StageTree:
             last, last_tree = await self._newest(git)
             if self._seen == (last, before.marks):
                 return last
-            git.clear_stale_locks(self._ref)
+            await git.clear_stale_locks(self._ref)
             await git("add", "--all", "--", ".")
             await self._refuse_escapes(git)
             tree = (await git("write-tree")).text
@@ -73,7 +72,7 @@ class StageTree:
         """
         async with self._lock.held() as lock:
             git = self._git.locked(lock)
-            git.clear_stale_locks(self._ref)
+            await git.clear_stale_locks(self._ref)
             try:
                 found: Inventory | None = await asyncio.to_thread(inventory.take, self.path, self._limits)
             except (WorkspaceError, OSError):
@@ -97,7 +96,7 @@ class StageTree:
             if self._seen is not None and self._seen[1] == now.marks:
                 answer = await git("diff-tree", "-r", "-z", "--name-only", self.base, self._seen[0])
             else:
-                git.clear_stale_locks()
+                await git.clear_stale_locks()
                 await git("add", "--all", "--", ".")
                 answer = await git("diff-index", "--cached", "-z", "--name-only", self.base)
             return answer.names
@@ -106,7 +105,7 @@ class StageTree:
         """Fill the worktree with its base and begin its line of snapshots, or take up the line there is."""
         async with self._lock.held() as lock:
             git = self._git.locked(lock)
-            git.clear_stale_locks(self._ref)
+            await git.clear_stale_locks(self._ref)
             if checkout:
                 await self._fill(git, self.base, afresh=True)
                 await git("update-ref", self._ref, self.base)
@@ -201,9 +200,8 @@ async def remove(folder: Path) -> None:
     if not await asyncio.to_thread(os.path.lexists, folder):
         return
     for command in (("rm", "-rf"), ("chmod", "-R", "u+rwx"), ("rm", "-rf")):
-        program = shutil.which(command[0]) or command[0]
         process = await asyncio.create_subprocess_exec(
-            program, *command[1:], "--", str(folder), stderr=asyncio.subprocess.DEVNULL
+            *command, "--", str(folder), stderr=asyncio.subprocess.DEVNULL
         )
         await process.wait()
         if not await asyncio.to_thread(os.path.lexists, folder):

@@ -34,6 +34,7 @@ async def launch(
         if which != resource.RLIMIT_NPROC
     }
     output, printed = os.pipe()
+    os.set_blocking(output, False)
     with Wires(printed):
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", "-c", _LIMITED),
