@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -17,7 +18,7 @@ from graph.review import build_review
 from graph.services import Services
 from graph.stage import build_stage
 from graph.stage_context import StageContext
-from graph.state import RunState
+from graph.state import RunState, Submission
 from graph.validate import build_validate
 
 
@@ -44,7 +45,7 @@ def build_pipeline(
 
     `admit` is a node before all others, for a door through which requirements come without a run's record.
     """
-    graph: StateGraph[Any, Any, Any, Any] = StateGraph(RunState)
+    graph: StateGraph[Any, Any, Any, Any] = StateGraph(RunState, input_schema=Submission if admit else None)
     graph.add_node("govern", build_govern(services))
     graph.add_node("plan", node("plan", Planner(services, pipeline).plan))
     for stage in pipeline.stages:
@@ -64,12 +65,17 @@ def build_pipeline(
     for stage in pipeline.stages:
         # A join fires when every need has ended. A stage and its needs are never in one superstep: waves
         # are longest paths.
-        graph.add_edge(list(stage.needs) if stage.needs else "plan", stage.team)
-    graph.add_edge(list(pipeline.sinks), "validate")
+        graph.add_edge(_all_of(stage.needs or ("plan",)), stage.team)
+    graph.add_edge(_all_of(pipeline.sinks), "validate")
     graph.add_conditional_edges("validate", _after("review", pipeline), ["review", pipeline.returns_to, END])
     graph.add_conditional_edges("review", _after("release", pipeline), ["release", pipeline.returns_to, END])
     graph.add_edge("release", END)
     return graph.compile(checkpointer=checkpointer, name=pipeline.name)
+
+
+def _all_of(nodes: Sequence[str]) -> str | list[str]:
+    """Where an edge starts. One node is no join: `langgraph dev` shows no state that waits behind a join."""
+    return nodes[0] if len(nodes) == 1 else list(nodes)
 
 
 def _after(onward: str, pipeline: Pipeline) -> Any:

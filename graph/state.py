@@ -3,10 +3,11 @@ written by one release can be read by the next; large text lives in the workspac
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
+from typing_extensions import TypedDict  # of typing's own, pydantic makes no schema before Python 3.12
 
 StageVerdict = Literal["pass", "fail", "skipped"]
 
@@ -38,6 +39,12 @@ def by_team(left: dict[str, StageOutcome], right: dict[str, StageOutcome]) -> di
         if team not in left or outcome["round"] >= left[team]["round"]
     }
     return {**left, **newer}
+
+
+class Submission(TypedDict):
+    """What a LangGraph client gives to start a run."""
+
+    requirement: str
 
 
 class RunState(TypedDict):

@@ -13,6 +13,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 
+from core.errors import BadInput
 from graph.pipeline import build_pipeline, first_input
 from graph.runner import Factory
 from graph.state import RunState
@@ -37,7 +38,11 @@ def graph_of(factory: Factory, pipeline: str) -> CompiledStateGraph[Any, Any, An
 
     async def admit(state: RunState) -> dict[str, Any]:
         if state.get("run_id"):
-            return {}
+            raise BadInput(
+                f"This thread already has the run {state['run_id']}",
+                untouched="Nothing was started",
+                todo="Start a new thread",
+            )
         run_id = await factory.submit(state["requirement"], pipeline=pipeline)
         return {**first_input(run_id, state["requirement"])}
 

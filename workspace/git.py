@@ -151,7 +151,9 @@ class Git:
                 *_FLAGS,
                 *more,
                 *arguments,
-                stdin=asyncio.subprocess.PIPE,
+                # A pipe that the command never reads may be gone before we close it, which not every event
+                # loop forgives.
+                stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 cwd=self.work_tree or self.git_dir.parent,
@@ -163,7 +165,7 @@ class Git:
                 raise
             raise GitFailed("git is not installed", todo="Install git and try again") from missing
         try:
-            out, err = await process.communicate(stdin)
+            out, err = await process.communicate(stdin or None)
         except BaseException:
             with suppress(ProcessLookupError):
                 process.kill()
