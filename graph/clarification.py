@@ -117,8 +117,6 @@ class Clarify:
             "messages": [_heard(pending, text, f"{stage.key(state)}/{suffix}")],
             "pending": state["pending"][1:],
             "question": people.NOBODY_ASKED,
-            # The clock of a stage does not run while it waits for a person.
-            "started": clock.now().isoformat(),
         }
 
     async def _within_limit(self, state: StageState, request: Request, key: str) -> Answered | Unanswered:

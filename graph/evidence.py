@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from core.events import Event
 from core.json import JsonObject
 from graph.gate import Evidence
 from graph.loops import detect
@@ -20,18 +22,19 @@ async def gather(stage: StageContext, state: StageState) -> Evidence:
     result = TaskResult.model_validate(state["result"]) if state.get("result") else None
     exhausted, loop = state.get("exhausted", ""), detect(state["trace"])
     checks: tuple[CheckResult, ...] = ()
-    missing: tuple[str, ...] = ()
-    outside: tuple[str, ...] = ()
-    if result is not None and result.status == "COMPLETE" and not exhausted and not loop:
-        tree = await stage.tree(state)
-        sizes = await (await stage.repository(state)).sizes(state["head"])
-        missing = tuple(pattern for pattern in team.deliverables if not _filled(pattern, sizes))
-        outside = tuple(path for path in await tree.changed() if not any_matches(team.paths, path))
-        checks = tuple(await run_checks(team.checks, tree.path, stage.services.sandbox))
-        for check in checks:
-            await stage.event(
-                state, "check.ran", check_payload(check), f"check/{attempt_key(state)}/{check.name}"
+    tree = await stage.tree(state)
+    sizes = await (await stage.repository(state)).sizes(state["head"])
+    missing = tuple(pattern for pattern in team.deliverables if not _filled(pattern, sizes))
+    outside = tuple(path for path in await tree.changed() if not any_matches(team.paths, path))
+    claims_it = result is not None and result.status == "COMPLETE"
+    if claims_it and not exhausted and not loop:
+        ran: list[CheckResult] = []
+        for check in await run_checks(team.checks, tree.path, stage.services.sandbox):
+            suffix = f"check/{attempt_key(state)}/{check.name}"
+            ran.append(
+                as_recorded(check, await stage.event(state, "check.ran", check_payload(check), suffix))
             )
+        checks = tuple(ran)
     return Evidence(
         result=result,
         exhausted=exhausted,
@@ -39,6 +42,7 @@ async def gather(stage: StageContext, state: StageState) -> Evidence:
         missing=missing,
         outside=outside,
         checks=checks,
+        unchecked=() if checks else team.checks,
         threshold=team.threshold,
         attempt=state["attempt"],
         retries=team.limits.retries,
@@ -47,8 +51,17 @@ async def gather(stage: StageContext, state: StageState) -> Evidence:
 
 
 def attempt_key(state: StageState) -> str:
-    """Tells one passage of the gate from the next: attempt, model calls and answers from people so far."""
-    return f"{state['attempt']}.{state['calls']}.{state['escalations']}"
+    """Tells one ruling from the next: attempt, passages of the gate and answers from people so far."""
+    return f"{state['attempt']}.{state['passages']}.{state['escalations']}"
+
+
+def as_recorded(check: CheckResult, told: Event) -> CheckResult:
+    """The check as the log has it: when a node runs again after a crash, its first outcome counts."""
+    passed = told.payload["passed"]
+    if passed == check.passed:
+        return check
+    summary = str(told.payload["summary"])
+    return replace(check, passed=None if passed is None else bool(passed), summary=summary, details=())
 
 
 def check_payload(check: CheckResult) -> JsonObject:

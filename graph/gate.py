@@ -32,6 +32,8 @@ class Evidence:
     outside: tuple[str, ...] = ()
     """Changed paths that the team may not write."""
     checks: tuple[CheckResult, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    """Checks of the team that were not tried, because it does not claim to be done."""
     threshold: int = 70
     attempt: int = 1
     retries: int = 2
@@ -48,7 +50,7 @@ class Ruling:
 
 def decide(evidence: Evidence) -> Ruling:
     """Rule on a stage, in a fixed order; the first rule that speaks decides."""
-    return (
+    ruling = (
         _schema(evidence)
         or _loop(evidence)
         or _limits(evidence)
@@ -59,6 +61,7 @@ def decide(evidence: Evidence) -> Ruling:
         or _confidence(evidence)
         or Ruling("pass", ("every deliverable is there and every check holds",))
     )
+    return _with_what_is_known(ruling, evidence) if ruling.verdict == "escalate" else ruling
 
 
 def _schema(evidence: Evidence) -> Ruling | None:
@@ -97,8 +100,7 @@ def _blockers(evidence: Evidence) -> Ruling | None:
 
 def _work(evidence: Evidence) -> Ruling | None:
     """Files, paths and checks together, so that one retry is told everything that is wrong."""
-    reasons = [f"deliverable missing or empty: {pattern}" for pattern in evidence.missing]
-    reasons += [f"written outside the team's paths: {path}" for path in evidence.outside]
+    reasons = _files(evidence)
     for check in evidence.checks:
         if check.passed is False:
             reasons.append(
@@ -113,6 +115,19 @@ def _work(evidence: Evidence) -> Ruling | None:
     ]
     # Trying again would not bring the check back: only a person can decide without its evidence.
     return Ruling("escalate", tuple(not_run)) if not_run else None
+
+
+def _files(evidence: Evidence) -> list[str]:
+    reasons = [f"deliverable missing or empty: {pattern}" for pattern in evidence.missing]
+    return reasons + [f"written outside the team's paths: {path}" for path in evidence.outside]
+
+
+def _with_what_is_known(ruling: Ruling, evidence: Evidence) -> Ruling:
+    """Who may accept the work as it is must know what speaks against it, and what was not looked at."""
+    known = [reason for reason in _files(evidence) if reason not in ruling.reasons]
+    if evidence.unchecked:
+        known.append(f"not checked: {', '.join(evidence.unchecked)}")
+    return Ruling("escalate", (*ruling.reasons, *known))
 
 
 _DETAILS = 20

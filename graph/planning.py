@@ -39,7 +39,7 @@ class Planner:
         title, wanted, note = await self._ask(state, teams)
         skipped, notes = allowed_skips(wanted, teams)
         notes = [note, *notes] if note else notes
-        await services.events.append(
+        told = await services.events.append(
             run_id,
             "plan.decided",
             {
@@ -54,6 +54,9 @@ class Planner:
             },
             key="plan/decided",
         )
+        # What counts is what the log says: when this node runs again, the model may plan otherwise.
+        decided: dict[str, Any] = told.payload
+        title, skipped = str(decided["title"]), dict[str, str](decided["skipped"])
         for team, reason in skipped.items():
             await services.events.append(
                 run_id, "stage.skipped", {"reason": reason}, team=team, key=f"plan/skipped/{team}"

@@ -6,14 +6,16 @@ elsewhere.
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
+from core import clock
 from graph import loops, people
 from graph.clarification import Clarify, after_clarify
-from graph.nodes import node
+from graph.nodes import Node, node
 from graph.report import Report
 from graph.stage_context import StageContext
 from graph.state import StageInput, StageOutput, StageState
@@ -28,12 +30,12 @@ def build_stage(stage: StageContext) -> CompiledStateGraph[Any, Any, Any, Any]:
         StageState, input_schema=StageInput, output_schema=StageOutput
     )
     graph.add_node("brief", node("brief", work.brief))
-    graph.add_node("work", node("work", work.work))
-    graph.add_node("act", node("act", work.act))
-    graph.add_node("peer_review", node("peer_review", work.peer_review))
-    graph.add_node("report", node("report", report.report))
-    graph.add_node("gate", node("gate", verdicts.gate))
-    graph.add_node("clarify", node("clarify", clarify.clarify))
+    graph.add_node("work", node("work", timed(work.work)))
+    graph.add_node("act", node("act", timed(work.act)))
+    graph.add_node("peer_review", node("peer_review", timed(work.peer_review)))
+    graph.add_node("report", node("report", timed(report.report)))
+    graph.add_node("gate", node("gate", timed(verdicts.gate)))
+    graph.add_node("clarify", node("clarify", timed(clarify.clarify)))
     graph.add_node("ask_person", node("ask_person", people.ask))
     graph.add_node("heard", node("heard", _heard(clarify, verdicts)))
     graph.add_node("escalate", node("escalate", verdicts.escalate))
@@ -64,6 +66,18 @@ def build_stage(stage: StageContext) -> CompiledStateGraph[Any, Any, Any, Any]:
     graph.add_edge("close", END)
     graph.add_edge("fail", END)
     return graph.compile(name=stage.team.id)
+
+
+def timed(function: Node[StageState]) -> Node[StageState]:
+    """Count what a node takes against the stage's minutes."""
+
+    @wraps(function)
+    async def measured(state: StageState) -> dict[str, Any]:
+        since = clock.monotonic()
+        update = await function(state)
+        return {"worked": state["worked"] + clock.monotonic() - since, **update}
+
+    return measured
 
 
 def halted(state: StageState) -> bool:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from core import clock
-from core.events import Entry
+from core.events import Entry, Event
 from core.json import JsonObject
 from graph.services import Services
 from graph.state import StageState
@@ -44,9 +42,9 @@ class StageContext:
             key=f"{self.key(state)}/{suffix}",
         )
 
-    async def event(self, state: StageState, kind: str, payload: JsonObject, suffix: str) -> None:
-        """Append an event of this stage; a second time with the same suffix it changes nothing."""
-        await self.services.events.append(
+    async def event(self, state: StageState, kind: str, payload: JsonObject, suffix: str) -> Event:
+        """Append an event of this stage; a second time with the same suffix it gives the first one."""
+        return await self.services.events.append(
             state["run_id"], kind, payload, team=self.team.id, key=f"{self.key(state)}/{suffix}"
         )
 
@@ -106,7 +104,7 @@ class StageContext:
 
     def overtime(self, state: StageState) -> str:
         """Which limit the clock has reached, in words; empty while there is time."""
-        minutes = (clock.now() - datetime.fromisoformat(state["started"])).total_seconds() / 60
+        minutes = state["worked"] / 60
         limit = self.team.limits.minutes
         return f"minutes: {minutes:.0f} of {limit}" if minutes >= limit else ""
 

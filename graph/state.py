@@ -134,7 +134,9 @@ class StageState(TypedDict):
     """Name of the stage's worktree."""
     head: str
     """Last snapshot: what the worktree must be when a node starts."""
-    started: str
+    worked: float
+    """Seconds that nodes have taken since the team began or a person last sent it on. Not the time that
+    passed: a stage must not run out of it while a person thinks or the machine is off."""
     calls: int
     """Model calls so far: the number of the next call's idempotency key."""
     iterations: int
@@ -144,6 +146,10 @@ class StageState(TypedDict):
     clarifications: int
     escalations: int
     rebases: int
+    passages: int
+    """Times the stage has come to the gate: tells the rulings of one attempt apart."""
+    conflicts: list[str]
+    """Paths that another stage has changed and that a person must decide about; empty while none are."""
     trace: list[TraceEntry]
     pending: list[ClarificationCall]
     exhausted: str

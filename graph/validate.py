@@ -11,7 +11,7 @@ from langgraph.graph.state import CompiledStateGraph
 from core.json import JsonObject
 from graph import people
 from graph.dag import Pipeline
-from graph.evidence import check_payload, failed
+from graph.evidence import as_recorded, check_payload, failed
 from graph.lifecycle import move
 from graph.nodes import node
 from graph.rounds import next_round
@@ -44,11 +44,16 @@ class Validate:
         tree = await services.tree(run_id, name, base=head)
         await tree.restore(head)
         checks = await run_checks(self._checks(state), tree.path, services.sandbox)
-        for check in checks:
-            await services.events.append(
-                run_id, "check.ran", check_payload(check), key=f"{name}/{check.name}"
+        recorded = [
+            as_recorded(
+                check,
+                await services.events.append(
+                    run_id, "check.ran", check_payload(check), key=f"{name}/{check.name}"
+                ),
             )
-        against = failed(checks)
+            for check in checks
+        ]
+        against = failed(recorded)
         if not against:
             await repository.close_stage(tree)
             return {"sent_back": False}

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 
-from core import clock, faults
+from core import faults
 from core.events import Entry
 from core.json import JsonObject
+from governance.approvals import Decision
 from graph import people
 from graph.evidence import attempt_key, gather
 from graph.gate import Ruling, decide
 from graph.stage_context import StageContext
 from graph.state import StageOutcome, StageState
+from graph.work import CLARIFY
 from teams import prompts
 from teams.contract import TaskResult
 
@@ -23,6 +25,14 @@ MOST_REBASES = 1
 
 BRIEF_KEPT = 200_000
 """Characters of a brief that the audit keeps: any requirement is shorter, and an event holds a megabyte."""
+
+AFRESH = "your worktree now starts from the branch with their change: do your work again on top of it"
+
+_OFFERS = {
+    "respond": "with guidance, it tries again",
+    "approve": "its work is accepted as it is",
+    "reject": "the run stops",
+}
 
 MOST_ESCALATIONS = 5
 """Times a person may send one stage on in one round: the last bound of the last loop."""
@@ -37,10 +47,14 @@ class Verdicts:
     async def gate(self, state: StageState) -> dict[str, Any]:
         """Gather the evidence, rule, and say so in the log."""
         stage = self.stage
+        state = {**state, "passages": state["passages"] + 1}
         evidence = await gather(stage, state)
-        ruling = decide(evidence)
-        await self._ruled(state, ruling)
-        update: dict[str, Any] = {"verdict": ruling.verdict, "reasons": list(ruling.reasons)}
+        ruling = await self._ruled(state, decide(evidence))
+        update: dict[str, Any] = {
+            "verdict": ruling.verdict,
+            "reasons": list(ruling.reasons),
+            "passages": state["passages"],
+        }
         if ruling.verdict == "retry":
             update |= self._again(state, ruling)
         if ruling.verdict == "clarify" and evidence.result and evidence.result.clarification_needed:
@@ -52,7 +66,7 @@ class Verdicts:
         """Ask a person: go on with guidance, accept what is there, or stop."""
         stage = self.stage
         number = state["escalations"] + 1
-        allowed = ("respond", "approve", "reject") if number < MOST_ESCALATIONS else ("approve", "reject")
+        allowed = offered(number, conflict=bool(state["conflicts"]))
         reasons = "\n".join(f"- {reason}" for reason in state["reasons"])
         approval = await stage.services.approvals.request(
             state["run_id"],
@@ -63,8 +77,7 @@ class Verdicts:
             title=f"{stage.team.name} cannot go on",
             question=(
                 f"{stage.team.name} cannot go on by itself:\n{reasons}\n"
-                "Respond with guidance to let it try again, approve to accept its work as it is, "
-                "or reject to stop the run."
+                + "\n".join(f"{decision}: {_OFFERS[decision]}" for decision in allowed)
             ),
             allowed=allowed,
             detail={"reasons": list(state["reasons"]), "attempt": state["attempt"]},
@@ -78,23 +91,24 @@ class Verdicts:
             return {}
         update: dict[str, Any] = {
             "question": people.NOBODY_ASKED,
-            "started": clock.now().isoformat(),
+            "worked": 0.0,
             "exhausted": "",
             "trace": [],
+            "conflicts": [],
         }
         if answer["decision"] in {"respond", "edit"}:
-            said = [f"{answer['by']} says: {answer['text']}"]
-            ruling = Ruling("retry", tuple(said))
-            return {**update, "verdict": "retry", "reasons": said, **self._again(state, ruling)}
+            ruling = Ruling("retry", (f"{answer['by']} says: {answer['text']}",))
+            return {**update, **await self._guided(state, ruling)}
         if answer["decision"] == "approve":
-            reason = f"accepted as it is by {answer['by']}"
-            return {**update, "verdict": "pass", "reasons": [reason, *state["reasons"]]}
+            ruling = Ruling("pass", (f"accepted as it is by {answer['by']}",))
+            await self._ruled(state, ruling, suffix="/person")
+            return {**update, "verdict": "pass", "reasons": [*ruling.reasons, *state["reasons"]]}
         reason = (
             "nobody answered in time" if answer["decision"] == "expired" else f"stopped by {answer['by']}"
         )
         if answer["text"]:
             reason = f"{reason}: {answer['text']}"
-        await self._ruled(state, Ruling("fail", (reason,)), suffix=f"/{state['escalations']}")
+        await self._ruled(state, Ruling("fail", (reason,)), suffix="/person")
         return {**update, "verdict": "fail", "reasons": [reason, *state["reasons"]]}
 
     async def retain(self, state: StageState) -> dict[str, Any]:
@@ -130,45 +144,56 @@ class Verdicts:
         """Remove the worktree. A node of its own: until it is checkpointed, `retain` may need it again."""
         repository = await self.stage.repository(state)
         await repository.close_stage(await self.stage.tree(state))
+        for name in rebased(self.stage.key(state), state["rebases"])[:-1]:
+            await repository.close_stage(await self.stage.services.tree(state["run_id"], name))
         return {}
 
     async def fail(self, state: StageState) -> dict[str, Any]:
-        """Close the stage without merging anything."""
+        """End the stage without merging anything. Its worktree stays, for whoever wants to see the work."""
         outcome = self._outcome(state, "fail", commit=None, files=[])
         await self.stage.events(state, self._snapshot(state, outcome), self._ended(state, outcome))
         return {"results": {self.stage.team.id: outcome}}
 
     async def _conflict(self, state: StageState, conflicts: list[str]) -> dict[str, Any]:
-        stage = self.stage
-        reasons = [f"another stage changed the same lines of {path}" for path in conflicts]
+        reasons = tuple(f"another stage changed the same lines of {path}" for path in conflicts)
         if state["rebases"] >= MOST_REBASES:
-            await self._ruled(state, Ruling("escalate", tuple(reasons)), suffix="/conflict")
-            return {"verdict": "escalate", "reasons": reasons}
-        number = state["rebases"] + 1
-        name = f"{stage.key(state)}.rebased{number}"
-        tree = await stage.services.tree(state["run_id"], name)
-        reasons.append(
-            "your worktree now starts from the branch with their change: do your work again on top of it"
-        )
-        ruling = Ruling("retry", tuple(reasons))
+            await self._ruled(state, Ruling("escalate", reasons), suffix="/conflict")
+            return {"verdict": "escalate", "reasons": list(reasons), "conflicts": conflicts}
+        ruling = Ruling("retry", (*reasons, AFRESH))
         await self._ruled(state, ruling, suffix="/conflict")
-        again = self._again(state, ruling)
-        return {
-            **again,
-            "verdict": "retry",
-            "reasons": reasons,
-            "tree": name,
-            "head": tree.base,
-            "rebases": number,
-        }
+        return {**self._again(state, ruling), **await self._rebased(state)}
+
+    async def _guided(self, state: StageState, ruling: Ruling) -> dict[str, Any]:
+        """Another attempt with a person's guidance; after a conflict on top of what the others merged."""
+        afresh: dict[str, Any] = {}
+        if state["conflicts"]:
+            ruling = Ruling("retry", (*ruling.reasons, AFRESH))
+            afresh = await self._rebased(state)
+        await self._ruled(state, ruling, suffix="/person")
+        return {**self._again(state, ruling), **afresh}
+
+    async def _rebased(self, state: StageState) -> dict[str, Any]:
+        """A new worktree that starts from the run's branch as it is now."""
+        number = state["rebases"] + 1
+        name = rebased(self.stage.key(state), number)[-1]
+        tree = await self.stage.services.tree(state["run_id"], name)
+        return {"tree": name, "head": tree.base, "rebases": number}
 
     def _again(self, state: StageState, ruling: Ruling) -> dict[str, Any]:
         """A further attempt: the team is told what was found, and its loop starts counting anew."""
         team = self.stage.team
         text = prompts.feedback(ruling.reasons, team=team, operative=team.author)
-        key = f"{self.stage.key(state)}/feedback/{attempt_key(state)}"
+        key = f"{self.stage.key(state)}/feedback/{state['attempt']}"
+        # A call without a result is one that strict models refuse to go on from.
+        unheard = [
+            ToolMessage("refused: not put, see below", tool_call_id=asked["call_id"], name=CLARIFY)
+            for asked in state["pending"]
+            if asked["call_id"]
+        ]
         return {
-            "messages": [HumanMessage(text, id=key)],
+            "verdict": "retry",
+            "reasons": list(ruling.reasons),
+            "messages": [*unheard, HumanMessage(text, id=key)],
             "attempt": state["attempt"] + 1,
             "iterations": 0,
             "reviews": 0,
@@ -178,13 +203,16 @@ class Verdicts:
             "result": {},
         }
 
-    async def _ruled(self, state: StageState, ruling: Ruling, suffix: str = "") -> None:
+    async def _ruled(self, state: StageState, ruling: Ruling, suffix: str = "") -> Ruling:
+        """Write the ruling down. What counts is what the log says: a node that runs again rules as before."""
         payload: JsonObject = {
             "verdict": ruling.verdict,
             "reasons": list(ruling.reasons),
             "attempt": state["attempt"],
         }
-        await self.stage.event(state, "gate.decided", payload, f"gate/{attempt_key(state)}{suffix}")
+        told = await self.stage.event(state, "gate.decided", payload, f"gate/{attempt_key(state)}{suffix}")
+        recorded: dict[str, Any] = told.payload
+        return Ruling(recorded["verdict"], tuple(recorded["reasons"]))
 
     def _outcome(
         self, state: StageState, verdict: Any, *, commit: str | None, files: list[str]
@@ -222,6 +250,21 @@ class Verdicts:
             "reason": outcome["reason"],
         }
         return self.stage.entry(state, "stage.ended", payload, "ended")
+
+
+def rebased(stage: str, times: int) -> list[str]:
+    """The names of a stage's worktrees, in order, when it was begun afresh so many times."""
+    return [stage, *(f"{stage}.rebased{number}" for number in range(1, times + 1))]
+
+
+def offered(number: int, *, conflict: bool) -> tuple[Decision, ...]:
+    """What a person may decide the `number`th time that a stage cannot go on.
+
+    Guidance while another attempt is left; the work as it is, but not against a conflict, where accepting it
+    would not merge it; and always to stop.
+    """
+    guidance: tuple[Decision, ...] = ("respond",) if number < MOST_ESCALATIONS else ()
+    return (*guidance, "reject") if conflict else (*guidance, "approve", "reject")
 
 
 def after_gate(state: StageState) -> str:

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolCall, ToolMessa
 from langgraph.config import get_config
 from langgraph.prebuilt import ToolNode
 
-from core import clock, faults
+from core import faults
 from core.errors import FactoryError
 from core.json import JsonObject
 from graph import loops, people
@@ -56,7 +56,7 @@ class Work:
             "messages": [HumanMessage(text, id=f"{name}/brief")],
             "tree": name,
             "head": tree.base,
-            "started": clock.now().isoformat(),
+            "worked": 0.0,
             "calls": 0,
             "iterations": 0,
             "attempt": 1,
@@ -64,6 +64,8 @@ class Work:
             "clarifications": 0,
             "escalations": 0,
             "rebases": 0,
+            "passages": 0,
+            "conflicts": [],
             "trace": [],
             "pending": [],
             "exhausted": "",
