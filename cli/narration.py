@@ -14,6 +14,7 @@ LOUD = frozenset(
     {
         "run.created",
         "run.status",
+        "run.announced",
         "governance.assessed",
         "plan.decided",
         "stage.started",
@@ -103,6 +104,7 @@ def _ended(payload: Payload) -> str:
 _TELL: dict[str, Callable[[Payload], str]] = {
     "run.created": lambda p: one_line(str(p.get("requirement", "")), 120),
     "run.status": lambda p: f"{p['from']} → {p['to']}",
+    "run.announced": lambda p: one_line(str(p["text"]), 240),
     "governance.assessed": lambda p: f"{p['risk']}{_reasons(p)}",
     "plan.decided": _planned,
     "stage.started": lambda p: f"round {p['round']}" if int(p.get("round") or 1) > 1 else "",

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from governance import policy
 from governance.approvals import Approval, Approvals, Decision
 from graph import dag, queries
 from graph.driver import Driver, Outcome
+from graph.lifecycle import ENDED
 from graph.pipeline import build_pipeline
 from graph.progress import Progress
 from graph.runs import Run, Runs
@@ -88,13 +90,17 @@ class Factory:
     @property
     def announcements(self) -> list[str]:
         """What every surface must show: scripted output, a missing or unsafe sandbox."""
-        said = [self.services.models.announcement] if self.services.models.announcement else []
+        said = (self.services.models.announcement, self._of_sandbox)
+        return [text for text in said if text]
+
+    @property
+    def _of_sandbox(self) -> str:
         sandbox = self.services.sandbox
         if sandbox.unsafe:
-            said.append("no sandbox: generated code runs unconfined (--unsafe-no-sandbox)")
-        elif not sandbox.available:
-            said.append(f"no sandbox: generated code will not be run ({sandbox.why_not})")
-        return said
+            return "no sandbox: generated code runs unconfined (--unsafe-no-sandbox)"
+        if not sandbox.available:
+            return f"no sandbox: generated code will not be run ({sandbox.why_not})"
+        return ""
 
     @property
     def settings(self) -> Settings:
@@ -152,7 +158,15 @@ class Factory:
 
     async def drive(self, run_id: str) -> Outcome:
         """Execute the run until it ends or waits for a person; safe beside another process that drives it."""
+        await self._announce_sandbox(run_id)
         return await Driver(self.services, self.graph).drive(run_id)
+
+    async def _announce_sandbox(self, run_id: str) -> None:
+        """Whether code ran unconfined must be known from the log, long after the process is gone."""
+        said = self._of_sandbox
+        if said and (await self.services.run(run_id)).status not in ENDED:
+            key = f"announced/{sha256(said.encode()).hexdigest()[:16]}"
+            await self.events.append(run_id, "run.announced", {"text": said}, key=key)
 
     async def answer(self, approval_id: str, decision: Decision, text: str | None, *, by: str) -> Approval:
         """Record a person's decision, once. Does not drive the run."""
