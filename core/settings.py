@@ -1,9 +1,12 @@
 """What an operator can set: by argument, `FACTORY_*` variable, `.env` or `factory.toml`, in this order."""
 
+import difflib
 import os
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -17,6 +20,9 @@ from pydantic_settings import (
 from core import redaction
 from core.errors import BadInput
 
+FILE = "factory.toml"
+"""The file of settings in the folder where a program is started."""
+
 
 class SettingsInvalid(BadInput):
     """A setting has a value that cannot be used."""
@@ -29,7 +35,7 @@ class Settings(BaseSettings):
         env_prefix="FACTORY_",
         env_file=".env",
         env_file_encoding="utf-8",
-        toml_file="factory.toml",
+        toml_file=FILE,
         extra="ignore",  # .env and the environment hold other programs' FACTORY_ variables too
         frozen=True,
         hide_input_in_errors=True,  # the bad value may be a password
@@ -73,6 +79,18 @@ class Settings(BaseSettings):
             return [Path(part) for part in value.split(os.pathsep) if part]
         return value
 
+    @field_validator("ollama_url", mode="after")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:  # a port that is no number
+            usable = False
+        if not usable:
+            raise ValueError("write it as http://host:port")
+        return value
+
     @field_validator("home", "models_file", "policy_file", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
@@ -112,13 +130,14 @@ class Settings(BaseSettings):
 
         Raises SettingsInvalid, which names each setting and what is wrong with it.
         """
+        _refuse_unknown(cls.model_fields)
         try:
             settings = cls(**{name: value for name, value in given.items() if value is not None})
         except ValidationError as invalid:
             problems = "; ".join(
                 f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
                 for error in invalid.errors()
-            )
+            ).replace(": Value error, ", ": ")
             raise SettingsInvalid(
                 f"Settings cannot be used: {problems}",
                 todo="Correct the FACTORY_ variable, .env or factory.toml that sets it",
@@ -128,3 +147,23 @@ class Settings(BaseSettings):
                 f"factory.toml or .env cannot be read: {broken}", todo="Correct or remove the file"
             ) from broken
         return settings
+
+
+def _refuse_unknown(known: Iterable[str]) -> None:
+    """Raise SettingsInvalid for a name in factory.toml that is no setting: the file is ours alone, so that it
+    is a slip of the pen, and what it was meant to set would silently stay as it is."""
+    try:
+        with Path(FILE).open("rb") as file:
+            written = tomllib.load(file)
+    except (OSError, ValueError):
+        return  # not there, or said by the source that reads it
+    names = list(known)
+    unknown = [name for name in written if name not in names]
+    if not unknown:
+        return
+    meant = difflib.get_close_matches(unknown[0].lower().removeprefix("factory_"), names, n=1)
+    raise SettingsInvalid(
+        f"{FILE} sets what is no setting: {', '.join(unknown)}",
+        untouched="Nothing was started",
+        todo=f"Did you mean {meant[0]}?" if meant else f"The settings are: {', '.join(sorted(names))}",
+    )

@@ -98,15 +98,17 @@ def test_settings_come_from_argument_environment_dotenv_and_toml_in_this_order(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "factory.toml").write_text(
-        'model = "toml"\npack = "toml"\nollama_url = "toml"\nbwrap = "toml"\n'
+        'model = "toml"\npack = "toml"\nollama_url = "http://toml"\nbwrap = "toml"\n'
     )
-    (tmp_path / ".env").write_text("FACTORY_PACK=dotenv\nFACTORY_OLLAMA_URL=dotenv\nFACTORY_BWRAP=dotenv\n")
-    monkeypatch.setenv("FACTORY_OLLAMA_URL", "environment")
+    (tmp_path / ".env").write_text(
+        "FACTORY_PACK=dotenv\nFACTORY_OLLAMA_URL=http://dotenv\nFACTORY_BWRAP=dotenv\n"
+    )
+    monkeypatch.setenv("FACTORY_OLLAMA_URL", "http://environment")
     monkeypatch.setenv("FACTORY_BWRAP", "environment")
     monkeypatch.setenv("FACTORY_PACK_DIRS", f"one{os.pathsep}/two")
     settings = Settings.load(bwrap="argument")
     assert (settings.model, settings.pack) == ("toml", "dotenv")
-    assert (settings.ollama_url, settings.bwrap) == ("environment", "argument")
+    assert (settings.ollama_url, settings.bwrap) == ("http://environment", "argument")
     assert settings.home == tmp_path / ".factory"
     assert settings.pack_dirs == [tmp_path / "one", Path("/two")]
 
@@ -117,6 +119,8 @@ def test_settings_come_from_argument_environment_dotenv_and_toml_in_this_order(
         ("factory.toml", b'log_level = "loud"'),
         ("factory.toml", b"not toml at all"),
         ("factory.toml", b"\xff\xfe"),
+        ("factory.toml", b'hoem = "/srv/factory"'),
+        ("factory.toml", b'ollama_url = "ftp:x"'),
     ],
 )
 def test_a_bad_setting_is_named(
@@ -125,6 +129,15 @@ def test_a_bad_setting_is_named(
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SettingsInvalid, match=r"factory\.toml"):
+        Settings.load()
+
+
+def test_a_slip_of_the_pen_in_the_file_is_told_with_what_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "factory.toml").write_text('ollama-url = "http://gpu:11434"')
+    with pytest.raises(SettingsInvalid, match=r"ollama-url.*Did you mean ollama_url\?"):
         Settings.load()
 
 
