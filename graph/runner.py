@@ -43,6 +43,10 @@ class RequirementInvalid(BadInput):
     """The requirement cannot be worked on."""
 
 
+class ProjectExists(BadInput):
+    """The project has a repository already."""
+
+
 @dataclass
 class Factory:
     """An open factory. Use `Factory.open`; one instance per process serves any number of runs."""
@@ -145,7 +149,13 @@ class Factory:
         text = checked_requirement(requirement)
         self.pipeline(pipeline)
         services = self.services
-        name = project or await self._free_project(text)
+        name = await self._free_project(text) if project is None else project
+        if repo is not None and services.workspace.has(name):
+            raise ProjectExists(
+                f"The project {name!r} has a repository already, so that it cannot start from {repo}",
+                untouched="Nothing was started, and neither repository was touched",
+                todo="Leave out --repo to go on with the project, or choose another --project",
+            )
         repository = await services.workspace.project(name, source=repo)
         return await services.runs.create(
             text,
@@ -230,7 +240,8 @@ class Factory:
         async with self.db.pool.connection() as conn:
             for number in range(1, 10_000):
                 name = stem if number == 1 else f"{stem}-{number}"
-                if not await queries.project_exists(conn, name):
+                # A folder may be there of a database that is gone: its content is none of this run's.
+                if not (await queries.project_exists(conn, name) or self.services.workspace.has(name)):
                     return name
         raise BadInput(f"There are too many projects called {stem}", todo="Give one a name with --project")
 

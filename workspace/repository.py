@@ -45,6 +45,10 @@ class Workspace:
         self._folder = settings.home / "projects"
         self._projects: dict[str, Repository] = {}
 
+    def has(self, name: str) -> bool:
+        """Whether the project has a repository."""
+        return _PROJECT.fullmatch(name) is not None and (self._folder / name / "repository").is_dir()
+
     async def project(self, name: str, *, source: Path | None = None) -> "Repository":
         """The project's repository, made at first: empty, or from `source`, a git repository of the user.
 
@@ -84,11 +88,13 @@ class Repository:
                 return
             unborn = self._folder / "repository.new"
             await remove(unborn)
-            await asyncio.to_thread(unborn.mkdir)
+            # The folder too: another process that failed here may have taken it away while we waited.
+            await asyncio.to_thread(unborn.mkdir, parents=True)
             try:
                 await _fill(Git(unborn / ".git", lock=lock), unborn, source)
             except BaseException:
                 await remove(unborn)
+                await asyncio.to_thread(_vacate, self._folder)
                 raise
             await asyncio.to_thread(unborn.rename, self.path)
 
@@ -212,6 +218,19 @@ class Repository:
         return answer.out.decode("utf-8", "replace")
 
 
+def _in_short(said: str) -> str:
+    """The line of git's words that says why."""
+    lines = [line.strip() for line in said.splitlines()] or [""]
+    return next((line for line in lines if "fatal: " in line), lines[0]).rpartition("fatal: ")[2]
+
+
+def _vacate(folder: Path) -> None:
+    """Take away a project's folder that holds nothing but its lock."""
+    if [entry.name for entry in folder.iterdir()] == ["lock"]:
+        (folder / "lock").unlink()
+        folder.rmdir()
+
+
 async def _fill(git: Git, unborn: Path, source: Path | None) -> None:
     """A fresh repository with one commit, or the history of `source`."""
     await git("init", "--quiet", "--initial-branch=main", "--template=")
@@ -244,7 +263,7 @@ async def _fetch(git: Git, source: Path) -> str:
         )
     except GitFailed as failure:
         raise SourceInvalid(
-            f"{source} is no git repository with a commit: {failure.what}",
+            f"{source} is no git repository with a commit: {_in_short(failure.what)}",
             untouched="It was not touched",
             todo="Give the folder of a repository that has at least one commit",
         ) from failure

@@ -91,6 +91,8 @@ async def test_a_source_without_a_commit_leaves_no_project(workspace: Workspace,
     git(empty, "init", "-q")
     with pytest.raises(SourceInvalid):
         await workspace.project("shop", source=empty)
+    assert not workspace.has("shop")
+    assert [*tmp_path.rglob("shop")] == []
     assert await (await workspace.project("shop")).files("main") == []
 
 
