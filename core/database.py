@@ -183,7 +183,7 @@ async def _connect(conninfo: str) -> AsyncConnection[DictRow]:
         return await AsyncConnection[DictRow].connect(conninfo, autocommit=True, row_factory=dict_row)
     except psycopg.Error as error:
         raise DatabaseUnavailable(
-            f"The database cannot be reached: {str(error).strip()}",
+            f"The database cannot be reached: {' '.join(str(error).split())}",
             untouched="Nothing was changed",
             todo="See that it runs and that FACTORY_DATABASE_URL is right",
         ) from error

@@ -169,7 +169,10 @@ class Approvals:
         async with self._db.pool.connection() as conn:
             row = await queries.by_id(conn, approval_id)
         if row is None:
-            raise ApprovalNotFound(f"There is no approval {approval_id!r}", todo="See `factory runs`")
+            raise ApprovalNotFound(
+                f"There is no approval {approval_id!r}",
+                todo="`factory show RUN` lists a run's open questions with their ids",
+            )
         return _approval(row)
 
     async def pending(self, run_id: str | None = None) -> list[Approval]:

@@ -36,7 +36,8 @@ class PolicyInvalid(BadInput):
         super().__init__(
             f"{where}: {problem}",
             untouched="No policy was changed, and nothing was run",
-            todo="Correct the rule; governance/policy.toml shows every field",
+            todo=f"Correct the {'rule' if rule else 'file'}, or unset FACTORY_POLICY_FILE; "
+            "the one that ships, governance/policy.toml, shows every field",
         )
 
 
@@ -106,7 +107,9 @@ def load(path: Path | None) -> Policy:
         if len(raw) > _MAX_FILE_BYTES:
             raise PolicyInvalid(where, "", f"is bigger than {_MAX_FILE_BYTES} bytes")
         data = tomllib.loads(raw.decode("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise PolicyInvalid(where, "", f"cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PolicyInvalid(where, "", f"cannot be read as TOML: {error}") from error
     try:
         written = _PolicyFile.model_validate(data)

@@ -122,7 +122,11 @@ class Registry:
         packs: list[Traversable] = [layer for layer in (*(d / pack for d in dirs), shipped) if layer.is_dir()]
         if not packs:
             looked = ", ".join(str(folder) for folder in [*dirs, "the shipped packs"])
-            raise PackNotFound(f"There is no pack {pack!r} (looked in {looked})")
+            raise PackNotFound(
+                f"There is no pack {pack!r} (looked in {looked})",
+                untouched="Nothing was started",
+                todo="Correct FACTORY_PACK, or name the folder that holds the pack in FACTORY_PACK_DIRS",
+            )
         layers: list[Traversable] = packs
         if project_override is not None and project_override.is_dir():
             layers = [project_override, *packs]
