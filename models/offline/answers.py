@@ -31,7 +31,8 @@ def plan(conversation: Conversation) -> Answer:
             word and re.search(rf"\b{re.escape(word.lower())}(?:s|es|ed|ing|er)?\b", requirement)
             for word in needed
         ):
-            skip.append(f"{team[1]}: the requirement has none of the words {', '.join(needed)}.")
+            some = ", ".join(needed[:4]) + (f" and {len(needed) - 4} more" if len(needed) > 4 else "")
+            skip.append(f"{team[1]}: the requirement has none of its words ({some}).")
     domain = parse(conversation.requirement)
     what = ", ".join(spoken(entity.plural) for entity in domain.entities)
     return {"reasoning": f"The requirement is about {what}.", "title": domain.title, "skip": skip}
