@@ -57,7 +57,7 @@ async def doctor(*, as_json: bool) -> int:
     if as_json:
         screen.result(cast(JsonObject, {"ok": works, "checks": [asdict(check) for check in checks]}))
         return 0 if works else 4
-    rows = table("", "what", "")
+    rows = table("state", "what", "found")
     for check in checks:
         advice = f"\n→ {clean(check.todo)}" if check.todo else ""
         rows.add_row(_LOOKS[check.state].text(), check.name, f"{clean(check.detail)}{advice}")
@@ -94,7 +94,11 @@ async def _home(settings: Settings) -> list[Check]:
     place = settings.home
     while not place.exists():
         place = place.parent
-    if not os.access(place, os.W_OK):
+    if not place.is_dir():
+        return [
+            Check("home folder", "missing", f"{place} is no folder", "Set FACTORY_HOME to a folder of yours")
+        ]
+    if not os.access(place, os.W_OK | os.X_OK):
         return [
             Check(
                 "home folder", "missing", f"{place} is not writable", "Set FACTORY_HOME to a folder of yours"
@@ -171,8 +175,10 @@ async def _sandbox(settings: Settings) -> list[Check]:
         return [Check("sandbox", state, detail, todo)]
     if sandbox.unsafe:
         return [Check("sandbox", "warning", f"FACTORY_UNSAFE_NO_SANDBOX is set; {protections}", "Unset it")]
+    if all(sandbox.protections.values()):
+        return [Check("sandbox", "ok", f"bubblewrap, all {len(sandbox.protections)} protections hold")]
     state = "warning" if False in sandbox.protections.values() else "ok"
-    return [Check("sandbox", state, protections or "works")]
+    return [Check("sandbox", state, protections)]
 
 
 async def _ollama(settings: Settings) -> list[Check]:
@@ -182,11 +188,13 @@ async def _ollama(settings: Settings) -> list[Check]:
         server = await asyncio.to_thread(_get, f"{url}/api/version")
         models = await asyncio.to_thread(_get, f"{url}/api/tags")
     except (OSError, ValueError) as error:
+        # urllib wraps the reason in an error of its own, whose text is made for programmers.
+        reason = getattr(error, "reason", error)
         return [
             Check(
                 "ollama",
                 "warning",
-                f"does not answer at {shown} ({error})",
+                f"does not answer at {shown} ({getattr(reason, 'strerror', None) or reason})",
                 "Start it, or set FACTORY_OLLAMA_URL; until then only the scripted offline model works",
             )
         ]

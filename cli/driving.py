@@ -9,7 +9,7 @@ from contextlib import suppress
 from cli import person, results
 from cli.interrupt import RunInterrupted
 from cli.live import Feed, at_the_end, watching
-from cli.screen import Screen
+from cli.screen import Screen, one_line
 from cli.whoami import whoami
 from governance.approvals import AlreadyDecided, Approval
 from graph.driver import Outcome
@@ -59,6 +59,9 @@ async def _ask(factory: Factory, waiting: Sequence[Approval], screen: Screen) ->
             continue
         try:
             await factory.answer(approval.id, said.decision, said.text, by=whoami())
+            screen.note(
+                f"✓ {said.decision}{f': {one_line(said.text, 60)}' if said.text else ''}", style="green"
+            )
         except AlreadyDecided as already:
             screen.note(str(already), style="yellow")
         decided = True

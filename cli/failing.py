@@ -25,6 +25,10 @@ def guard(work: Callable[[], Any], arguments: list[str]) -> int:
         _report(as_json, error.code, str(error), what=error.what, untouched=error.untouched, todo=error.todo)
         return error.exit_code
     except TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError" and not as_json:
+            # Nothing was said, so nothing was said wrong: the help is the answer.
+            print(error.format_message(), file=sys.stderr)
+            return 2
         help_hint = f"See: factory {_command(error)}--help"
         _report(as_json, "usage", error.format_message(), what=error.format_message(), todo=help_hint)
         return 2
@@ -64,6 +68,8 @@ def _report(
     from cli.screen import Screen
 
     screen = Screen()
+    if screen.err.is_terminal and code == "run-interrupted":
+        screen.note()  # the terminal has just written ^C
     screen.note(f"✗ {what}", style="bold red")
     if untouched:
         screen.note(f"  {untouched}.")

@@ -90,7 +90,9 @@ class Table:
         if not rows:
             # Before the plan there is no stage to show.
             stages = Text()
-        head = Text.assemble(f"{self._run_id}  ", look_of.look(self.progress.status).text())
+        # Before the first event it is not known how far the run is.
+        status = self.progress.status if self.progress.last_at else ""
+        head = Text.assemble(f"{self._run_id}  ", look_of.look(status).text())
         foot = Text(f"{hidden} more stages are done, skipped or waiting" if hidden else "", style="dim")
         if clock.monotonic() - self._last > _QUIET:
             foot.append(

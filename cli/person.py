@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cli.screen import Screen, one_line
 from governance.approvals import Approval, Decision
@@ -26,6 +27,12 @@ _WORDS: dict[str, Decision] = {
     "respond": "respond",
     "answer": "respond",
 }
+
+
+_OURS = frozenset({"base", "commit", "target", "asker"})
+"""Details that programs need: a person has the branch and the question."""
+_MOST_LINES = 12
+"""Lines of a detail that are shown, so that the question stays in sight on a screen of 24."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,26 +95,37 @@ def choices(allowed: Sequence[Decision], default: str | None) -> str:
 
 def show(screen: Screen, approval: Approval) -> None:
     """The question with all that helps to decide it, on the screen's way (stderr)."""
-    who = f"{approval.team}: " if approval.team else ""
     screen.note()
-    screen.note(f"? {who}{approval.title}", style="bold yellow")
-    if approval.question != approval.title:
-        screen.note(approval.question)
+    screen.note(f"? {approval.title}", style="bold yellow")
+    # What helps to decide stands above the question, so that a long list does not push it off the screen.
+    known = f"{approval.title} {approval.question} {approval.team}"
     for name, value in approval.detail.items():
-        parts = [str(part) for part in value] if isinstance(value, list) else [str(value)]
-        # What the question says already is not said twice.
-        if isinstance(value, str | int | float | list) and not all(
-            part in approval.question for part in parts
-        ):
-            screen.note(f"  {name.replace('_', ' ')}: {'; '.join(parts)}", style="dim")
+        if name not in _OURS and isinstance(value, str | int | float | list):
+            _detail(screen, name.replace("_", " "), value, known)
+    if approval.question != approval.title:
+        screen.tell(approval.question)
     screen.note(f"  {approval.kind} · risk {approval.risk} · {approval.id}", style="dim")
+
+
+def _detail(screen: Screen, name: str, value: str | float | list[Any], known: str) -> None:
+    parts = [str(part) for part in value] if isinstance(value, list) else [str(value)]
+    if all(part in known for part in parts):
+        return  # what the question says already is not said twice
+    lines = "; ".join(parts).strip("\n").splitlines()
+    if len(lines) == 1:
+        screen.tell(f"  {name}: {lines[0].strip()}", style="dim")
+        return
+    for line in lines[:_MOST_LINES]:
+        screen.cut(f"  {line.rstrip()}", style="dim")
+    if len(lines) > _MOST_LINES:
+        screen.note(f"  … and {len(lines) - _MOST_LINES} lines more", style="dim")
 
 
 async def ask(screen: Screen, approval: Approval) -> Said | None:
     """Ask until the answer is one that is allowed; None when the person leaves it for later."""
     show(screen, approval)
     while True:
-        screen.note(f"  {choices(approval.allowed, approval.default_answer)}", style="dim")
+        screen.tell(f"  {choices(approval.allowed, approval.default_answer)}", style="dim")
         screen.err.print("> ", end="", style="bold")
         line = await _read_line()
         if line is None:

@@ -40,9 +40,11 @@ def page(summary: RunSummary, screen: Screen) -> None:
         "",
         right=("attempts", "time", "tokens", "cost"),
     )
+    # A team's name in two pieces cannot be copied; the reasons give way.
+    stages.columns[1].no_wrap = True
     for stage in summary.stages:
         skipped = stage.skipped_because
-        verdict = "skipped" if skipped else stage.verdict or "waiting"
+        verdict = "skipped" if skipped else stage.verdict or ("begun" if stage.attempts else "waiting")
         stages.add_row(
             look_of.look(verdict).text(),
             stage.team,
@@ -70,5 +72,5 @@ def page(summary: RunSummary, screen: Screen) -> None:
     for waiting in summary.waiting_for:
         screen.say()
         screen.say(f"? {waiting.approval_id} ({waiting.kind})", style="bold yellow")
-        screen.say(indent(look_of.clean(waiting.question), "  "))
+        screen.read(indent(look_of.clean(waiting.question), "  "))
         screen.say(f"  answer with: {waiting.answer_with}")

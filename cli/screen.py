@@ -155,9 +155,21 @@ class Screen:
         """A line of a command's result, never wrapped, so that it can be copied."""
         self.out.print(_text(text), style=style or None, soft_wrap=True)
 
+    def read(self, text: str) -> None:
+        """Prose of a result: wrapped between words at a terminal."""
+        self.out.print(_text(text), soft_wrap=not self.out.is_terminal)
+
     def note(self, text: str | Text = "", *, style: str = "") -> None:
         """A line beside the result: progress, announcements, advice."""
         self.err.print(_text(text), style=style or None, soft_wrap=True)
+
+    def tell(self, text: str, *, style: str = "") -> None:
+        """Prose beside the result: wrapped between words at a terminal."""
+        self.err.print(_text(text), style=style or None, soft_wrap=not self.err.is_terminal)
+
+    def cut(self, text: str, *, style: str = "") -> None:
+        """A line beside the result that may lose its end, where it stands in a table."""
+        self.err.print(_text(text), style=style or None, no_wrap=True, overflow="ellipsis", crop=True)
 
     def announce(self, announcements: list[str]) -> None:
         """What a reader must know about all that follows (scripted model, no sandbox)."""
