@@ -7,12 +7,14 @@ import asyncio
 import importlib
 import multiprocessing
 import os
+import sys
 from collections.abc import Mapping
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 from core import faults
+from core.errors import FactoryError
 from core.settings import Settings
 from graph.runner import Factory
 
@@ -33,16 +35,34 @@ def _start_server() -> None:
             os.environ["PYTHONPATH"] = before
 
 
-def drive(settings: Mapping[str, Any], run_id: str, *, crash_at: str = "", trace: Path | None = None) -> int:
-    """Drive a run in a process of its own; its exit code, -9 when it was killed at `crash_at`."""
+UNAVAILABLE = 75
+"""Exit code of a process that ended with a clear error of ours."""
+
+LONGEST = 300.0
+"""Seconds that one process may drive a run."""
+
+
+def drive(
+    settings: Mapping[str, Any],
+    run_id: str,
+    *,
+    crash_at: str = "",
+    trace: Path | None = None,
+    kill_after: float | None = None,
+) -> int:
+    """Drive a run in a process of its own; its exit code, -9 when it was killed.
+
+    It dies at the point `crash_at`, or wherever it is after `kill_after` seconds.
+    """
     _start_server()
     process = _context.Process(target=_drive, args=(dict(settings), run_id, crash_at, str(trace or "")))
     process.start()
-    process.join(120)
+    process.join(LONGEST if kill_after is None else kill_after)
     if process.is_alive():
         process.kill()
         process.join()
-        raise TimeoutError(f"driving {run_id} took longer than 120 s")
+        if kill_after is None:
+            raise TimeoutError(f"driving {run_id} took longer than {LONGEST:.0f} s")
     assert process.exitcode is not None
     return process.exitcode
 
@@ -50,7 +70,11 @@ def drive(settings: Mapping[str, Any], run_id: str, *, crash_at: str = "", trace
 def _drive(settings: dict[str, Any], run_id: str, crash_at: str, trace: str) -> None:
     os.environ |= {"FACTORY_CRASH_AT": crash_at, "FACTORY_CRASH_TRACE": trace}
     importlib.reload(faults)
-    asyncio.run(_run(settings, run_id))
+    try:
+        asyncio.run(_run(settings, run_id))
+    except FactoryError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(UNAVAILABLE)
 
 
 async def _run(settings: dict[str, Any], run_id: str) -> None:
