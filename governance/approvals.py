@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 Kind = Literal["approval", "clarification", "escalation", "review", "budget", "release", "promotion"]
 Decision = Literal["approve", "edit", "reject", "respond", "expired"]
 """approve: as proposed. edit: approved with another text. reject: no, finally. respond: an answer, a comment.
-expired: nobody decided before the deadline; only the clock decides this."""
+expired: nobody decided before the deadline or the run's end; no person decides this."""
 
 MOST_ANSWER_CHARS = 100_000
 CLOCK = "the clock"
 """Who decides `expired`."""
+END_OF_RUN = "the end of the run"
+"""Who decides what is still open when a run ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class AlreadyDecided(FactoryError):
     def __init__(self, approval: Approval) -> None:
         self.approval = approval
         when = approval.decided_at.isoformat(timespec="seconds") if approval.decided_at else "before"
-        answer = f" ({approval.answer[:200]})" if approval.answer else ""
+        answer = f" ({redact(approval.answer)[:200]})" if approval.answer else ""
         super().__init__(
             f"{approval.id} was decided by {approval.decided_by} at {when}: {approval.decision}{answer}",
             untouched="That decision stands, and yours was not recorded",
@@ -198,18 +200,28 @@ class Approvals:
             if row is None:
                 return None
             approval = _approval(row)
-            payload: JsonObject = {
-                "approval_id": approval.id,
-                "kind": approval.kind,
-                "decision": decision,
-                "answer": approval.answer,
-                "by": approval.decided_by,
-            }
-            event_key = f"approval/{approval.key}/decided"
-            await self._events.append(
-                approval.run_id, "approval.decided", payload, team=approval.team, key=event_key, conn=conn
-            )
+            await _tell_decided(conn, self._events, approval)
         return approval
+
+
+async def close_open(conn: queries.Connection, events: EventLog, run_id: str, *, why: str) -> None:
+    """Expire what is still open of a run that ends, in the transaction that ends it."""
+    for row in await queries.close(conn, run_id, answer=why, by=END_OF_RUN, at=clock.now()):
+        await _tell_decided(conn, events, _approval(row))
+
+
+async def _tell_decided(conn: queries.Connection, events: EventLog, approval: Approval) -> None:
+    payload: JsonObject = {
+        "approval_id": approval.id,
+        "kind": approval.kind,
+        "decision": approval.decision,
+        "answer": approval.answer,
+        "by": approval.decided_by,
+    }
+    event_key = f"approval/{approval.key}/decided"
+    await events.append(
+        approval.run_id, "approval.decided", payload, team=approval.team, key=event_key, conn=conn
+    )
 
 
 def _checked_answer(asked: Approval, decision: Decision, answer: str | None) -> str | None:

@@ -63,6 +63,20 @@ async def due(conn: Connection, now: datetime) -> Sequence[DictRow]:
     return await cursor.fetchall()
 
 
+async def close(conn: Connection, run_id: str, *, answer: str, by: str, at: datetime) -> Sequence[DictRow]:
+    """Expire every open question of a run, in time or not: nobody is left to hear an answer."""
+    cursor = await conn.execute(
+        """
+        UPDATE approvals
+        SET decision = 'expired', answer = %(answer)s, decided_by = %(by)s, decided_at = %(at)s
+        WHERE run_id = %(run_id)s AND decision IS NULL
+        RETURNING *
+        """,
+        {"run_id": run_id, "answer": answer, "by": by, "at": at},
+    )
+    return await cursor.fetchall()
+
+
 async def decide(
     conn: Connection, approval_id: str, *, decision: str, answer: str | None, by: str, at: datetime
 ) -> DictRow | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -28,6 +28,10 @@ from graph.services import Services
 
 APPROVED_BY_FLAG: Final = frozenset({"approval", "review", "release", "clarification"})
 """What `--approve-all` decides. Not an escalation or a budget: a flag has no guidance to give."""
+
+
+_ERROR_KEPT: Final = 2_000
+"""Characters of an error that the event log keeps."""
 
 
 class Stuck(FactoryError):
@@ -68,7 +72,9 @@ class Driver:
                 if mine:
                     await self._execute(run_id)
             if not mine:
+                # Then look for oneself: the other may have finished, or died with the run half way.
                 await self._await_other(run_id)
+                continue
             outcome = await self.outcome(run_id)
             # An answer may have been written between the last look and the unlock; its writer saw the lock
             # taken and left the run to us.
@@ -109,7 +115,14 @@ class Driver:
             # Without an answer, one pass finishes whatever a crash cut off; a second would change nothing.
             if started and not answered and (went_on or not snapshot.next):
                 break
-            await graph.ainvoke(given, config, durability=services.settings.durability)
+            try:
+                await graph.ainvoke(given, config, durability=services.settings.durability)
+            except Exception as error:
+                # Without a key: each time that it stops is worth a line, and the log must not hide why.
+                with suppress(FactoryError):
+                    what = {"error": f"{type(error).__name__}: {error}"[:_ERROR_KEPT]}
+                    await services.events.append(run_id, "run.interrupted", what)
+                raise
             went_on = True
         await self._stopped(run_id, snapshot)
 
@@ -144,8 +157,21 @@ class Driver:
         run = await self.services.run(run_id)
         if run.status in ENDED:
             await self._ended(run_id, run.status)
+        elif snapshot.interrupts and (reason := await self._failed_stages(run)):
+            # What still waits for a person beside it cannot save the run.
+            await move(self.services.db, self.services.events, run_id, "failed", failure=reason)
+            await self._ended(run_id, "failed")
         elif snapshot.interrupts and run.status not in WAITING:
             await move(self.services.db, self.services.events, run_id, "awaiting_input")
+
+    async def _failed_stages(self, run: Run) -> str:
+        """Which stages have failed in the run's round, and why; empty when none has."""
+        ended = await self.services.events.read(run.id, kinds=["stage.ended"])
+        return "; ".join(
+            f"{event.team}: {event.payload['reason']}"
+            for event in ended
+            if event.payload["verdict"] == "fail" and event.payload["round"] == run.revision + 1
+        )
 
     async def _ended(self, run_id: str, status: RunStatus) -> None:
         await self.services.events.append(run_id, "run.ended", {"status": status}, key="run.ended")

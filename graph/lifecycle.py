@@ -7,6 +7,8 @@ from typing import Final, Literal, get_args
 from core.database import Database
 from core.errors import FactoryError
 from core.events import EventLog
+from core.redaction import redact
+from governance.approvals import close_open
 from graph import queries
 
 RunStatus = Literal[
@@ -68,7 +70,7 @@ async def move(
     key: str | None = None,
     failure: str = "",
 ) -> bool:
-    """Move a run to `target`, with its event, in one transaction.
+    """Move a run to `target`, with its event, in one transaction; an end closes its open questions with it.
 
     Returns False, and changes nothing, when it is there already, or when the step of that `key` was made
     before: a node may run twice, and may have moved the run on since.
@@ -85,6 +87,9 @@ async def move(
                 untouched="The run is unchanged",
                 todo=f"From {current} a run can become: {onward}",
             )
+        failure = redact(failure)
+        if target in ENDED:
+            await close_open(conn, events, run_id, why=f"the run is {target}")
         await queries.set_status(conn, run_id, target, failure=failure or None, ended=target in ENDED)
         payload: dict[str, str] = {"from": current, "to": target}
         if failure:

@@ -146,6 +146,11 @@ def _round(progress: Progress, event: Event) -> None:
 
 def _ended(progress: Progress, event: Event) -> None:
     progress.ended_at = event.at
+    for row in progress.rows:
+        if row.state in {"running", "asking"}:
+            row.state, row.verdict, row.ended_at = "failed", "fail", event.at
+            row.seconds = (event.at - row.started_at).total_seconds() if row.started_at else 0.0
+            row.doing = "stopped with the run"
 
 
 _ON_RUN: dict[str, Callable[[Progress, Event], None]] = {

@@ -9,6 +9,7 @@ from core import faults
 from graph.lifecycle import move
 from graph.services import Services
 from graph.state import RunState
+from workspace.errors import MergeConflict, TagTaken
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,13 @@ class Release:
         repository = await services.repository(run_id)
         tag = f"factory-{run_id}"
         title = state.get("title") or "Release"
-        commit = await repository.release(run_id, tag=tag, message=title)
+        try:
+            commit = await repository.release(run_id, tag=tag, message=title)
+        except (MergeConflict, TagTaken) as refused:
+            # Trying again would not help: the run ends, and its work stays on its branch.
+            reason = f"not released: {refused} The work is on the branch factory/{run_id}."
+            await move(services.db, services.events, run_id, "failed", key="release/failed", failure=reason)
+            return {"halted": f"failed: {reason}"}
         faults.point("release.merged")
         await services.runs.set_result(run_id, tag, commit)
         await services.events.append(

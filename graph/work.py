@@ -22,8 +22,9 @@ from graph.state import ClarificationCall, StageState, TraceEntry
 from models.calls import Call
 from models.errors import ModelFailure
 from teams import prompts
-from teams.contract import ResultInvalid
+from teams.contract import MAX_ITEM_CHARS, ResultInvalid
 from teams.operative import Thought, ask_review, think
+from teams.output import shown
 from teams.tools import ToolContext, stage_tools
 from workspace.errors import WorkspaceError
 from workspace.repository import StageTree
@@ -253,9 +254,12 @@ def _succeeded(message: ToolMessage) -> bool:
 def _clarification(call: ToolCall) -> ClarificationCall:
     return {
         "call_id": call["id"] or "",
-        "target": str(call["args"].get("target_team", "")).strip(),
-        "question": str(call["args"].get("question", "")).strip(),
+        "target": shown(str(call["args"].get("target_team", "")).strip(), _LONGEST_NAME),
+        "question": shown(str(call["args"].get("question", "")).strip(), MAX_ITEM_CHARS),
     }
+
+
+_LONGEST_NAME = 100
 
 
 def _summary(call: ToolCall) -> str:

@@ -27,3 +27,7 @@ def test_the_same_error_three_times_is_a_loop_whatever_stands_between() -> None:
 
 def test_the_trace_is_bounded() -> None:
     assert len(remember([act(str(n)) for n in range(50)], [act("last")])) == WINDOW
+
+
+def test_half_a_surrogate_pair_from_a_hostile_model_is_an_entry_like_any() -> None:
+    assert entry("bash", {"command": "\ud800"}, "no \ud800", failed=True)["observation"]
