@@ -77,7 +77,7 @@ _CUTS = {"that", "which", "where", "with", "and", "so", "for", "when", "who", "i
 def sentences(text: str) -> list[str]:
     """Clauses in lower-case ASCII, a `Name: a, b, c` line kept whole as `name has a, b, c`."""
     found: list[str] = []
-    for line in text.splitlines():
+    for line in _unwrapped(text):
         line = latin(line).strip(" \t#>-+\"'")
         listed = re.fullmatch(r"(?:\d+[.)] )?([a-z]+)\s*(?:\(|:)\s*([\w ,/]+?)\)?\.?", line)
         if listed and _is_field_list(listed[2]):
@@ -86,6 +86,29 @@ def sentences(text: str) -> list[str]:
         line = re.sub(r"\b([a-z]+) ?\(([\w ,]+)\)", r"; \1 has \2;", line)
         found += [part.strip() for part in re.split(r"[.;:!?]|\s-+\s", line) if part.strip()]
     return found
+
+
+def _unwrapped(text: str) -> list[str]:
+    """The lines of a text, those that an editor broke in the middle of a clause made whole."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if lines and _goes_on(lines[-1], line.strip()):
+            lines[-1] = f"{lines[-1].rstrip()} {line.strip()}"
+        else:
+            lines.append(line)
+    return lines
+
+
+def _goes_on(before: str, line: str) -> bool:
+    ended = not before.strip() or before.lstrip().startswith("#") or before.rstrip()[-1] in ".;:!?"
+    begins = not line[:1].islower() or re.match(r"\w+\s*[:(]", line)
+    if ended or begins:
+        return False
+    return len(before) >= _WRAPPED or bool(_OPEN.search(before))
+
+
+_WRAPPED = 60  # characters of a line that was probably broken because it was full
+_OPEN = re.compile(r"(?:,|\b(?:a|an|and|by|for|has|have|in|is|of|or|the|to|with))\s*$", re.I)
 
 
 def _is_field_list(text: str) -> bool:

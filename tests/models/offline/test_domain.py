@@ -60,6 +60,21 @@ def test_nouns_become_entities_with_their_fields(requirement, expected):
         assert shape(domain) == expected
 
 
+def test_a_clause_that_an_editor_broke_is_read_whole() -> None:
+    broken = (
+        "An office for a carpenter\n"
+        "An order has a total, a date, a key and\na value. A group has a\nname and a colour.\n"
+        "- A table has a name, a width, a height,\n  a material\n"
+        "shelf: name, length\nlamp: name, power\n"
+    )
+    found = shape(parse(broken))
+    assert list(found) == ["order", "group", "table", "shelf"]
+    assert found["order"][-1] == "value"
+    assert found["group"] == ["name", "colour"]
+    assert found["table"][-1] == "material"
+    assert found["shelf"] == ["name", "length"]
+
+
 def test_fields_are_typed_by_their_names():
     domain = parse(
         "A meter has a label, a reading count, a price per unit, an active flag, a due date, is_open."
