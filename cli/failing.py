@@ -12,6 +12,7 @@ from typing import Any
 from typer import TyperException
 
 from core.errors import FactoryError
+from core.redaction import redact
 
 INTERNAL = 4
 
@@ -38,7 +39,7 @@ def guard(work: Callable[[], Any], arguments: list[str]) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 (the last stop of every error)
         # Ours to mend. The trace is for the report; the person gets the same three lines as ever.
-        traceback.print_exc()
+        print(redact(traceback.format_exc()), file=sys.stderr, end="")
         what = f"An error that the factory did not expect: {type(error).__name__}: {error}"
         _report(
             as_json,
@@ -61,6 +62,7 @@ def _command(error: TyperException) -> str:
 def _report(
     as_json: bool, code: str, message: str, *, what: str, untouched: str = "", todo: str = ""
 ) -> None:
+    message, what, untouched, todo = (redact(text) for text in (message, what, untouched, todo))
     if as_json:
         body = {"code": code, "message": message, "what": what, "untouched": untouched, "todo": todo}
         print(json.dumps({"error": body}, ensure_ascii=False, indent=2))

@@ -10,6 +10,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 
 from core import clock, faults
 from core.json import JsonObject
+from core.redaction import redact
 from graph import people, queries
 from graph.broker import PERSON, Request, refusal
 from graph.stage_context import StageContext, called_payload
@@ -70,7 +71,8 @@ class Clarify:
             text = f"refused: {reason}"
             return {"messages": [_heard(pending, text, key)], "pending": state["pending"][1:]}
         if request.target != PERSON:
-            outcome = await self._within_limit(state, request, key)
+            # What an earlier try of this node has settled stays settled: it is not asked twice.
+            outcome = await self._known(state, key) or await self._within_limit(state, request, key)
             if isinstance(outcome, Answered):
                 return await self._answered(state, request, pending, key, outcome)
             await self._escalated(state, request, key, outcome.reason)
@@ -118,6 +120,14 @@ class Clarify:
             "pending": state["pending"][1:],
             "question": people.NOBODY_ASKED,
         }
+
+    async def _known(self, state: StageState, key: str) -> Answered | Unanswered | None:
+        """How the question ended, if it did: the answer, or why there is none."""
+        async with self.stage.services.db.pool.connection() as conn:
+            row = await queries.select_clarification(conn, state["run_id"], key)
+        if row is None or row["status"] not in {"answered", "escalated"}:
+            return None
+        return Answered(row["answer"]) if row["status"] == "answered" else Unanswered(row["reason"])
 
     async def _within_limit(self, state: StageState, request: Request, key: str) -> Answered | Unanswered:
         seconds = self.stage.team.limits.answer_seconds
@@ -235,7 +245,7 @@ class Clarify:
                 objective_id=f"{state['run_id']}/{self.stage.team.id}/{state['round']}",
                 asker=request.asker,
                 target=request.target,
-                question=request.question,
+                question=redact(request.question),
                 status="refused" if reason else "asked",
                 reason=reason or None,
                 depth=len(request.chain),
@@ -272,7 +282,12 @@ class Clarify:
         }
         async with services.db.pool.connection() as conn, conn.transaction():
             await queries.settle_clarification(
-                conn, state["run_id"], key, status=status, answer=answer, reason=reason
+                conn,
+                state["run_id"],
+                key,
+                status=status,
+                answer=None if answer is None else redact(answer),
+                reason=None if reason is None else redact(reason),
             )
             await services.events.append(
                 state["run_id"],

@@ -152,6 +152,14 @@ async def insert_clarification(
     )
 
 
+async def select_clarification(conn: Connection, run_id: str, key: str) -> DictRow | None:
+    """How a question stands."""
+    cursor = await conn.execute(
+        "SELECT status, answer, reason FROM clarifications WHERE run_id = %s AND key = %s", (run_id, key)
+    )
+    return await cursor.fetchone()
+
+
 async def settle_clarification(
     conn: Connection, run_id: str, key: str, *, status: str, answer: str | None, reason: str | None = None
 ) -> None:

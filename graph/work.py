@@ -19,7 +19,7 @@ from core.json import JsonObject
 from graph import loops, people
 from graph.stage_context import StageContext, called
 from graph.state import ClarificationCall, StageState, TraceEntry
-from models.calls import Call
+from models.calls import Call, Reply
 from models.errors import ModelFailure
 from teams import prompts
 from teams.contract import MAX_ITEM_CHARS, ResultInvalid
@@ -159,11 +159,15 @@ class Work:
         diff = await repository.diff(tree.base, state["head"])
         number = state["reviews"] + 1
         findings: list[str] = []
+
+        async def heard(call: Call, reply: Reply) -> None:
+            await stage.events(state, called(call, reply))
+
         for reviewer in (operative for operative in team.operatives if operative.role == "reviewer"):
             suffix = f"review/{state['attempt']}.{number}/{reviewer.id}"
             call = stage.call(state, "review", suffix, operative=reviewer.id)
             try:
-                review, reply = await ask_review(
+                review = await ask_review(
                     stage.services.models,
                     stage.objective(state),
                     team=team,
@@ -171,6 +175,7 @@ class Work:
                     requirement=state["requirement"],
                     diff=diff,
                     call=call,
+                    heard=heard,
                 )
             except (ModelFailure, ResultInvalid) as failure:
                 # No review is no approval: the gate rules on evidence, and the log says what is missing.
@@ -183,9 +188,7 @@ class Work:
                 "findings": list(review.findings),
                 "by": reviewer.name,
             }
-            await stage.events(
-                state, called(call, reply), stage.entry(state, "review.given", payload, suffix)
-            )
+            await stage.event(state, "review.given", payload, suffix)
             if review.verdict == "revise":
                 findings += review.findings
         if not findings:
@@ -206,6 +209,9 @@ class Work:
             # What cannot be recorded is taken back whole, and the team is told why.
             await tree.restore(state["head"])
             text = f"error: the changes of this turn were taken back. {refused}"
+            await self.stage.event(
+                state, "turn.taken_back", {"reason": str(refused)}, f"act/{state['calls']}/taken_back"
+            )
             return {
                 "messages": [
                     ToolMessage(text, tool_call_id=seen.tool_call_id, name=seen.name) for seen in observations

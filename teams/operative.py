@@ -6,7 +6,7 @@ the bounded, rendered history go out; a reply with tool calls comes back, whiche
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -129,8 +129,9 @@ async def ask_review(
     requirement: str,
     diff: str,
     call: Call,
-) -> tuple[Review, Reply]:
-    """A reviewer's verdict on a change, with one repair turn.
+    heard: Callable[[Call, Reply], Awaitable[None]],
+) -> Review:
+    """A reviewer's verdict on a change, with one repair turn. `heard` is told of each reply, usable or not.
 
     Raises `ResultInvalid` when the second reply is unusable too, and what `Models.complete` raises.
     """
@@ -140,11 +141,13 @@ async def ask_review(
     )
     turns: list[BaseMessage] = [prompts.system(team, operative, native=None), HumanMessage(text)]
     reply = await models.complete(operative.alias, turns, call=call, schema=review_schema())
+    await heard(call, reply)
     try:
-        return parse_review(reply.text), reply
+        return parse_review(reply.text)
     except ResultInvalid as invalid:
         repair = HumanMessage(prompts.repair(invalid.errors, team=team, operative=operative))
         turns = [*turns, AIMessage(reply.text), repair]
     again = replace(call, key=f"{call.key}/repair")
     reply = await models.complete(operative.alias, turns, call=again, schema=review_schema())
-    return parse_review(reply.text), reply
+    await heard(again, reply)
+    return parse_review(reply.text)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from cli.failing import guard
 from cli.main import call
 
 
@@ -46,6 +47,18 @@ def test_a_usage_error_is_an_object_where_json_is_asked_for(capsys: pytest.Captu
     captured = capsys.readouterr()
     assert json.loads(captured.out)["error"]["code"] == "usage"
     assert captured.err == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_no_error_prints_a_secret(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> int:
+        raise RuntimeError("postgresql://me:hunter2hunter2@db/x and sk-abcdefghij0123456789")
+
+    assert guard(work, arguments) == 4
+    captured = capsys.readouterr()
+    assert "[redacted]" in captured.err
+    assert "hunter2" not in captured.out + captured.err
+    assert "sk-abc" not in captured.out + captured.err
 
 
 def test_the_version_is_the_packages_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,13 @@
 
 import json
 import threading
+from typing import Any
 
 import pytest
 
+from graph.clarification import Clarify
 from graph.runner import Factory
+from graph.stage_context import StageContext
 from tests.graph.conftest import OpenSmall
 from tests.packs.brain import Chat, Rule, ask, result, write
 
@@ -184,3 +187,29 @@ async def test_a_report_that_needs_clarification_gets_its_answer_and_is_asked_fo
 
 def _writes(chat: Chat) -> str:
     return write("docs/painter.md", "# Painter") if chat.turn == 0 else "Done."
+
+
+async def test_a_question_that_was_answered_before_a_crash_is_not_asked_again_and_keeps_no_secret(
+    open_small: OpenSmall,
+) -> None:
+    answers = iter(["Green.", "Red."])
+    rules: dict[str, Rule] = {"maker/clarify": lambda _: answer(next(answers))}
+    async with open_small(rules) as factory:
+        run_id = await factory.submit("Small pages", pipeline="two")
+        await (await factory.services.repository(run_id)).begin_run(run_id)
+        team = factory.registry.team("painter")
+        asks = {"call_id": "1", "target": "maker", "question": "May sk-abcdefghij0123456789 be used?"}
+        state: Any = {
+            "run_id": run_id,
+            "round": 1,
+            "calls": 1,
+            "clarifications": 0,
+            "requirement": "Small pages",
+            "pending": [asks],
+        }
+        node = Clarify(StageContext(factory.services, team, ("maker", "painter")))
+        said = [(await node.clarify(state))["messages"][0].content for _ in range(2)]
+        assert said == ["answer of maker: Green."] * 2
+        async with factory.db.pool.connection() as conn:
+            row = await (await conn.execute("SELECT question, status FROM clarifications")).fetchone()
+        assert row == {"question": "May [redacted] be used?", "status": "answered"}

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.tools import tool
 
 from core.settings import Settings
-from models.calls import Call, CallKind
+from models.calls import Call, CallKind, Reply
 from models.service import Models
 from teams.contract import Objective, ResultInvalid
 from teams.operative import Thought, ask_review, conversation, think
@@ -151,7 +151,12 @@ async def test_a_review_is_read_after_one_repair(
     ollama_server.brain = brain
     reviewer = writer.reviewer
     assert reviewer is not None
-    review, reply = await ask_review(
+    spent: dict[str, Reply] = {}
+
+    async def heard(call: Call, reply: Reply) -> None:
+        spent[call.key] = reply
+
+    review = await ask_review(
         native,
         objective,
         team=writer,
@@ -159,15 +164,20 @@ async def test_a_review_is_read_after_one_repair(
         requirement="Say hello",
         diff="+hello",
         call=a_call("review"),
+        heard=heard,
     )
     assert (review.verdict, review.findings) == ("revise", ("docs/text.md: says nothing",))
-    assert json.loads(reply.text)["verdict"] == "revise"
+    key = a_call("review").key
+    assert list(spent) == [key, f"{key}/repair"], "a reply that cannot be used was paid for too"
 
 
 async def test_a_review_that_stays_unusable_is_an_error_and_no_approval(
     ollama_server: OllamaServer, native: Models, writer: Team, objective: Objective
 ) -> None:
     ollama_server.brain = lambda *_: json.dumps({"findings": [], "verdict": "revise"})
+
+    async def heard(_call: Call, _reply: Reply) -> None: ...
+
     with pytest.raises(ResultInvalid, match="findings"):
         await ask_review(
             native,
@@ -177,4 +187,5 @@ async def test_a_review_that_stays_unusable_is_an_error_and_no_approval(
             requirement="Say hello",
             diff="+hello",
             call=a_call("review"),
+            heard=heard,
         )
