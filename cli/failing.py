@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -15,6 +16,7 @@ from core.errors import FactoryError
 from core.redaction import redact
 
 INTERNAL = 4
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def guard(work: Callable[[], Any], arguments: list[str]) -> int:
@@ -38,6 +40,17 @@ def guard(work: Callable[[], Any], arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 (the last stop of every error)
+        if _disk_is_full(error):
+            what = f"The disk is full: {error}"
+            _report(
+                as_json,
+                "disk-full",
+                what,
+                what=what,
+                untouched="What was finished is kept",
+                todo="Free some space; a run that was working goes on with: factory resume last",
+            )
+            return INTERNAL
         # Ours to mend. The trace is for the report; the person gets the same three lines as ever.
         print(redact(traceback.format_exc()), file=sys.stderr, end="")
         what = f"An error that the factory did not expect: {type(error).__name__}: {error}"
@@ -51,6 +64,11 @@ def guard(work: Callable[[], Any], arguments: list[str]) -> int:
         )
         return INTERNAL
     return code if isinstance(code, int) else 0
+
+
+def _disk_is_full(error: Exception) -> bool:
+    # By its SQLSTATE, so that no driver is loaded here.
+    return (isinstance(error, OSError) and error.errno in _FULL) or getattr(error, "sqlstate", "") == "53100"
 
 
 def _command(error: TyperException) -> str:

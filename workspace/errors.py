@@ -19,6 +19,10 @@ class GitFailed(WorkspaceError):
     """A git command failed."""
 
 
+class DiskFull(GitFailed):
+    """The disk has no room for what git writes."""
+
+
 class TreeTooBig(WorkspaceError):
     """The worktree holds more files or more bytes than a stage may."""
 

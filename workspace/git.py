@@ -6,13 +6,14 @@ No configuration but ours is read, so hooks, filters, drivers and monitors that 
 
 import asyncio
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core import clock, faults
-from workspace.errors import GitFailed
+from workspace.errors import DiskFull, GitFailed
 
 _CONFIG: Mapping[str, str] = {
     # Programs that configuration could start.
@@ -174,6 +175,12 @@ class Git:
         code = process.returncode if process.returncode is not None else -1
         if code not in ok:
             said = err.decode("utf-8", "replace").strip()[-2000:] or f"exit code {code}"
+            if code == -signal.SIGXFSZ or "No space left on device" in said or "quota exceeded" in said:
+                raise DiskFull(
+                    f"The disk is full: git {arguments[0]} failed in {self.git_dir}",
+                    untouched="What was committed before is whole",
+                    todo="Free some space; a run that was working goes on with `factory resume`",
+                )
             raise GitFailed(f"git {arguments[0]} failed: {said}")
         return Answer(code, out)
 

@@ -1,10 +1,12 @@
 """The command line's own words: help, usage errors, exit codes."""
 
+import errno
 import json
 import subprocess
 import sys
 import time
 
+import psycopg
 import pytest
 
 from cli.failing import guard
@@ -70,6 +72,19 @@ def test_the_version_is_the_packages_own(capsys: pytest.CaptureFixture[str]) -> 
         pytest.skip("the package is not installed here")
     assert call(["--version"]) == 0
     assert capsys.readouterr().out == f"factory {expected}\n"
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), psycopg.errors.DiskFull()]
+)
+def test_a_full_disk_is_no_fault_of_the_program(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def write() -> int:
+        raise error
+
+    assert guard(write, []) == 4
+    said = capsys.readouterr().err
+    assert "The disk is full" in said
+    assert "Traceback" not in said
 
 
 def test_help_imports_nothing_heavy() -> None:
