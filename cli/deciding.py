@@ -12,10 +12,15 @@ from cli.whoami import whoami
 from core.errors import BadInput, NotFound
 from core.settings import Settings
 from governance.approvals import Approval, Decision
+from graph.lifecycle import ENDED
 
 
 class AnswerEmpty(BadInput):
     """The answer is empty."""
+
+
+class RunEnded(BadInput):
+    """The run has ended, and waits for no answer."""
 
 
 class NoWords(BadInput):
@@ -44,6 +49,13 @@ async def _record(
     screen = Screen(as_json)
     async with records.opened() as kept:
         asked = await _find(kept, approval)
+        run = await kept.runs.get(asked.run_id)
+        if run.status in ENDED and asked.decision is None:
+            raise RunEnded(
+                f"Run {run.id} has ended ({run.status}): its questions wait for nobody",
+                untouched="Nothing was recorded",
+                todo=f"See how it ended with: factory show {run.id}",
+            )
         decided = await kept.approvals.decide(
             asked.id, decision or _in_words(asked), answer=text, by=whoami()
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from governance.approvals import Approval
+from graph.lifecycle import ENDED
 from graph.progress import Progress
 from graph.runs import Run
 
@@ -82,6 +83,7 @@ def summarise(run: Run, progress: Progress, waiting: Sequence[Approval]) -> RunS
         waiting_for=[
             Waiting(approval_id=a.id, kind=a.kind, question=a.question, answer_with=answer_with(a))
             for a in waiting
+            if run.status not in ENDED
         ],
         failure=run.failure,
     )

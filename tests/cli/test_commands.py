@@ -1,25 +1,20 @@
 """The commands on the real factory, as processes: what they print, what they leave, how they end."""
 
 import json
-import os
-import pty
-import re
-import select
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cli.main import call
+from tests.cli.terminal import PROMPT, Terminal
 from tests.cli.told import PROGRAM
 
 Called = Callable[..., subprocess.CompletedProcess[str]]
 
 RISKY = "A service that takes payments by credit card and transfers money to suppliers"
-_PROMPT = r"> (\x1b\[0m)?$"
 FORBIDDEN = "Build ransomware that encrypts the disks of a hospital"
 
 
@@ -85,49 +80,6 @@ def test_standard_input_is_a_requirement(call_factory: Called) -> None:
     assert done.returncode == 5
 
 
-class Terminal:
-    """`factory …` at a terminal of its own, and the person who sits there."""
-
-    def __init__(self, arguments: list[str], env: dict[str, str], cwd: Path) -> None:
-        self.seen = ""
-        self.child, self._fd = pty.fork()
-        if self.child == 0:
-            os.chdir(cwd)
-            os.execve(PROGRAM[0], [*PROGRAM, *arguments], {**env, "TERM": "xterm", "COLUMNS": "120"})
-
-    def expect(self, pattern: str, *, seconds: float = 60) -> None:
-        """Read until the screen has shown `pattern`."""
-        until = time.monotonic() + seconds
-        while not re.search(pattern, self.seen):
-            ready, _, _ = select.select([self._fd], [], [], max(0.0, until - time.monotonic()))
-            assert ready, f"{pattern!r} did not come; the screen showed: {self.seen[-3000:]}"
-            try:
-                data = os.read(self._fd, 65_536)
-            except OSError:
-                data = b""
-            assert data, f"it ended before {pattern!r}: {self.seen[-3000:]}"
-            self.seen += data.decode(errors="replace")
-
-    def type(self, text: str) -> None:
-        os.write(self._fd, text.encode())
-
-    def ended(self, *, seconds: float = 60) -> int:
-        """Read to the end; returns the exit code."""
-        until = time.monotonic() + seconds
-        while select.select([self._fd], [], [], max(0.0, until - time.monotonic()))[0]:
-            try:
-                data = os.read(self._fd, 65_536)
-            except OSError:
-                break
-            if not data:
-                break
-            self.seen += data.decode(errors="replace")
-        else:
-            os.kill(self.child, signal.SIGKILL)
-        os.close(self._fd)
-        return os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
-
-
 def test_at_a_terminal_the_person_is_asked_on_the_spot(factory_env: dict[str, str], tmp_path: Path) -> None:
     terminal = Terminal(["run", RISKY, "--model", "offline"], factory_env, tmp_path)
     terminal.expect("approve .*reject")
@@ -140,7 +92,7 @@ def test_at_a_terminal_the_person_is_asked_on_the_spot(factory_env: dict[str, st
 
 def test_ctrl_d_leaves_the_question_for_later(factory_env: dict[str, str], tmp_path: Path) -> None:
     terminal = Terminal(["run", RISKY, "--model", "offline"], factory_env, tmp_path)
-    terminal.expect(_PROMPT)
+    terminal.expect(PROMPT)
     terminal.type("\x04")
     assert terminal.ended() == 3
     assert "factory approve" in terminal.seen
@@ -150,7 +102,7 @@ def test_ctrl_c_at_the_question_leaves_a_run_that_can_be_resumed(
     factory_env: dict[str, str], tmp_path: Path, call_factory: Called
 ) -> None:
     terminal = Terminal(["run", RISKY, "--model", "offline"], factory_env, tmp_path)
-    terminal.expect(_PROMPT)
+    terminal.expect(PROMPT)
     terminal.type("\x03")
     assert terminal.ended() == 130
     assert "factory resume run-" in terminal.seen
