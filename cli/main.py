@@ -28,6 +28,10 @@ app = typer.Typer(
 )
 audit_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The audit of what happened.")
 app.add_typer(audit_app, name="audit")
+mcp_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="MCP servers, for editors and assistants."
+)
+app.add_typer(mcp_app, name="mcp")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 RunId = Annotated[
@@ -42,6 +46,14 @@ Unsafe = Annotated[
         "--unsafe-no-sandbox", help="Run the teams' code without isolation, where no sandbox works."
     ),
 ]
+Http = Annotated[
+    str | None,
+    typer.Option(
+        "--http", metavar="HOST:PORT", help="Serve streamable HTTP here, with a token that is printed."
+    ),
+]
+Stdio = Annotated[bool, typer.Option("--stdio", help="Serve standard input and output. [default]")]
+
 NoResume = Annotated[bool, typer.Option("--no-resume", help="Record it only; do not continue the run.")]
 
 
@@ -249,6 +261,14 @@ def audit_verify(
     from cli import auditing
 
     return _do(auditing.verify(run_id, as_json=as_json))
+
+
+@mcp_app.command("workspace")
+def mcp_workspace(http: Http = None, stdio: Stdio = False) -> int:
+    """Serve the projects: sandboxes to read, write, patch, compare and take back. Nothing is merged."""
+    from cli import serving
+
+    return _do(serving.workspace(http, stdio))
 
 
 def main() -> None:

@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     model: str | None = None
     """Put this model behind every alias; `offline` is the scripted one."""
 
+    mcp_token: SecretStr | None = None
+    """What an MCP server over HTTP asks for; without it, a new one at each start."""
+
     unsafe_no_sandbox: bool = False
     """Run code without isolation where no sandbox works. Every surface says so."""
     bwrap: str | None = None
@@ -102,16 +105,23 @@ class Settings(BaseSettings):
         return [Path(os.path.abspath(path.expanduser())) for path in value]
 
     @field_validator(
-        "database_url", "database_owner_url", "model", "bwrap", "models_file", "policy_file", mode="before"
+        "database_url",
+        "database_owner_url",
+        "mcp_token",
+        "model",
+        "bwrap",
+        "models_file",
+        "policy_file",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if value == "" else value
 
     def model_post_init(self, context: Any, /) -> None:
-        for url in (self.database_url, self.database_owner_url):
-            if url is not None:
-                redaction.know(url.get_secret_value())
+        for secret in (self.database_url, self.database_owner_url, self.mcp_token):
+            if secret is not None:
+                redaction.know(secret.get_secret_value())
 
     @classmethod
     def settings_customise_sources(

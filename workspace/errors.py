@@ -1,6 +1,6 @@
 """What can go wrong where the work happens."""
 
-from core.errors import BadInput, FactoryError
+from core.errors import BadInput, FactoryError, NotFound
 
 
 class WorkspaceError(FactoryError):
@@ -58,6 +58,34 @@ class MergeConflict(WorkspaceError):
 
 class TagTaken(WorkspaceError):
     """The release's tag already names something else."""
+
+
+class OriginalReadOnly(WorkspaceError):
+    """An original is read only."""
+
+
+class SandboxUnknown(WorkspaceError, NotFound):
+    """There is no sandbox, or no project, of that name."""
+
+
+class SnapshotUnknown(WorkspaceError, NotFound):
+    """The sandbox has no such snapshot."""
+
+
+class SandboxBusy(WorkspaceError):
+    """Another server works in that sandbox."""
+
+
+class TooManySandboxes(WorkspaceError):
+    """The project has as many sandboxes as it may have."""
+
+
+class StaleRead(WorkspaceError):
+    """The file is no longer what was read."""
+
+
+class PatchRefused(WorkspaceError):
+    """The patch does not apply, or would do what a patch may not."""
 
 
 class SandboxUnavailable(WorkspaceError):

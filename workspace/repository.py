@@ -49,6 +49,10 @@ class Workspace:
         """Whether the project has a repository."""
         return _PROJECT.fullmatch(name) is not None and (self._folder / name / "repository").is_dir()
 
+    def names(self) -> list[str]:
+        """The names of the projects that there are, in order."""
+        return sorted(found.parent.parent.name for found in self._folder.glob("*/repository/.git"))
+
     async def project(self, name: str, *, source: Path | None = None) -> "Repository":
         """The project's repository, made at first: empty, or from `source`, a git repository of the user.
 
@@ -136,6 +140,10 @@ class Repository:
             # Only now is it open: killed before, it is made again.
             await asyncio.to_thread(_note, note, commit)
         return self._stages.setdefault((run_id, stage), tree)
+
+    def open_stages(self, run_id: str) -> list[str]:
+        """The stages of a run that were opened and not closed, in order."""
+        return sorted(found.parent.name for found in (self._folder / "stages" / run_id).glob("*/base"))
 
     async def checkout(self, run_id: str, name: str) -> StageTree:
         """A worktree at the run's head, named like a stage, for looking at what was merged so far."""

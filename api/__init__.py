@@ -1,0 +1,1 @@
+"""Above the graph: how programs reach the factory."""

@@ -1,0 +1,49 @@
+"""`factory mcp …`: the MCP servers, over standard input and output or over HTTP."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from core import logs
+from core.errors import BadInput
+from core.settings import Settings
+
+if TYPE_CHECKING:
+    from mcp.server.fastmcp import FastMCP
+
+
+class TransportUnclear(BadInput):
+    """Choose --stdio or --http, not both."""
+
+
+async def workspace(http: str | None, stdio: bool) -> int:
+    """Serve the workspace until the client or the operator ends it."""
+    _check(http, stdio)
+    from workspace.mcp import server
+    from workspace.mcp.sandboxes import Sandboxes
+
+    settings = Settings.load()
+    logs.configure(settings.log_level)
+    async with server.opened(Sandboxes(settings)) as opened:
+        return await _serve(opened, settings, http)
+
+
+def _check(http: str | None, stdio: bool) -> None:
+    if http is not None and stdio:
+        raise TransportUnclear(todo="Without either it is --stdio")
+
+
+async def _serve(server: FastMCP[Any], settings: Settings, http: str | None) -> int:
+    from workspace.mcp import door
+
+    if http is None:
+        await door.serve_stdio(server)
+        return 0
+    token = settings.mcp_token.get_secret_value() if settings.mcp_token else None
+    await door.serve_http(server, http, token=token, announce=_say)
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
