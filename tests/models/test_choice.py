@@ -30,11 +30,6 @@ async def test_a_candidate_is_a_place_in_the_chain(ollama_server: OllamaServer, 
         await say(models, candidate=2)
 
 
-async def test_an_address_without_a_scheme_works(ollama_server: OllamaServer) -> None:
-    async with await Models.open(Settings(ollama_url=f"127.0.0.1:{ollama_server.port}"), None) as models:
-        assert (await say(models)).text == "Good morning."
-
-
 async def test_a_named_model_stands_behind_every_alias(ollama_server: OllamaServer, opened: Open) -> None:
     models = await opened(override="llama-old")
     chat = {alias: chain for alias, chain in models.aliases().items() if alias != "local/embed"}

@@ -19,7 +19,7 @@ async def test_without_ollama_the_offline_model_answers_and_says_so() -> None:
 
 
 async def test_offline_by_setting_asks_no_server() -> None:
-    async with await Models.open(Settings(ollama_url="nonsense://", model="offline"), None) as models:
+    async with await Models.open(Settings(ollama_url="http://nobody.invalid", model="offline"), None) as models:
         assert models.announcement == ANNOUNCEMENT
 
 
