@@ -19,7 +19,8 @@ async def test_without_ollama_the_offline_model_answers_and_says_so() -> None:
 
 
 async def test_offline_by_setting_asks_no_server() -> None:
-    async with await Models.open(Settings(ollama_url="http://nobody.invalid", model="offline"), None) as models:
+    settings = Settings(ollama_url="http://nobody.invalid", model="offline")
+    async with await Models.open(settings, None) as models:
         assert models.announcement == ANNOUNCEMENT
 
 
