@@ -70,10 +70,13 @@ async def watch(name: str, *, as_json: bool) -> int:
 async def _follow(kept: Records, run_id: str, feed: Feed, screen: Screen) -> None:
     async def status_settled() -> bool:
         status = (await kept.runs.get(run_id)).status
-        return status in ENDED or (status in WAITING and not screen.interactive)
+        if status in ENDED:
+            return True
+        # A run whose questions are answered waits for its driver only, and goes on.
+        return status in WAITING and not screen.interactive and bool(await kept.approvals.pending(run_id))
 
     async def settled(event: Event) -> bool:
-        return event.kind.startswith("run.") and await status_settled()
+        return event.kind.startswith(("run.", "approval.")) and await status_settled()
 
     for event in await kept.events.read(run_id):
         feed.show(event)
