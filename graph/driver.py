@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import psycopg
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateSnapshot
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
 
-from core import clock
+from core import clock, logs
+from core.database import DatabaseUnavailable
 from core.errors import FactoryError
 from governance.approvals import AlreadyDecided, Approval
 from graph import people, queries
@@ -26,12 +30,22 @@ from graph.pipeline import first_input
 from graph.runs import Run
 from graph.services import Services
 
+_log = logs.get(__name__)
+
 APPROVED_BY_FLAG: Final = frozenset({"approval", "review", "release", "clarification"})
 """What `--approve-all` decides. Not an escalation or a budget: a flag has no guidance to give."""
 
 
 _ERROR_KEPT: Final = 2_000
 """Characters of an error that the event log keeps."""
+
+_PAUSES: Final = (0.5, 2.0, 5.0)
+"""Seconds before a run is taken up again whose database went away."""
+
+_LOOK_AGAIN: Final = 60.0
+"""Seconds between two looks at the connection that holds a run; it says by itself when it breaks."""
+
+Connection = AsyncConnection[DictRow]
 
 
 class Stuck(FactoryError):
@@ -65,13 +79,29 @@ class Driver:
     async def drive(self, run_id: str) -> Outcome:
         """Execute the run until it ends or waits; where another process does so already, wait for that one.
 
-        Errors of a node leave the run as it is: it can be driven again, from its last checkpoint.
+        Errors of a node leave the run as it is: it can be driven again, from its last checkpoint. So that is
+        what happens, a few times, where the database goes away; then DatabaseUnavailable is raised.
         """
+        for pause in (*_PAUSES, None):
+            try:
+                return await self._drive(run_id)
+            except (psycopg.OperationalError, DatabaseUnavailable) as error:
+                if pause is None:
+                    raise DatabaseUnavailable(
+                        f"The database went away while run {run_id} was being worked on: {error}",
+                        untouched="What was recorded is kept",
+                        todo=f"Continue with `factory resume {run_id}` when the database is back",
+                    ) from error
+                _log.warning("run.lost_database", run=run_id, error=str(error), again_in=pause)
+                await asyncio.sleep(pause)
+        raise AssertionError("the last round returns or raises")
+
+    async def _drive(self, run_id: str) -> Outcome:
         while True:
-            async with self._only_driver(run_id) as mine:
-                if mine:
-                    await self._execute(run_id)
-            if not mine:
+            async with self._only_driver(run_id) as lock:
+                if lock:
+                    await _while_held(lock, self._execute(run_id))
+            if not lock:
                 # Then look for oneself: the other may have finished, or died with the run half way.
                 await self._await_other(run_id)
                 continue
@@ -190,19 +220,45 @@ class Driver:
         """Follow another driver until the run ends or waits, or its lock comes free."""
         while True:
             async with self._only_driver(run_id) as free:
-                if free:
+                if free is not None:
                     return
             await asyncio.sleep(0.2)
 
     @asynccontextmanager
-    async def _only_driver(self, run_id: str) -> AsyncGenerator[bool]:
-        """Hold the run's lock on a connection of its own; yields False when another process has it."""
+    async def _only_driver(self, run_id: str) -> AsyncGenerator[Connection | None]:
+        """Hold the run's lock on a connection of its own, and give that; None when another process has it."""
         key = int.from_bytes(hashlib.sha256(f"drive {run_id}".encode()).digest()[:8], "big", signed=True)
         async with self.services.db.pool.connection() as conn:
             if not await queries.try_lock_run(conn, key):
-                yield False
+                yield None
                 return
             try:
-                yield True
+                yield conn
             finally:
-                await queries.unlock_run(conn, key)
+                # Who loses the connection has lost the lock with it.
+                with suppress(psycopg.OperationalError):
+                    await queries.unlock_run(conn, key)
+
+
+async def _while_held(lock: Connection, work: Coroutine[Any, Any, None]) -> None:
+    """Do `work` as long as `lock` lives: without it, another process may be at the same run already."""
+    working = asyncio.create_task(work)
+    losing = asyncio.create_task(_lost(lock))
+    try:
+        await asyncio.wait((working, losing), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        lost = losing.done()
+        for task in (working, losing):
+            task.cancel()
+        await asyncio.gather(working, losing, return_exceptions=True)
+    if working.cancelled() and lost:
+        raise DatabaseUnavailable("The connection that held the run was lost")
+    working.result()
+
+
+async def _lost(connection: Connection) -> None:
+    """Wait until the connection breaks. It listens to nothing, so that nothing else can come."""
+    with suppress(psycopg.OperationalError):
+        while True:
+            async for _ in connection.notifies(timeout=_LOOK_AGAIN):
+                pass
