@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Coroutine
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,6 +56,14 @@ Http = Annotated[
 Stdio = Annotated[bool, typer.Option("--stdio", help="Serve standard input and output. [default]")]
 
 NoResume = Annotated[bool, typer.Option("--no-resume", help="Record it only; do not continue the run.")]
+
+
+class AsRole(StrEnum):
+    """The roles of governance/roles.py, by name."""
+
+    auditor = "auditor"
+    operator = "operator"
+    director = "director"
 
 
 class Interrupted(FactoryError):
@@ -269,6 +278,24 @@ def mcp_workspace(http: Http = None, stdio: Stdio = False) -> int:
     from cli import serving
 
     return _do(serving.workspace(http, stdio))
+
+
+@mcp_app.command("factory")
+def mcp_factory(
+    role: Annotated[
+        AsRole, typer.Option(help="What a client may do: auditor reads, operator also submits and answers.")
+    ] = AsRole.operator,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Put this model behind every team; `offline` is the scripted one."),
+    ] = None,
+    http: Http = None,
+    stdio: Stdio = False,
+) -> int:
+    """Serve the factory: submit a requirement, follow it, answer; a director also approves."""
+    from cli import serving
+
+    return _do(serving.factory(role.value, model, http, stdio))
 
 
 def main() -> None:

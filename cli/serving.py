@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from core import logs
 from core.errors import BadInput
 from core.settings import Settings
+from governance.roles import Role
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
@@ -27,6 +28,22 @@ async def workspace(http: str | None, stdio: bool) -> int:
     logs.configure(settings.log_level)
     async with server.opened(Sandboxes(settings)) as opened:
         return await _serve(opened, settings, http)
+
+
+async def factory(role: Role, model: str | None, http: str | None, stdio: bool) -> int:
+    """Serve the factory; what it is given is worked on for as long as it is served."""
+    _check(http, stdio)
+    from api import mcp
+    from cli.whoami import whoami
+    from graph.runner import Factory
+
+    settings = Settings.load(model=model)
+    logs.configure(settings.log_level)
+    async with Factory.open(settings, model=model) as opened:
+        for line in opened.announcements:
+            _say(line)
+        async with mcp.opened(opened, role, whoami()) as server:
+            return await _serve(server, settings, http)
 
 
 def _check(http: str | None, stdio: bool) -> None:

@@ -1,9 +1,11 @@
 """Clients of the official SDK, against the factory's servers."""
 
 import json
+import subprocess
 import sys
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,39 @@ async def over_http(served: Served) -> AsyncGenerator[Client]:
     ):
         await session.initialize()
         yield Client(session)
+
+
+@contextmanager
+def served_over_http(arguments: list[str], env: Mapping[str, str], folder: Path) -> Generator[Served]:
+    """A `factory` process that serves HTTP on a free port, ended as a person ends it."""
+    with (
+        (folder / "stderr").open("w") as log,
+        subprocess.Popen(
+            [*PROGRAM, *arguments, "--http", "127.0.0.1:0"],
+            env=dict(env),
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        ) as process,
+    ):
+        try:
+            url = _url(folder / "stderr", process)
+            yield Served.at(url, Settings(home=Path(env["FACTORY_HOME"])), env)
+        finally:
+            process.terminate()
+            code = process.wait(timeout=20)
+    assert code in (0, -15), (folder / "stderr").read_text()
+
+
+def _url(log: Path, process: subprocess.Popen[bytes]) -> str:
+    """The URL with the token, once the process has printed it."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        for line in log.read_text().splitlines(keepends=True):
+            if line.startswith("Listening at ") and line.endswith("\n"):
+                return line.split()[-1]
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
 
 
 @asynccontextmanager

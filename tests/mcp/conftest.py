@@ -1,14 +1,12 @@
 """A real server process over HTTP for the tests of a module, and clients of the SDK."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from core.settings import Settings
-from tests.mcp.clients import PROGRAM, Served
+from tests.mcp.clients import Served, served_over_http
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -24,17 +22,5 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 def workspace_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """`factory mcp workspace --http`, ended as a person ends it."""
     home = tmp_path_factory.mktemp("home")
-    with subprocess.Popen(
-        [*PROGRAM, "mcp", "workspace", "--http", "127.0.0.1:0"],
-        env=environment(home),
-        cwd=home,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        assert line.startswith("Listening at "), line + process.stderr.read()
-        yield Served.at(line.split()[-1], Settings(home=home), environment(home))
-        process.terminate()
-        assert process.wait(timeout=20) in (0, -15)
+    with served_over_http(["mcp", "workspace"], environment(home), home) as served:
+        yield served
