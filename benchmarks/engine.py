@@ -6,6 +6,9 @@ factory's nodes returned (recorded once), with the same checkpointer on the same
 what the factory adds to LangGraph, and nothing else. Both run in turn, five times; the medians are compared.
 """
 
+# pyright: reportUnknownMemberType=false
+# (LangGraph's own StateGraph has unknown types in its signatures.)
+
 from __future__ import annotations
 
 import asyncio
@@ -202,8 +205,9 @@ async def _record(factory: Factory, services: Services, pipeline: Pipeline) -> R
     """What each node returns, from one run of the real thing."""
     recorded: dict[tuple[str, str], dict[str, Any]] = {}
     graph = build_pipeline(services, pipeline, factory.checkpointer)
-    for space, part in (("", graph), *graph.get_subgraphs()):
-        for name, node in cast(Any, part).nodes.items():
+    parts: list[tuple[str, Any]] = [("", graph), *graph.get_subgraphs()]
+    for space, part in parts:
+        for name, node in part.nodes.items():
             if hasattr(node.bound, "afunc") and node.bound.afunc is not None and not name.startswith("__"):
                 node.bound.afunc = _recorder(node.bound.afunc, recorded, (space, name))
     await _drive(factory, services, graph)

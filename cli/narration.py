@@ -7,6 +7,7 @@ from typing import Any
 
 from cli.screen import cost, one_line, seconds, tokens
 from core.events import Event
+from core.json import is_array
 
 Payload = Mapping[str, Any]
 
@@ -140,6 +141,6 @@ _TELL: dict[str, Callable[[Payload], str]] = {
 
 
 def _files(files: object) -> str:
-    names = [str(name) for name in files] if isinstance(files, list | tuple) else []
+    names = [str(name) for name in files] if is_array(files) else []
     shown = ", ".join(names[:4])
     return one_line(f"{len(names)} files: {shown}{', …' if len(names) > 4 else ''}")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 from typing_extensions import TypeAliasType
 
@@ -18,11 +18,21 @@ else:
 JsonObject = dict[str, JsonValue]
 
 
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a value read from JSON or TOML is an object: both know no other names than texts."""
+    return isinstance(value, dict)
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    """Whether a value read from JSON or TOML is an array."""
+    return isinstance(value, list)
+
+
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
-        return dict(value)
+        return dict(cast("Mapping[object, object]", value))
     if isinstance(value, Sequence):
-        return list(value)
+        return list(cast("Sequence[object]", value))
     raise TypeError(f"{type(value).__name__} is no JSON value")
 
 

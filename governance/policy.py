@@ -18,6 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import BadInput
+from core.json import is_array, is_object
 
 Risk = Literal["LOW", "MEDIUM", "HIGH"]
 """LOW: executes. MEDIUM: executes and is reported. HIGH: waits for a person."""
@@ -129,8 +130,8 @@ def _first(where: str, data: dict[str, object], invalid: ValidationError) -> Pol
     rule = ".".join(str(part) for part in loc)
     if len(loc) > 1 and loc[0] == "rules" and isinstance(loc[1], int):
         written = data["rules"]
-        named = written[loc[1]] if isinstance(written, list) else None
-        name = named.get("id") if isinstance(named, dict) else None
+        named = written[loc[1]] if is_array(written) else None
+        name = named.get("id") if is_object(named) else None
         rule = f"rule {name or f'number {loc[1] + 1}'}"
         if len(loc) > 2:
             rule += f", field {loc[2]}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import BadInput
+from core.json import is_array, is_object
 
 
 class PipelineInvalid(BadInput):
@@ -61,7 +62,7 @@ def load(text: str, name: str, known_teams: Sequence[str], *, where: str) -> Pip
     except tomllib.TOMLDecodeError as error:
         raise PipelineInvalid(f"{where} cannot be read: {error}", todo="Correct the file") from error
     pipelines = data.get("pipelines")
-    if not isinstance(pipelines, dict) or not pipelines:
+    if not is_object(pipelines) or not pipelines:
         raise PipelineInvalid(f"{where} has no [pipelines.…] table", todo="Add one, see docs/extending.md")
     if name not in pipelines:
         known = ", ".join(sorted(pipelines))
@@ -76,7 +77,7 @@ def build(name: str, table: Mapping[str, Any], known_teams: Sequence[str], *, wh
     unknown_keys = set(table) - {"description", "returns_to", "max_rounds", "stages"}
     _refuse_if(bool(unknown_keys), where, f"unknown field {', '.join(sorted(unknown_keys))}")
     stages = table.get("stages")
-    if not isinstance(stages, list) or not stages:
+    if not is_array(stages) or not stages:
         raise PipelineInvalid(f"{where} has no stages", todo="Add at least one [[….stages]]")
     needs = _needs(stages, known_teams, where)
     waves = _waves(needs, where)
@@ -104,13 +105,13 @@ def build(name: str, table: Mapping[str, Any], known_teams: Sequence[str], *, wh
 def _needs(stages: Sequence[Any], known_teams: Sequence[str], where: str) -> dict[str, tuple[str, ...]]:
     needs: dict[str, tuple[str, ...]] = {}
     for index, stage in enumerate(stages, 1):
-        if not isinstance(stage, dict) or not isinstance(stage.get("team"), str):
+        if not is_object(stage) or not isinstance(stage.get("team"), str):
             raise PipelineInvalid(f"{where} stage {index} has no team", todo='Give it team = "…"')
         team, wanted = stage["team"], stage.get("needs", [])
         _refuse_if(team not in known_teams, where, f"unknown team {team!r}")
         _refuse_if(team in needs, where, f"team {team!r} stands there twice")
         _refuse_if(
-            not isinstance(wanted, list) or not all(isinstance(need, str) for need in wanted),
+            not is_array(wanted) or not all(isinstance(need, str) for need in wanted),
             where,
             f"needs of {team!r} must be a list of team ids",
         )

@@ -4,6 +4,9 @@ Who answers a question only writes a row in `approvals`; who drives the run pick
 matter which process answers, and an answer is never lost between the two.
 """
 
+# pyright: reportUnknownMemberType=false
+# (LangGraph's own StateGraph has unknown types in its signatures.)
+
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,8 @@
 """`govern`: what is asked is assessed before anything runs; a HIGH risk waits for a person."""
 
+# pyright: reportUnknownMemberType=false
+# (LangGraph's own StateGraph has unknown types in its signatures.)
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,5 +1,8 @@
 """The pipeline as a LangGraph graph: `govern → plan → [stages as a DAG] → validate → review → release`."""
 
+# pyright: reportUnknownMemberType=false
+# (LangGraph's own StateGraph has unknown types in its signatures.)
+
 from __future__ import annotations
 
 from collections.abc import Sequence

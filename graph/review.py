@@ -1,5 +1,8 @@
 """`review` is a person's: approve and it is released, comment and it goes round again, reject and it ends."""
 
+# pyright: reportUnknownMemberType=false
+# (LangGraph's own StateGraph has unknown types in its signatures.)
+
 from __future__ import annotations
 
 from dataclasses import dataclass

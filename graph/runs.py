@@ -138,7 +138,7 @@ def _run(row: dict[str, Any]) -> Run:
         model=row["model"],
         status=cast(RunStatus, row["status"]),
         revision=row["revision"],
-        approve_all=bool((row["options"] or {}).get("approve_all")),
+        approve_all=bool(cast("dict[str, Any]", row["options"] or {}).get("approve_all")),
         tag=row["tag"],
         result_commit=row["result_commit"],
         base_commit=row["base_commit"],

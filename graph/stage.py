@@ -4,6 +4,9 @@ From the gate also `clarify`, `escalate`, another attempt, or `fail`. This modul
 elsewhere.
 """
 
+# pyright: reportUnknownMemberType=false
+# (LangGraph's own StateGraph has unknown types in its signatures.)
+
 from __future__ import annotations
 
 from functools import wraps

@@ -1,5 +1,8 @@
 """`validate`: the merged whole is checked once more, by the same checks, before a person is asked to look."""
 
+# pyright: reportUnknownMemberType=false
+# (LangGraph's own StateGraph has unknown types in its signatures.)
+
 from __future__ import annotations
 
 from dataclasses import dataclass

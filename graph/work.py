@@ -15,7 +15,7 @@ from langgraph.prebuilt import ToolNode
 
 from core import faults
 from core.errors import FactoryError
-from core.json import JsonObject
+from core.json import JsonObject, is_object
 from graph import loops, people
 from graph.stage_context import StageContext, called
 from graph.state import ClarificationCall, StageState, TraceEntry
@@ -252,7 +252,7 @@ async def _run(node: ToolNode, call: ToolCall) -> ToolMessage:
 
 def _succeeded(message: ToolMessage) -> bool:
     artifact: Any = message.artifact
-    if isinstance(artifact, dict) and "ok" in artifact:
+    if is_object(artifact) and "ok" in artifact:
         return bool(artifact["ok"])
     return message.status != "error"
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from core.json import is_object
 from models.errors import CatalogueInvalid, UnknownAlias
 
 OWN = Path(__file__).parent / "models.toml"
@@ -103,10 +104,9 @@ def load(path: Path | None = None) -> Catalogue:
         tables = _merged(tables, _read(path))
     models = tables.get("models")
     defaults = tables.get("defaults")
-    if isinstance(models, dict) and isinstance(defaults, dict):
+    if is_object(models) and is_object(defaults):
         tables["models"] = {
-            name: _merged(defaults, entry) if isinstance(entry, dict) else entry
-            for name, entry in cast("dict[str, object]", models).items()
+            name: _merged(defaults, entry) if is_object(entry) else entry for name, entry in models.items()
         }
     try:
         return Catalogue.model_validate(tables)
@@ -137,7 +137,7 @@ def _merged(below: dict[str, object], above: dict[Any, Any]) -> dict[str, object
     merged = dict(below)
     for name, value in above.items():
         old = merged.get(name)
-        both = isinstance(old, dict) and isinstance(value, dict)
+        both = is_object(old) and is_object(value)
         merged[name] = (
             _merged(cast("dict[str, object]", old), cast("dict[Any, Any]", value)) if both else value
         )

@@ -19,7 +19,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_ollama import ChatOllama
 from ollama import ResponseError
 
-from core.json import JsonObject
+from core.json import JsonObject, is_object
 from core.redaction import redact
 from models.calls import CallKind
 from models.catalogue import Catalogue
@@ -358,15 +358,9 @@ def _with_texts(call: ToolCall, specs: Sequence[dict[str, Any]]) -> ToolCall:
     langchain-ollama parses every argument that looks like JSON, so that the text of a JSON file arrives as an
     object (its answer to ollama/ollama#6155); what the tool declared as a string is written out again.
     """
-    declared: dict[str, Any] = next(
-        (
-            spec["function"]["parameters"].get("properties", {})
-            for spec in specs
-            if spec["function"]["name"] == call["name"]
-        ),
-        {},
-    )
-    arguments = {
+    of_this = [spec["function"]["parameters"] for spec in specs if spec["function"]["name"] == call["name"]]
+    declared: dict[str, Any] = of_this[0].get("properties", {}) if of_this else {}
+    arguments: dict[str, Any] = {
         name: json.dumps(value, indent=2, ensure_ascii=False)
         if isinstance(value, (dict, list)) and declared.get(name, {}).get("type") == "string"
         else value
@@ -380,7 +374,7 @@ def _honours(text: str) -> bool:
         value = json.loads(text)
     except ValueError:
         return False
-    return isinstance(value, dict) and isinstance(value.get("honoured"), bool)
+    return is_object(value) and isinstance(value.get("honoured"), bool)
 
 
 def _words(error: Exception) -> str:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from langchain_core.messages import ToolCall
 from langchain_core.messages.tool import tool_call
 
-from core.json import canonical
+from core.json import canonical, is_object
 from teams.thinking import after_thinking
 
 VERBS = ("write", "edit", "bash", "call")
@@ -200,10 +200,10 @@ def _call(block: _Block) -> tuple[str, dict[str, Any]]:
     if not _TOOL_NAME.fullmatch(name):
         raise _Malformed("the call block names no tool; write ```call NAME and a JSON object inside")
     try:
-        args = json.loads(block.text) if block.text.strip() else {}
+        args: Any = json.loads(block.text) if block.text.strip() else {}
     except (ValueError, RecursionError) as error:
         raise _Malformed(f"the arguments of call {name} are no JSON: {error}") from error
-    if not isinstance(args, dict):
+    if not is_object(args):
         raise _Malformed(f"the arguments of call {name} must be one JSON object")
     return name, args
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from core.json import is_object
 from teams import prompts
 from teams.actions import as_blocks
 from teams.output import shortened, shown
@@ -111,7 +112,7 @@ def _plain(reply: AIMessage) -> AIMessage:
 def remark(message: ToolMessage) -> str:
     """How an action ended, in a word: "exit 1", "ok" or "error"."""
     artifact: Any = message.artifact
-    known: dict[str, Any] = artifact if isinstance(artifact, dict) else {}
+    known: dict[str, Any] = artifact if is_object(artifact) else {}
     ended_by = known.get("ended_by", "exit")
     if known.get("exit_code") is not None:
         return f"exit {known['exit_code']}" + (f", {ended_by}" if ended_by != "exit" else "")

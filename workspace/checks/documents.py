@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from posixpath import basename
 from typing import Any, NoReturn
 
+from core.json import is_array, is_object
 from workspace.checks.result import CheckResult, found
 from workspace.errors import WorkspaceError
 from workspace.files import Files
@@ -31,7 +32,7 @@ def check(files: Files, changed: Sequence[str] | None = None) -> CheckResult:
 
 def _openapi_problems(path: str, value: Any) -> Iterator[str]:
     named = basename(path).lower().startswith("openapi")
-    if not isinstance(value, dict):
+    if not is_object(value):
         if named:
             yield "is no OpenAPI document: it is not an object"
         return
@@ -41,10 +42,10 @@ def _openapi_problems(path: str, value: Any) -> Iterator[str]:
         yield "openapi: the version of OpenAPI is missing or not 3.x"
     info = value.get("info")
     for part in ("title", "version"):
-        if not isinstance(info, dict) or not isinstance(info.get(part), str) or not info[part]:
+        if not is_object(info) or not isinstance(info.get(part), str) or not info[part]:
             yield f"info.{part} is missing"
     routes = value.get("paths")
-    if not isinstance(routes, dict) or not routes:
+    if not is_object(routes) or not routes:
         yield "paths is missing or empty"
     elif bad := [str(route) for route in routes if not str(route).startswith(("/", "x-"))]:
         yield f"paths: {', '.join(bad[:5])} must begin with /"
@@ -57,12 +58,12 @@ def _references(value: Any) -> Iterator[str]:
     waiting = [value]
     while waiting:
         here = waiting.pop()
-        if isinstance(here, dict):
+        if is_object(here):
             reference = here.get("$ref")
             if isinstance(reference, str):
                 yield reference
             waiting.extend(here.values())
-        elif isinstance(here, list):
+        elif is_array(here):
             waiting.extend(here)
 
 
@@ -70,12 +71,12 @@ def _resolves(document: Any, reference: str) -> bool:
     """Whether `#/a/b~1c` is in the document. References to other files count as broken."""
     if not reference.startswith("#/"):
         return reference == "#"
-    here = document
+    here: Any = document
     for part in reference[2:].split("/"):
         part = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(here, dict) and part in here:
+        if is_object(here) and part in here:
             here = here[part]
-        elif isinstance(here, list) and part.isdecimal() and int(part) < len(here):
+        elif is_array(here) and part.isdecimal() and int(part) < len(here):
             here = here[int(part)]
         else:
             return False
