@@ -9,6 +9,7 @@ from core.json import JsonObject
 from core.settings import Settings
 from teams.registry import Registry
 from teams.team import Team
+from workspace import policies
 
 _TEXTS = ("soul", "agents", "tools_notes")
 
@@ -17,7 +18,7 @@ def teams(team_id: str | None, *, as_json: bool) -> int:
     """List the teams, or show one; returns 0."""
     screen = Screen(as_json)
     settings = Settings.load()
-    registry = Registry.load(settings.pack, settings.pack_dirs)
+    registry = Registry.load(settings.pack, settings.pack_dirs, sandboxes=policies.load(settings).by_name)
     if team_id is not None:
         team = registry.team(team_id)
         if as_json:

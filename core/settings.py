@@ -67,6 +67,16 @@ class Settings(BaseSettings):
     """Run code without isolation where no sandbox works. Every surface says so."""
     bwrap: str | None = None
     """Path of the bubblewrap program, where PATH and the wheel are not to be asked."""
+    sandbox_backend: Literal["bwrap", "docker"] = "bwrap"
+    """What confines the teams' code."""
+    sandbox_image: str | None = None
+    """The image for the docker backend, on the machine already, with Python and pytest in it."""
+    sandbox_runtime: str | None = None
+    """The runtime for the docker backend, such as runsc (gVisor); Docker's own where none is given."""
+    sandbox_file: Path | None = None
+    """The operator's sandbox policies, over those in workspace/policies.toml."""
+    environment: str = "local"
+    """The environment whose part of `sandbox_file` counts."""
     durability: Literal["sync", "async"] = "sync"
     """When a checkpoint is written: before the next step begins, or beside it."""
 
@@ -94,7 +104,7 @@ class Settings(BaseSettings):
             raise ValueError("write it as http://host:port")
         return value
 
-    @field_validator("home", "models_file", "policy_file", mode="after")
+    @field_validator("home", "models_file", "policy_file", "sandbox_file", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else Path(os.path.abspath(value.expanduser()))
@@ -112,6 +122,9 @@ class Settings(BaseSettings):
         "bwrap",
         "models_file",
         "policy_file",
+        "sandbox_image",
+        "sandbox_runtime",
+        "sandbox_file",
         mode="before",
     )
     @classmethod

@@ -32,6 +32,7 @@ from graph.summary import RunSummary, summarise
 from models.errors import ModelUnavailable
 from models.service import OFFLINE, Models
 from teams.registry import Registry
+from workspace import policies
 from workspace.repository import Workspace
 from workspace.sandbox import Sandbox
 
@@ -69,7 +70,8 @@ class Factory:
         """Open everything a run needs: database (migrated), models, teams, workspace, sandbox."""
         settings = settings or Settings()
         async with AsyncExitStack() as stack:
-            registry = Registry.load(settings.pack, settings.pack_dirs)
+            sandboxes = policies.load(settings).by_name
+            registry = Registry.load(settings.pack, settings.pack_dirs, sandboxes=sandboxes)
             rules = policy.load(settings.policy_file)
             db = await stack.enter_async_context(Database.open(settings))
             events = EventLog(db)

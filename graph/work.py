@@ -138,6 +138,8 @@ class Work:
             )
             observation = await _run(node, call)
             observations.append(observation)
+            for number, (kind, contact) in enumerate(_contacts(observation)):
+                await stage.event(state, kind, contact, f"{suffix}/egress/{number}")
             text, ok = str(observation.content), _succeeded(observation)
             trace.append(loops.entry(call["name"], call["args"], text, failed=not ok))
             await stage.event(
@@ -255,6 +257,15 @@ def _succeeded(message: ToolMessage) -> bool:
     if is_object(artifact) and "ok" in artifact:
         return bool(artifact["ok"])
     return message.status != "error"
+
+
+def _contacts(message: ToolMessage) -> list[tuple[str, JsonObject]]:
+    """The hosts that a command wanted to reach, as kinds and payloads of events."""
+    artifact: Any = message.artifact
+    if not isinstance(artifact, dict):
+        return []
+    contacts: list[JsonObject] = artifact.get("contacts", [])
+    return [("egress.refused" if contact["why"] else "egress.allowed", contact) for contact in contacts]
 
 
 def _clarification(call: ToolCall) -> ClarificationCall:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -23,6 +23,7 @@ from teams import globs
 from teams.contract import PERSON
 from teams.grants import TOOL_RISK
 from teams.team import Limits, Operative, Role, SandboxPolicy, Team
+from workspace.policies import PLAIN
 
 __all__ = [
     "Limits",
@@ -108,11 +109,18 @@ class Registry:
         self._teams = {team.id: team for team in teams}
 
     @classmethod
-    def load(cls, pack: str, dirs: Sequence[Path] = (), project_override: Path | None = None) -> Registry:
+    def load(
+        cls,
+        pack: str,
+        dirs: Sequence[Path] = (),
+        project_override: Path | None = None,
+        sandboxes: Collection[str] = (*PLAIN, "net"),
+    ) -> Registry:
         """Read and check a pack. Reads files, so call it in a thread when a loop is running.
 
         `dirs` hold packs (`<dir>/<pack>/<team>/team.toml`); `project_override` holds teams directly
-        (`<override>/<team>/SOUL.md`). Raises `PackNotFound`, `TeamInvalid`, `UnknownTool`.
+        (`<override>/<team>/SOUL.md`). `sandboxes` are the names of the sandbox policies there are; a project
+        may choose among those without a network only. Raises `PackNotFound`, `TeamInvalid`, `UnknownTool`.
         """
         if not _ID.fullmatch(pack):
             raise PackNotFound(
@@ -135,7 +143,7 @@ class Registry:
             raise TeamInvalid(
                 str(packs[0]), "", "the pack has no team", "a folder with a team.toml for each team"
             )
-        teams = [_read_team(layers, folder) for folder in folders]
+        teams = [_read_team(layers, folder, sandboxes, project_override) for folder in folders]
         _check_asks(layers, teams)
         return cls(pack, layers, teams)
 
@@ -201,7 +209,9 @@ def _read(file: Traversable) -> str:
     return text
 
 
-def _read_team(layers: Sequence[Traversable], folder: str) -> Team:
+def _read_team(
+    layers: Sequence[Traversable], folder: str, sandboxes: Collection[str], override: Path | None
+) -> Team:
     file = _find(layers, folder, "team.toml")
     assert file is not None
     where = str(file)
@@ -211,6 +221,8 @@ def _read_team(layers: Sequence[Traversable], folder: str) -> Team:
     if written.id != folder:
         raise TeamInvalid(where, "id", f"{written.id!r} is not the name of its folder", f"id = {folder!r}")
     _check_names(where, written)
+    of_project = override is not None and override in Path(where).parents
+    _check_sandbox(where, written, PLAIN if of_project else sandboxes)
     _check_globs(where, written)
     texts = {
         field: _text(layers, folder, name, where, name, allowed=f"a file {name} beside team.toml")
@@ -292,6 +304,11 @@ def _check_names(where: str, written: _TeamFile) -> None:
     for field, names in lists.items():
         if twin := _twin(names):
             raise TeamInvalid(where, field, f"{twin!r} stands twice")
+
+
+def _check_sandbox(where: str, written: _TeamFile, sandboxes: Collection[str]) -> None:
+    if written.sandbox not in sandboxes:
+        raise TeamInvalid(where, "sandbox", f"{written.sandbox!r} is unknown", ", ".join(sandboxes))
     if "bash" in written.tools and written.sandbox == "none":
         raise TeamInvalid(
             where, "sandbox", "grants bash but has no sandbox to run it in", "read, build, test, or no bash"

@@ -11,8 +11,8 @@ Role = Literal["author", "reviewer", "specialist"]
 """author: does the work (every team has exactly one). reviewer: reads the author's change with own
 instructions. specialist: answers for a part of the work when asked."""
 
-SandboxPolicy = Literal["none", "read", "build", "test"]
-"""What the team's shell may do. none: no shell at all."""
+SandboxPolicy = str
+"""What the team's shell may do, by a name of workspace/policies.toml. none: no shell at all."""
 
 
 class Limits(BaseModel):

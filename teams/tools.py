@@ -20,6 +20,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic.v1 import ValidationError as OldValidationError
 
 from core.errors import FactoryError
+from core.json import JsonObject
 from teams import globs
 from teams.grants import TOOL_RISK, ToolName, ToolRisk
 from teams.output import MOST_CHARS, shown
@@ -27,13 +28,15 @@ from teams.team import Team
 from workspace.errors import SandboxUnavailable
 from workspace.files import Files
 from workspace.repository import StageTree
-from workspace.sandbox import Sandbox
+from workspace.sandbox import Contact, Sandbox
 
 __all__ = ["TOOL_RISK", "Artifact", "ToolContext", "ToolName", "ToolRisk", "stage_tools"]
 
 MOST_LISTED = 400
 BASH_SECONDS = 120
 MOST_BASH_SECONDS = 600
+MOST_CONTACTS = 50
+"""Different hosts that are told of a command."""
 
 
 class Artifact(TypedDict, total=False):
@@ -46,6 +49,8 @@ class Artifact(TypedDict, total=False):
     """exit, timeout, output, disk or memory; absent for other tools."""
     seconds: float
     path: str
+    contacts: list[JsonObject]
+    """Hosts that a command wanted to reach: host, port and why it was refused, empty where it was not."""
     sandbox_unavailable: bool
     """True when nothing was run because there is no isolation: a matter for a person, not for the model."""
 
@@ -219,11 +224,21 @@ class _Actions:
         seconds: Annotated[int, Field(ge=1, le=MOST_BASH_SECONDS, description="Time limit.")] = BASH_SECONDS,
     ) -> Result:
         """Run a shell command in the sandbox: no network, only the worktree can be written."""
-        policy = self.ctx.team.sandbox
+        team, contacts = self.ctx.team, dict[Contact, None]()  # a set that keeps its order
+
+        def note(contact: Contact) -> None:
+            if len(contacts) < MOST_CONTACTS:
+                contacts[contact] = None
+
         async with self.ctx.turn:
             try:
                 done = await self.ctx.sandbox.run(
-                    command, self.ctx.tree.path, policy=policy, timeout=seconds, writable=policy != "read"
+                    command,
+                    self.ctx.tree.path,
+                    policy=team.sandbox,
+                    team=team.id,
+                    timeout=seconds,
+                    report=note,
                 )
             except SandboxUnavailable as unavailable:
                 return _failed(str(unavailable), exit_code=None, sandbox_unavailable=True)
@@ -233,9 +248,12 @@ class _Actions:
         if done.ended_by != "exit":
             output += f"\n(ended by the limit on {done.ended_by} after {done.seconds:.0f} s)"
         ok = done.exit_code == 0 and done.ended_by == "exit"
-        return output, Artifact(
+        artifact = Artifact(
             ok=ok, exit_code=done.exit_code, ended_by=done.ended_by, seconds=round(done.seconds, 3)
         )
+        if contacts:
+            artifact["contacts"] = [{"host": c.host, "port": c.port, "why": c.why} for c in contacts]
+        return output, artifact
 
     async def request_clarification(
         self,

@@ -1,7 +1,6 @@
 """What a command in the sandbox sees and may do, as arguments for bubblewrap."""
 
 import os
-import resource
 import shutil
 import sys
 import zlib
@@ -12,7 +11,9 @@ from functools import cached_property
 from pathlib import Path
 
 from workspace import seccomp
+from workspace.allowance import Allowance
 from workspace.errors import SandboxUnavailable
+from workspace.relay import SOCKET
 
 # Identities that no distribution hands out (systemd lists 0x70000000 to 0x7fff0000 as unused).
 _FIRST_IDENTITY, _IDENTITIES = 0x70000000, 0x0FFF0000
@@ -21,40 +22,6 @@ _INNER_IDENTITY = 1000
 _PLACES = ("/work", "/workspace", "/worktree")
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "mime.types", "ssl/certs")
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """How much a command may take."""
-
-    address_space: int = 4_000_000_000
-    """Bytes of address space of each process."""
-    memory: int = 2_000_000_000
-    """Bytes of memory of all processes together, where control groups work."""
-    processes: int = 256
-    open_files: int = 1024
-    file_size: int = 100_000_000
-    """Bytes that one file may have."""
-    scratch: int = 500_000_000
-    """Bytes of /tmp, which is memory."""
-    tree_files: int = 10_000
-    tree_bytes: int = 400_000_000
-    """What the worktree may hold while the command runs; a snapshot allows less."""
-    kept_output: int = 200_000
-    most_output: int = 50_000_000
-
-    def per_process(self, seconds: float) -> dict[int, tuple[int, int]]:
-        """The limits that the kernel keeps per process, or per user: soft and hard."""
-        cpu = int(seconds * 4) + 10
-        limits = {
-            resource.RLIMIT_AS: self.address_space,
-            resource.RLIMIT_NPROC: self.processes,
-            resource.RLIMIT_NOFILE: self.open_files,
-            resource.RLIMIT_FSIZE: self.file_size,
-            resource.RLIMIT_CPU: cpu,
-            resource.RLIMIT_CORE: 0,
-        }
-        return {which: (limit, limit) for which, limit in limits.items()}
 
 
 def find_bwraps(given: str | None) -> list[str]:
@@ -189,15 +156,19 @@ class Confinement:
         writable: bool,
         files: dict[str, int],
         seccomp_fd: int | None,
+        egress: Path | None = None,
     ) -> list[str]:
-        """Bubblewrap's arguments. `files` are paths inside and descriptors to read their content from."""
+        """Bubblewrap's arguments. `files` are paths inside and descriptors to read their content from;
+        `egress` is the socket of the proxy."""
         size = str(allowance.scratch)
         arguments = [*self._shared, "--perms", "1777", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108
         arguments += ["--perms", "1777", "--size", size, "--tmpfs", "/dev/shm"]  # noqa: S108
         arguments += self._shown
         for path, descriptor in files.items():
-            arguments += ["--perms", "0444", "--ro-bind-data", str(descriptor), path]
+            arguments += ["--perms", "0444", "--file", str(descriptor), path]  # a mount would cost more
         arguments += ["--bind" if writable else "--ro-bind", str(tree), self.place, "--chdir", self.place]
+        if egress is not None:
+            arguments += ["--perms", "0755", "--dir", "/run", "--ro-bind", str(egress), SOCKET]
         # The root and /dev are memory too: nobody may fill them.
         arguments += ["--remount-ro", "/dev", "--remount-ro", "/"]
         if seccomp_fd is not None:

@@ -3,24 +3,28 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from core.errors import FactoryError
 from core.settings import Settings
-from workspace import cgroups, footprint, inventory, selftest, unconfined
-from workspace.confinement import Allowance, Confinement, find_bwraps, shell
+from workspace import egress, footprint, inventory, policies, relay, selftest
+from workspace.allowance import Allowance
+from workspace.bubblewrap import Bubblewrap
+from workspace.confinement import find_bwraps, shell
+from workspace.docker import Docker
+from workspace.egress import Contact, Report
 from workspace.errors import PathRefused, SandboxUnavailable, WorkspaceError
-from workspace.launch import Started, launch, readable
 from workspace.output import Bounded
+from workspace.policies import Policies, Policy
+from workspace.started import Backend, Job, Started, readable
+from workspace.unconfined import Unconfined
 
 EndedBy = Literal["exit", "timeout", "output", "disk", "memory"]
 """Why a command ended: by itself, or by the limit that it passed."""
-
-POLICIES = ("none", "read", "build", "test")
-"""What a team may run: nothing; commands that write nothing; commands that write in the worktree."""
 
 _LEAST_FREE = 256_000_000
 """Bytes that must stay free on the disk of the worktree."""
@@ -51,39 +55,42 @@ class Sandbox:
     """Each protection by name: proved, failed, or None where this machine cannot have it."""
     why_not: str
     """Why commands are not run, or not confined; empty where all is well."""
-    allowance: Allowance = field(default_factory=Allowance)
-    _confinement: Confinement | None = field(default=None, repr=False)
-    groups: cgroups.Parents | None = None
-    """Where control groups can be made."""
+    policies: Policies = field(default_factory=policies.shipped)
+    """What commands may do, by name."""
+    _backend: Backend = field(default_factory=Unconfined, repr=False)
+    _home: Path = field(default=Path(), repr=False)
 
     @classmethod
     async def open(cls, settings: Settings) -> "Sandbox":
-        """Find bubblewrap and try every protection. Never raises: `available` and `why_not` tell."""
+        """Find what confines commands here and try every protection: `available` and `why_not` tell.
+
+        Raises PoliciesInvalid for a bad file of policies, and nothing for a sandbox that does not work.
+        """
+        rules = await asyncio.to_thread(policies.load, settings)
         why, held = "", dict[str, bool | None].fromkeys(selftest.ESSENTIAL, False)
         try:
-            for bwrap in await asyncio.to_thread(find_bwraps, settings.bwrap):
-                sandbox, failure = await cls._tried(Confinement(bwrap, settings.home))
+            for backend in await asyncio.to_thread(_backends, settings):
+                sandbox = cls(True, False, {}, "", rules, backend, settings.home)
+                failure = await sandbox._proved()
                 if not failure:
                     return sandbox
                 why, held = why or failure, dict(sandbox.protections) or held
         except (FactoryError, OSError) as error:
             why = str(error)
         if settings.unsafe_no_sandbox:
-            return cls(True, True, held, why)
-        return cls(False, False, held, why)
+            return cls(True, True, held, why, rules, Unconfined(), settings.home)
+        return cls(False, False, held, why, rules, Unconfined(), settings.home)
 
-    @classmethod
-    async def _tried(cls, confinement: Confinement) -> "tuple[Sandbox, str]":
-        """A sandbox of this kind and what is wrong with it; an old bubblewrap may lack what we need."""
-        groups = await asyncio.to_thread(cgroups.find)
-        sandbox = cls(True, False, {}, "", _confinement=confinement, groups=groups)
+    async def _proved(self) -> str:
+        """Try the backend; what is wrong with it: an old bubblewrap may lack what we need."""
         try:
-            await asyncio.to_thread(confinement.prepare)
-            sandbox.protections = await selftest.protections(sandbox, confinement.home)
+            await self._backend.prepare()
+            held = await selftest.protections(self, self._home)
         except (FactoryError, OSError) as error:
-            return sandbox, str(error)
-        failed = [name for name in selftest.ESSENTIAL if not sandbox.protections.get(name)]
-        return sandbox, f"the sandbox does not hold: {', '.join(failed)}" if failed else ""
+            return str(error)
+        self.protections = {**held, **self._backend.bounds}
+        failed = [name for name in selftest.ESSENTIAL if not held.get(name)]
+        return f"the sandbox does not hold: {', '.join(failed)}" if failed else ""
 
     async def run(
         self,
@@ -91,48 +98,73 @@ class Sandbox:
         tree: Path,
         *,
         policy: str = "test",
+        team: str = "",
         timeout: float = 120,
         writable: bool = True,
         environment: Mapping[str, str] | None = None,
         allowance: Allowance | None = None,
+        report: Report | None = None,
     ) -> Execution:
         """Run a shell command line, or a program with arguments, in a worktree; wait until all of it is gone.
 
         The command sees the worktree, the system's programs and this Python, all but the worktree read-only,
-        and no network. `policy` "read", or `writable=False`, makes the worktree read-only too. When this
-        returns, no process that the command started is left. Raises SandboxUnavailable where no sandbox
-        holds, and PathRefused for a folder that is a repository.
+        and of the network what its policy lets it: nothing, or allowed hosts through a proxy that tells
+        `report` of each. `policy` is what the team's file names; the operator's file may give `team` another
+        one. `writable=False` makes the worktree read-only under any policy. When this returns, no process
+        that the command started is left. Raises SandboxUnavailable where no sandbox holds, and PathRefused
+        for a folder that is a repository.
         """
         if not self.available:
             raise SandboxUnavailable(
                 f"Code is not run: {self.why_not}",
                 todo="Install bubblewrap, or accept the risk with --unsafe-no-sandbox",
             )
-        if policy not in POLICIES or policy == "none":
-            raise WorkspaceError(f"the policy {policy!r} lets no command run")
-        tree = await asyncio.to_thread(tree.resolve)
-        if await asyncio.to_thread((tree / ".git").exists):
-            raise PathRefused(f"{tree.name} is a repository, not a worktree", untouched="Nothing was run")
-        limits = allowance or self.allowance
-        words = shell(command)
-        if self._confinement is None:
-            started = await unconfined.launch(words, tree, limits, timeout, environment or {})
-        else:
-            started = await launch(
-                self._confinement,
-                self.groups,
-                words,
-                tree,
-                limits,
-                timeout=timeout,
-                writable=writable and policy != "read",
-                environment=environment or {},
-            )
-        return await _watch(started, tree, limits, timeout)
+        rules = self.policies.choose(policy, team)
+        if rules is None or not rules.run:
+            raise WorkspaceError(f"the policy {(rules.name if rules else policy)!r} lets no command run")
+        limits = allowance or rules.allowance
+        timeout = min(timeout, limits.seconds)
+        job = Job(
+            words=shell(command),
+            tree=await asyncio.to_thread(_worktree, tree),
+            allowance=limits,
+            timeout=timeout,
+            writable=writable and rules.writable,
+            environment=environment or {},
+        )
+        async with self._connected(job, rules, report or _nobody) as ready:
+            return await _watch(await self._backend.launch(ready), ready.tree, limits, timeout)
+
+    @asynccontextmanager
+    async def _connected(self, job: Job, rules: Policy, report: Report) -> AsyncGenerator[Job]:
+        """The job with the proxy that its policy gives it, for as long as it runs."""
+        if rules.egress is None or self.unsafe:
+            yield job
+            return
+        async with egress.proxy(rules.egress, self._home, report) as socket:
+            yield replace(job, egress=socket, environment={**relay.ENVIRONMENT, **job.environment})
 
     def where(self, tree: Path) -> str:
         """The path at which commands see the worktree."""
-        return str(tree) if self._confinement is None else self._confinement.place
+        return self._backend.place or str(tree)
+
+
+def _backends(settings: Settings) -> list[Backend]:
+    """What to try, in this order."""
+    if settings.sandbox_backend == "docker":
+        return [Docker(settings.sandbox_image, settings.sandbox_runtime, settings.home)]
+    return [Bubblewrap(bwrap, settings.home) for bwrap in find_bwraps(settings.bwrap)]
+
+
+def _worktree(tree: Path) -> Path:
+    tree = tree.resolve()
+    if (tree / ".git").exists():
+        raise PathRefused(f"{tree.name} is a repository, not a worktree", untouched="Nothing was run")
+    return tree
+
+
+def _nobody(_contact: Contact) -> None:
+    """Nobody wants to know."""
 
 
 async def _watch(started: Started, tree: Path, limits: Allowance, timeout: float) -> Execution:
@@ -224,4 +256,4 @@ def _too_big(tree: Path, most: inventory.Limits) -> bool:
     return shutil.disk_usage(tree).free < _LEAST_FREE
 
 
-__all__ = ["Allowance", "Execution", "Sandbox"]
+__all__ = ["Allowance", "Contact", "Execution", "Sandbox"]

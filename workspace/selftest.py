@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workspace.allowance import Allowance
 from workspace.errors import SandboxUnavailable
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ async def protections(sandbox: "Sandbox", home: Path) -> Mapping[str, bool | Non
     try:
         port = str(server.sockets[0].getsockname()[1])
         words = ["python3", "-I", "-S", "-c", probe, str(folder / "host" / "canary"), port, str(_PROCESSES)]
-        few = replace(sandbox.allowance, processes=_PROCESSES)
+        few = replace(Allowance(), processes=_PROCESSES)
         ran = await sandbox.run(words, folder / "tree", timeout=10, allowance=few)
     finally:
         server.close()
@@ -52,9 +53,6 @@ async def protections(sandbox: "Sandbox", home: Path) -> Mapping[str, bool | Non
         raise SandboxUnavailable(f"the sandbox's self-test did not run: {ran.output.strip()[-300:]}")
     held: dict[str, bool | None] = dict.fromkeys(ESSENTIAL)
     held.update(json.loads(ran.output))
-    groups = sandbox.groups
-    held["process_group_limit"] = True if groups and groups.processes else None
-    held["memory_group_limit"] = True if groups and groups.memory else None
     return held
 
 

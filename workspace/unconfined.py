@@ -5,12 +5,11 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 
-from workspace.confinement import Allowance, Confinement
-from workspace.launch import Started, Wires
+from workspace.confinement import Confinement
+from workspace.started import Job, Started, Wires
 
 # Limits are set by a program of its own: code between fork and exec of this process could deadlock.
 _LIMITED = (
@@ -23,35 +22,43 @@ _LIMITED = (
 )
 
 
-async def launch(
-    words: Sequence[str], tree: Path, allowance: Allowance, timeout: float, environment: Mapping[str, str]
-) -> Started:
-    """Start `words` in `tree` as the user that we are, with the limits per process."""
-    # The user's own processes count too: a limit of them would stop the command, or nothing.
-    limits = {
-        which: limit
-        for which, (limit, _) in allowance.per_process(timeout).items()
-        if which != resource.RLIMIT_NPROC
-    }
-    output, printed = os.pipe()
-    os.set_blocking(output, False)
-    with Wires(printed):
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", "-c", _LIMITED),
-            ",".join(f"{which}:{limit}" for which, limit in limits.items()),
-            *words,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=printed,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**Confinement("", tree).environment, **environment},
-            cwd=tree,
-            start_new_session=True,
-        )
+class Unconfined:
+    """Confines nothing."""
 
-    async def end() -> bool:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-        return False
+    name = "none"
+    place = None
+    bounds: Mapping[str, bool | None] = {}  # empty
 
-    return Started(process, output, end)
+    async def prepare(self) -> None:
+        """Nothing."""
+
+    async def launch(self, job: Job) -> Started:
+        """Start a command as the user that we are, with the limits per process."""
+        # The user's own processes count too: a limit of them would stop the command, or nothing.
+        limits = {
+            which: limit
+            for which, (limit, _) in job.allowance.per_process(job.timeout).items()
+            if which != resource.RLIMIT_NPROC
+        }
+        output, printed = os.pipe()
+        os.set_blocking(output, False)
+        with Wires(printed):
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", "-c", _LIMITED),
+                ",".join(f"{which}:{limit}" for which, limit in limits.items()),
+                *job.words,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=printed,
+                stderr=asyncio.subprocess.STDOUT,
+                env={**Confinement("", job.tree).environment, **job.environment},
+                cwd=job.tree,
+                start_new_session=True,
+            )
+
+        async def end() -> bool:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+            return False
+
+        return Started(process, output, end)

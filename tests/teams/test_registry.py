@@ -144,6 +144,16 @@ def test_a_project_overrides_any_single_file_and_adds_a_team(packs: Path, tmp_pa
     assert registry.pack_file("pipeline.toml")[0] == "own = true"
 
 
+def test_a_project_chooses_no_sandbox_with_a_network(packs: Path, tmp_path: Path) -> None:
+    override = tmp_path / "override"
+    shutil.copytree(packs / "tiny" / "writer", override / "writer")
+    file = override / "writer" / "team.toml"
+    file.write_text(file.read_text().replace('sandbox = "test"', 'sandbox = "net"'))
+    with pytest.raises(TeamInvalid, match="'net' is unknown"):
+        Registry.load("tiny", [packs], override)
+    assert changed(packs, 'sandbox = "test"', 'sandbox = "net"').team("writer").sandbox == "net"
+
+
 def test_the_first_pack_folder_wins(packs: Path, tmp_path: Path) -> None:
     first = tmp_path / "first"
     (first / "tiny" / "writer").mkdir(parents=True)
