@@ -95,6 +95,8 @@ class Settings(BaseSettings):
     @field_validator("ollama_url", mode="after")
     @classmethod
     def _an_address(cls, value: str) -> str:
+        # host:port alone, as Ollama's own OLLAMA_HOST has it.
+        value = value if "://" in value else f"http://{value}"
         try:
             parts = urlsplit(value)
             usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0

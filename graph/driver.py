@@ -150,6 +150,8 @@ class Driver:
                 break
             try:
                 await graph.ainvoke(given, config, durability=services.settings.durability)
+            except (psycopg.OperationalError, DatabaseUnavailable):
+                raise  # there is no log to write it to
             except Exception as error:
                 # Without a key: each time that it stops is worth a line, and the log must not hide why.
                 with suppress(FactoryError):
