@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolCall, ToolMessage
 from langgraph.config import get_config
@@ -25,7 +25,7 @@ from teams import prompts
 from teams.contract import MAX_ITEM_CHARS, ResultInvalid
 from teams.operative import Thought, ask_review, think
 from teams.output import shown
-from teams.tools import ToolContext, stage_tools
+from teams.tools import Artifact, ToolContext, stage_tools
 from workspace.errors import WorkspaceError
 from workspace.repository import StageTree
 
@@ -262,9 +262,7 @@ def _succeeded(message: ToolMessage) -> bool:
 def _contacts(message: ToolMessage) -> list[tuple[str, JsonObject]]:
     """The hosts that a command wanted to reach, as kinds and payloads of events."""
     artifact: Any = message.artifact
-    if not isinstance(artifact, dict):
-        return []
-    contacts: list[JsonObject] = artifact.get("contacts", [])
+    contacts = cast(Artifact, artifact).get("contacts", []) if is_object(artifact) else []
     return [("egress.refused" if contact["why"] else "egress.allowed", contact) for contact in contacts]
 
 
