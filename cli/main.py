@@ -298,6 +298,21 @@ def mcp_factory(
     return _do(serving.factory(role.value, model, http, stdio))
 
 
+@mcp_app.command("trust")
+def mcp_trust(
+    project: Annotated[str, typer.Argument(metavar="PROJECT", help="The project's name.")],
+    high: Annotated[
+        list[str] | None,
+        typer.Option("--high", metavar="SERVER/TOOL", help="Approve this HIGH tool; may repeat."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Let teams use the MCP servers that a project's project.toml declares, exactly as it does now."""
+    from cli import serving
+
+    return _do(serving.trust(project, high or [], as_json))
+
+
 def main() -> None:
     """Run the command line and leave with its exit code."""
     for stream in (sys.stdout, sys.stderr):

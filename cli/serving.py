@@ -46,6 +46,52 @@ async def factory(role: Role, model: str | None, http: str | None, stdio: bool) 
             return await _serve(server, settings, http)
 
 
+async def trust(project: str, high: list[str], as_json: bool) -> int:
+    """Record that a person trusts what a project declares; returns 0."""
+    from cli.screen import Screen
+    from cli.whoami import whoami
+    from teams.mcp.declared import McpInvalid, parse
+    from teams.mcp.trust import Trust
+    from workspace.errors import SandboxUnknown
+    from workspace.repository import Workspace
+
+    settings = Settings.load()
+    workspace = Workspace(settings)
+    if not workspace.has(project):
+        raise SandboxUnknown(f"There is no project {project[:80]!a}", todo="See: factory runs")
+    text = await (await workspace.project(project)).read("main", "project.toml")
+    declared = parse(text or "", where="project.toml")
+    if not declared:
+        raise McpInvalid(f"project.toml of {project} declares no MCP server", untouched="Nothing was trusted")
+    risky = {
+        f"{name}/{tool}"
+        for name, server in declared.servers.items()
+        for tool, risk in server.tools.items()
+        if risk == "HIGH"
+    }
+    if unknown := sorted(set(high) - risky):
+        raise McpInvalid(
+            f"{', '.join(unknown)[:200]}: no HIGH tool of {project}",
+            untouched="Nothing was trusted",
+            todo=f"HIGH tools: {', '.join(sorted(risky)) or 'none'}",
+        )
+    trusted = Trust(settings).give(project, declared, high=sorted(set(high)), by=whoami())
+    screen = Screen(as_json)
+    if as_json:
+        screen.result(
+            {"project": project, "declared": declared.model_dump(mode="json"), "high": trusted.high}
+        )
+        return 0
+    for name, server in declared.servers.items():
+        way = server.url or " ".join([server.command or "", *server.args])
+        screen.say(f"{name}: {way}")
+        for tool, risk in server.tools.items():
+            remark = " (approved)" if f"{name}/{tool}" in trusted.high else ""
+            screen.say(f"  {tool}: {risk}{remark}")
+    screen.say(f"Trusted for {project}, until project.toml changes.")
+    return 0
+
+
 def _check(http: str | None, stdio: bool) -> None:
     if http is not None and stdio:
         raise TransportUnclear(todo="Without either it is --stdio")

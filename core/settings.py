@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     """Folders that hold further packs; in a variable separated as in PATH."""
     models_file: Path | None = None
     policy_file: Path | None = None
+    mcp_file: Path | None = None
+    """A TOML file whose `[mcp]` table declares MCP servers for the teams."""
 
     ollama_url: str = "http://127.0.0.1:11434"
     model: str | None = None
@@ -106,7 +108,7 @@ class Settings(BaseSettings):
             raise ValueError("write it as http://host:port")
         return value
 
-    @field_validator("home", "models_file", "policy_file", "sandbox_file", mode="after")
+    @field_validator("home", "models_file", "policy_file", "sandbox_file", "mcp_file", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else Path(os.path.abspath(value.expanduser()))
@@ -127,6 +129,7 @@ class Settings(BaseSettings):
         "sandbox_image",
         "sandbox_runtime",
         "sandbox_file",
+        "mcp_file",
         mode="before",
     )
     @classmethod

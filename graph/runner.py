@@ -31,6 +31,7 @@ from graph.services import Services
 from graph.summary import RunSummary, summarise
 from models.errors import ModelUnavailable
 from models.service import OFFLINE, Models
+from teams.mcp.outside import Outside
 from teams.registry import Registry
 from workspace import policies
 from workspace.repository import Workspace
@@ -88,6 +89,7 @@ class Factory:
                 workspace=Workspace(settings),
                 sandbox=await Sandbox.open(settings),
                 policy=rules,
+                outside=Outside(settings),
             )
             # Offline stays offline: a run is resumed with the model that it was started with.
             recorded = OFFLINE if models.announcement else override

@@ -11,7 +11,9 @@ from governance.approvals import Approvals
 from governance.policy import Policy
 from graph.runs import Run, Runs
 from models.service import Models
+from teams.mcp.outside import Offer, Outside
 from teams.registry import Registry
+from teams.team import Team
 from workspace.repository import Repository, StageTree, Workspace
 from workspace.sandbox import Sandbox
 
@@ -30,9 +32,12 @@ class Services:
     workspace: Workspace
     sandbox: Sandbox
     policy: Policy
+    outside: Outside
+    """The MCP servers that teams may have tools of."""
     repositories: dict[str, Repository] = field(default_factory=dict[str, Repository], repr=False)
     """The projects' repositories that this process has opened."""
     _projects: dict[str, str] = field(default_factory=dict[str, str], repr=False)
+    _wishes: dict[str, str | None] = field(default_factory=dict[str, str | None], repr=False)
 
     async def run(self, run_id: str) -> Run:
         """The run's record, fresh."""
@@ -43,6 +48,17 @@ class Services:
         if run_id not in self._projects:
             self._projects[run_id] = (await self.runs.get(run_id)).project
         return await self.project(self._projects[run_id])
+
+    async def tools_from_outside(self, team: Team, run_id: str) -> Offer:
+        """The tools of MCP servers for a team, by what `project.toml` said when the run began."""
+        run = None
+        if run_id not in self._wishes:
+            run = await self.runs.get(run_id)
+            commit = run.base_commit or "main"
+            self._wishes[run_id] = await (await self.repository(run_id)).read(commit, "project.toml")
+        if run_id not in self._projects:
+            self._projects[run_id] = (run or await self.runs.get(run_id)).project
+        return await self.outside.offer(team, self._projects[run_id], self._wishes[run_id])
 
     async def project(self, name: str) -> Repository:
         """The repository of a project, opened once."""

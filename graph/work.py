@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolCall, ToolMessage
+from langchain_core.tools import BaseTool
 from langgraph.config import get_config
 from langgraph.prebuilt import ToolNode
 
@@ -104,7 +106,7 @@ class Work:
         """The reply of the first model of the chain that gives one; raises the last one's failure."""
         stage, team = self.stage, self.stage.team
         models, alias = stage.services.models, team.author.alias
-        tools = stage_tools(team, self._tool_context(await stage.tree(state)))
+        tools = await self._tools(state, await stage.tree(state))
         last = models.candidates(alias) - 1
         for candidate in range(last + 1):
             suffix = f"work/{number}" + (f".{candidate}" if candidate else "")
@@ -124,7 +126,7 @@ class Work:
         stage, team = self.stage, self.stage.team
         reply = last_reply(state)
         tree = await stage.tree(state)
-        node = ToolNode(list(stage_tools(team, self._tool_context(tree))), handle_tool_errors=True)
+        node = ToolNode(await self._tools(state, tree), handle_tool_errors=True)
         observations: list[ToolMessage] = []
         pending: list[ClarificationCall] = []
         trace: list[TraceEntry] = []
@@ -198,6 +200,14 @@ class Work:
         text = prompts.findings(findings, team=team, operative=team.author)
         key = f"{stage.key(state)}/findings/{state['attempt']}.{number}"
         return {"reviews": number, "reasons": findings, "messages": [HumanMessage(text, id=key)]}
+
+    async def _tools(self, state: StageState, tree: StageTree) -> list[BaseTool]:
+        """What the team's file grants, and what is granted to it of servers outside."""
+        offer = await self.stage.services.tools_from_outside(self.stage.team, state["run_id"])
+        for problem in offer.problems:
+            suffix = f"outside/{sha256(problem.encode()).hexdigest()[:16]}"
+            await self.stage.event(state, "tool.missing", {"reason": problem}, suffix)
+        return [*stage_tools(self.stage.team, self._tool_context(tree)), *offer.tools]
 
     def _tool_context(self, tree: StageTree) -> ToolContext:
         return ToolContext(tree=tree, sandbox=self.stage.services.sandbox, team=self.stage.team)

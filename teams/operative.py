@@ -20,6 +20,7 @@ from teams import prompts
 from teams.actions import MAX_ACTIONS, VERBS, ParseProblem, parse_actions
 from teams.contract import Objective, ResultInvalid
 from teams.history import FENCED, bounded, render
+from teams.mcp.declared import outside_tools
 from teams.replies import Review, parse_review, review_schema
 from teams.team import Operative, Team
 
@@ -62,7 +63,7 @@ async def think(
     native = models.native_tools(alias, candidate)
     reply = await models.complete(
         alias,
-        conversation(models, alias, team, operative, messages, candidate),
+        conversation(models, alias, team, operative, messages, candidate, outside=outside_tools(tools)),
         call=call,
         tools=tools if native else (),
         candidate=candidate,
@@ -85,10 +86,12 @@ def conversation(
     operative: Operative,
     messages: Sequence[BaseMessage],
     candidate: int = 0,
+    *,
+    outside: Sequence[BaseTool] = (),
 ) -> list[BaseMessage]:
     """What a candidate is sent for a stored history: the system message first, then what fits its window."""
     native = models.native_tools(alias, candidate)
-    identity = prompts.system(team, operative, native=native)
+    identity = prompts.system(team, operative, native=native, outside=outside)
     window = models.context_tokens(alias, candidate) * BYTES_PER_TOKEN * HISTORY_SHARE
     history = bounded(messages, int(window) - len(str(identity.text).encode()))
     return [identity, *(history if native else render(history))]

@@ -13,6 +13,7 @@ from functools import cache
 from importlib import resources
 
 from langchain_core.messages import SystemMessage
+from langchain_core.tools import BaseTool
 
 from core.json import JsonObject
 from models.calls import CallKind
@@ -94,15 +95,28 @@ def _schema(schema: JsonObject) -> str:
 # --- system messages ----------------------------------------------------------------------------------
 
 
-def system(team: Team, operative: Operative, *, native: bool | None) -> SystemMessage:
+def system(
+    team: Team, operative: Operative, *, native: bool | None, outside: Sequence[BaseTool] = ()
+) -> SystemMessage:
     """Who speaks: identity, instructions, ways of working, and how to act.
 
     `native`: tool calls (True), fenced blocks (False), or no actions at all (None: reviews and answers).
+    `outside`: tools of MCP servers, which a model without native tools is told of here.
     """
     parts = [f"# {team.name}: {operative.name}", team.soul, operative.instructions, team.agents]
     if native is not None:
         parts += [team.tools_notes, _prose("native" if native else "actions")]
+    if outside and not native:
+        parts += [_prose("outside"), *_outside(outside)]
     return SystemMessage("\n\n".join(part.strip() for part in parts) + "\n")
+
+
+def _outside(tools: Sequence[BaseTool]) -> list[str]:
+    """What was said of a tool elsewhere is quoted, so that nothing in it can look like ours."""
+    return [
+        f"`call {tool.name}`\n{quote(tool.description)}\n{fenced(json.dumps(tool.args_schema), 'json')}"
+        for tool in tools
+    ]
 
 
 def planner() -> SystemMessage:

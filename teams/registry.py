@@ -22,6 +22,7 @@ from core.errors import BadInput, NotFound
 from teams import globs
 from teams.contract import PERSON
 from teams.grants import TOOL_RISK
+from teams.mcp.declared import is_grant
 from teams.team import Limits, Operative, Role, SandboxPolicy, Team
 from workspace.policies import PLAIN
 
@@ -291,8 +292,9 @@ def _twin(names: Sequence[str]) -> str | None:
 
 def _check_names(where: str, written: _TeamFile) -> None:
     for tool in written.tools:
-        if tool not in TOOL_RISK:
-            raise UnknownTool(where, "tools", f"{tool!r} is no tool", ", ".join(TOOL_RISK))
+        if tool not in TOOL_RISK and not is_grant(tool):
+            known = ", ".join((*TOOL_RISK, "mcp:SERVER/TOOL"))
+            raise UnknownTool(where, "tools", f"{tool!r} is no tool", known)
     for check in written.checks:
         if check not in CHECKS:
             raise TeamInvalid(where, "checks", f"{check!r} is no check", ", ".join(CHECKS))

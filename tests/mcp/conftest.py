@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.doubles.fixtures import ollama_server  # noqa: F401  (a fixture)
+from tests.graph.conftest import open_small  # noqa: F401  (a fixture)
 from tests.mcp.clients import Served, served_over_http
 
 ROOT = Path(__file__).parent.parent.parent

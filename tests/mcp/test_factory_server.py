@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.doubles.fixtures import ollama_server  # noqa: F401  (a fixture)
 from tests.doubles.ollama_server import OllamaServer
 from tests.mcp.clients import Client, over_http, over_stdio, served_over_http
 from tests.packs.brain import brain
@@ -17,7 +16,7 @@ PACKS = Path(__file__).parent.parent / "packs"
 
 @pytest.fixture
 def env(
-    ollama_server: OllamaServer,  # noqa: F811
+    ollama_server: OllamaServer,
     factory_env: Mapping[str, str],
 ) -> dict[str, str]:
     """The environment of a factory on the small pack."""
