@@ -166,19 +166,28 @@ async def _sandbox(settings: Settings) -> list[Check]:
         f"{name.replace('_', ' ')} {'yes' if on else 'not known' if on is None else 'NO'}"
         for name, on in sandbox.protections.items()
     )
+    missing = ", ".join(name.replace("_", " ") for name, on in sandbox.protections.items() if not on)
     if not sandbox.available:
         state: State = "warning" if sandbox.unsafe else "missing"
         detail = sandbox.why_not or "no isolation"
         if sandbox.unsafe:
             detail = f"switched off by FACTORY_UNSAFE_NO_SANDBOX; {detail}"
+        if missing:
+            detail = f"{detail}; missing: {missing}"
         todo = "Install bubblewrap, or allow user namespaces; the teams' code is not run without isolation"
         return [Check("sandbox", state, detail, todo)]
     if sandbox.unsafe:
         return [Check("sandbox", "warning", f"FACTORY_UNSAFE_NO_SANDBOX is set; {protections}", "Unset it")]
     if all(sandbox.protections.values()):
-        return [Check("sandbox", "ok", f"bubblewrap, all {len(sandbox.protections)} protections hold")]
+        return [
+            Check(
+                "sandbox",
+                "ok",
+                f"{settings.sandbox_backend}, all {len(sandbox.protections)} protections hold",
+            )
+        ]
     state = "warning" if False in sandbox.protections.values() else "ok"
-    return [Check("sandbox", state, protections)]
+    return [Check("sandbox", state, protections, f"Missing here: {missing}; see docs/security.md")]
 
 
 async def _ollama(settings: Settings) -> list[Check]:

@@ -28,6 +28,7 @@ _CONFIG: Mapping[str, str] = {
     "gc.auto": "0",
     "maintenance.auto": "false",
     "protocol.allow": "never",
+    "checkout.workers": "0",  # one a processor: thousands of files cost the kernel seconds
     "submodule.recurse": "false",
     # What is recorded is byte for byte what lies there.
     "core.attributesFile": "/dev/null",

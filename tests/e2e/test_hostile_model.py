@@ -95,10 +95,10 @@ def attacked(
 
     @asynccontextmanager
     async def attack(
-        *replies: str, rules: dict[str, Rule] | None = None, pipeline: str = "one"
+        *replies: str, rules: dict[str, Rule] | None = None, pipeline: str = "one", **settings: object
     ) -> AsyncIterator[Attack]:
         ollama_server.brain = brain({"scout/work": said(replies), **(rules or {})})
-        async with open_factory(models=FENCED) as factory:
+        async with open_factory(models=FENCED, **settings) as factory:
             assert factory.sandbox.available, factory.sandbox.why_not
             run_id = await factory.submit("A page about scouting", pipeline=pipeline)
             outside = await Outside.of(factory, run_id, person)
@@ -218,6 +218,24 @@ async def test_what_devours_a_machine_is_ended_and_leaves_nothing_running(attack
             assert f"ended by the limit on {limit}" in attack.told
         assert "3000000000" not in attack.told
         assert len(attack.told) < 2_000_000, "a gigabyte of output is not passed on"
+
+
+async def test_every_host_that_a_command_asks_for_is_refused_or_allowed_in_the_log(
+    attacked: Attacked, tmp_path: Path
+) -> None:
+    policies = tmp_path / "policies.toml"
+    policies.write_text('[policy.net]\nhosts = ["inside.test"]\n[teams]\nscout = "net"\n')
+    ask = "import urllib.request as u\ntry: u.urlopen('http://{}/')\nexcept OSError as e: print(e)"
+    asks = bash("\n".join(f'python -c "{ask.format(host)}"' for host in ("evil.test", "evil.test", "a.test")))
+    async with attacked(asks, sandbox_file=policies) as attack:
+        await attack.held_off()
+        assert attack.told.count("HTTP Error 403: Forbidden") >= 3
+        log = await attack.factory.events.read(attack.run_id, kinds=["egress.refused", "egress.allowed"])
+    why = "not on the allow-list"
+    assert [(event.kind, event.team, event.payload) for event in log] == [
+        ("egress.refused", "scout", {"host": host, "port": 80, "why": why})
+        for host in ("evil.test", "a.test")
+    ]
 
 
 async def test_too_many_files_and_too_large_ones_are_taken_back(attacked: Attacked) -> None:
