@@ -231,7 +231,7 @@ def test_a_pack_that_is_wrong_is_told_with_its_file(
         ('log_level = "loud"', ("log_level", "'debug', 'info', 'warning' or 'error'")),
         ("home = [", ("factory.toml", "cannot be read")),
         ('hoem = "x"', ("hoem", "Did you mean home?")),
-        ('ollama_url = "gpu:11434"', ("ollama_url", "http://host:port")),
+        ('ollama_url = "gpu:port"', ("ollama_url", "http://host:port")),
         ('policy_file = "none.toml"', ("none.toml", "FACTORY_POLICY_FILE")),
     ],
 )

@@ -24,7 +24,7 @@ from workspace.locks import FileLock
 
 SEED = 20
 MOMENTS = 20
-IN_EVERY_TEST_RUN = 4
+IN_EVERY_TEST_RUN = 2
 REQUIREMENT = (Path(__file__).parents[2] / "examples" / "lending-library.md").read_text()
 SIDE_BY_SIDE = 4
 """Stages of the widest wave: so many nodes one death may interrupt."""
