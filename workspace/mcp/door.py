@@ -136,8 +136,8 @@ async def serve_http(
 
 async def serve_stdio(server: FastMCP[None]) -> None:
     """Serve over standard input and output until the input ends. Nothing else may write to the output."""
-    # The SDK reads in a thread that nothing can interrupt: Ctrl-C would wait for the next line. What the factory
-    # keeps survives a kill, so it ends as it does at SIGTERM.
+    # The SDK reads in a thread that nothing can interrupt: Ctrl-C would wait for the next line. What the
+    # factory keeps survives a kill, so it ends as it does at SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     await server.run_stdio_async()
 
