@@ -33,6 +33,8 @@ mcp_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="MCP servers, for editors and assistants."
 )
 app.add_typer(mcp_app, name="mcp")
+project_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A project's settings.")
+app.add_typer(project_app, name="project")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 RunId = Annotated[
@@ -259,6 +261,55 @@ def replay(
     from cli import auditing
 
     return _do(auditing.replay(run_id, kind or [], as_json=as_json))
+
+
+@project_app.command("show")
+def project_show(
+    name: Annotated[str, typer.Argument(metavar="PROJECT", help="The project.")], as_json: AsJson = False
+) -> int:
+    """Show what is set for a project."""
+    from cli import projects
+
+    return _do(projects.show(name, as_json=as_json))
+
+
+@project_app.command("set-remote")
+def project_set_remote(
+    name: Annotated[str, typer.Argument(metavar="PROJECT", help="The project.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="What git pushes to, without any password.")],
+    forge: Annotated[str, typer.Option(metavar="NAME", help="github, gitlab or gitea.")],
+    token_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The variable, or the absolute path of a file, with the token."),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="BRANCH", help="Where pull requests go. [default: the forge's default branch]"),
+    ] = None,
+    branch_prefix: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Before the run's id. [default: factory/]")
+    ] = None,
+    api: Annotated[
+        str | None, typer.Option(metavar="URL", help="The forge's API. [default: from the URL]")
+    ] = None,
+    repository: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="[default: from the URL]")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Let finished runs be pushed to a remote as a pull request."""
+    from cli import projects
+
+    fields = {
+        "url": url,
+        "forge": forge,
+        "token_env": token_env,
+        "base": base,
+        "branch_prefix": branch_prefix,
+        "api": api,
+        "repository": repository,
+    }
+    return _do(projects.set_remote(name, fields, as_json=as_json))
 
 
 @audit_app.command("verify")

@@ -29,6 +29,9 @@ LOUD = frozenset(
         "approval.decided",
         "stage.ended",
         "stage.skipped",
+        "release.pushed",
+        "release.requested",
+        "release.failed",
         "release.done",
         "run.ended",
     }
@@ -135,6 +138,10 @@ _TELL: dict[str, Callable[[Payload], str]] = {
     "stage.merged": lambda p: f"{str(p['commit'])[:12]}: {_files(p['files'])}",
     "stage.ended": _ended,
     "stage.skipped": lambda p: one_line(str(p["reason"]), 240),
+    "release.permitted": lambda p: f"{p['branch']} to {p['remote']}, risk {p['risk']}",
+    "release.pushed": lambda p: f"{p['branch']} ({str(p['commit'])[:12]}) to {p['remote']}",
+    "release.requested": lambda p: f"{one_line(str(p['url']))} into {p['base']}",
+    "release.failed": lambda p: f"{p['step']}: {one_line(str(p['error']), 240)}",
     "release.done": lambda p: f"{p['tag']} ({str(p['commit'])[:12]}) in {p['repository']}",
     "run.ended": lambda p: str(p["status"]),
 }

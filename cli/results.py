@@ -67,6 +67,8 @@ def page(summary: RunSummary, screen: Screen) -> None:
         screen.say(f"  repository  {summary.repository}")
     if summary.tag:
         screen.say(f"  tag         {summary.tag}")
+    if summary.pull_request:
+        screen.say(f"  request     {summary.pull_request}")
     used = f"{look_of.tokens(summary.tokens) or '0'} tokens, {look_of.cost(summary.cost_usd)}"
     screen.say(f"  used        {used}, {look_of.seconds(summary.seconds)}")
     for waiting in summary.waiting_for:

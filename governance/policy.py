@@ -63,6 +63,8 @@ class Policy:
     """From this risk on a person is asked before anything runs."""
     notify_from: Risk = "MEDIUM"
     """From this risk on a run is reported as risky, but not held."""
+    release_risk: Risk = "HIGH"
+    """How risky it is to push a finished run to a remote and to open a pull request there."""
 
     def asks(self, risk: Risk) -> bool:
         """Whether a person is asked at this risk."""
@@ -92,10 +94,17 @@ class _ApprovalFile(BaseModel):
     notify_from: Risk = "MEDIUM"
 
 
+class _ReleaseFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    risk: Risk = "HIGH"
+
+
 class _PolicyFile(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     approval: _ApprovalFile = _ApprovalFile()
+    release: _ReleaseFile = _ReleaseFile()
     rules: list[_RuleFile] = Field(min_length=1)
 
 
@@ -121,7 +130,8 @@ def load(path: Path | None) -> Policy:
     for rule_id in ids:
         if ids.count(rule_id) > 1:
             raise PolicyInvalid(where, f"rule {rule_id}", "the id stands twice")
-    return Policy(tuple(rules), written.approval.ask_from, written.approval.notify_from)
+    approval = written.approval
+    return Policy(tuple(rules), approval.ask_from, approval.notify_from, written.release.risk)
 
 
 def _first(where: str, data: dict[str, object], invalid: ValidationError) -> PolicyInvalid:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from typing import Final, Literal, cast, get_args
 
 from core.database import Database
 from core.errors import FactoryError
@@ -38,11 +38,12 @@ _ONWARD: Final[dict[RunStatus, tuple[RunStatus, ...]]] = {
     "approved": ("planning",),
     "planning": ("in_progress",),
     "in_progress": ("awaiting_input", "paused", "validating"),
-    "awaiting_input": ("in_progress", "validating", "paused"),
-    "paused": ("in_progress", "validating", "awaiting_input"),
+    "awaiting_input": ("in_progress", "validating", "deployable", "paused"),
+    "paused": ("in_progress", "validating", "deployable", "awaiting_input"),
     # Back to in_progress when a reviewer sends the run round again; a reviewer's "no" is final.
     "validating": ("awaiting_input", "paused", "in_progress", "deployable", "rejected"),
-    "deployable": ("completed",),
+    # The deploy gate asks a person too, where there is a remote to release to.
+    "deployable": ("completed", "awaiting_input", "paused", "rejected"),
 }
 
 TRANSITIONS: Final[dict[RunStatus, frozenset[RunStatus]]] = {
@@ -104,4 +105,7 @@ async def wake(db: Database, events: EventLog, run_id: str) -> None:
     if not changes or changes[-1].payload["to"] not in {"awaiting_input", "paused"}:
         return
     slept = [str(change.payload["from"]) for change in changes if change.payload["to"] in WAITING]
-    await move(db, events, run_id, "validating" if slept[-1] == "validating" else "in_progress")
+    before: RunStatus = "in_progress"
+    if slept[-1] in ("validating", "deployable"):
+        before = cast(RunStatus, slept[-1])
+    await move(db, events, run_id, before)

@@ -16,7 +16,7 @@ from graph.dag import Pipeline
 from graph.govern import build_govern
 from graph.nodes import Node, node
 from graph.planning import Planner
-from graph.release import Release
+from graph.release import build_release
 from graph.review import build_review
 from graph.services import Services
 from graph.stage import build_stage
@@ -56,7 +56,7 @@ def build_pipeline(
         graph.add_node(stage.team, build_stage(StageContext(services, team, pipeline.teams)))
     graph.add_node("validate", build_validate(services, pipeline))
     graph.add_node("review", build_review(services, pipeline))
-    graph.add_node("release", node("release", Release(services).release))
+    graph.add_node("release", build_release(services))
 
     if admit is None:
         graph.add_edge(START, "govern")

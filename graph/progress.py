@@ -45,6 +45,8 @@ class Progress:
     repository: str = ""
     tag: str = ""
     commit: str = ""
+    pull_request: str = ""
+    """Address of the pull request; empty where there is none."""
     failure: str = ""
     risk: str = ""
     round: int = 1
@@ -135,6 +137,10 @@ def _released(progress: Progress, event: Event) -> None:
     progress.repository = str(event.payload["repository"])
 
 
+def _requested(progress: Progress, event: Event) -> None:
+    progress.pull_request = str(event.payload["url"])
+
+
 def _checked(progress: Progress, event: Event) -> None:
     if event.team is None:
         progress.checks[str(event.payload["name"])] = _tick(event.payload["passed"])
@@ -163,6 +169,7 @@ _ON_RUN: dict[str, Callable[[Progress, Event], None]] = {
     "approval.requested": _asked,
     "approval.decided": _decided,
     "release.done": _released,
+    "release.requested": _requested,
     "check.ran": _checked,
     "round.started": _round,
 }

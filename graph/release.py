@@ -1,31 +1,164 @@
-"""`release`: the run's branch becomes part of main, with a tag. Only after a person's review."""
+"""`release`: what a person has reviewed leaves the factory.
+
+Without a remote the run's branch becomes part of main, with a tag. With one, main is the remote's to move:
+past the deploy gate the branch is pushed there and a pull request opened, and here it is only tagged.
+"""
+
+# pyright: reportUnknownMemberType=false
+# (LangGraph's own StateGraph has unknown types in its signatures.)
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
 
 from core import faults
+from core.errors import BadInput, FactoryError
+from core.json import JsonObject, canonical
+from governance.policy import ORDER, Risk
+from governance.risk import assess
+from graph import people, pull_request
 from graph.lifecycle import move
+from graph.nodes import node
 from graph.services import Services
-from graph.state import RunState
+from graph.state import ReleaseTarget, RunState
+from workspace import forges, project_settings
 from workspace.errors import MergeConflict, TagTaken
+from workspace.project_settings import Remote
+
+_MOST_STAT_LINES = 30
+
+
+class BaseIsBranch(BadInput):
+    """A run is never pushed to the branch that its pull request is for."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """The node that releases."""
+    """The nodes of the release."""
 
     services: Services
 
+    async def propose(self, state: RunState) -> dict[str, Any]:
+        """The deploy gate: put before a person what would go where. Nothing to ask without a remote."""
+        services, run_id = self.services, state["run_id"]
+        remote = await self._remote(run_id)
+        if remote is None:
+            return {"target": None, "question": people.NOBODY_ASKED}
+        base = remote.base
+        if not base:
+            async with self._telling(run_id, "base"), forges.connect(remote, remote.token()) as forge:
+                base = await forges.default_branch(forge)
+        target = await self._target(run_id, remote, base)
+        if target["branch"] == base:
+            raise BaseIsBranch(
+                f"The run's branch would be {base} itself",
+                untouched="Nothing was pushed",
+                todo="Set branch_prefix in project.toml",
+            )
+        risk = self._risk(state["requirement"])
+        digest = hashlib.sha256(canonical(cast(JsonObject, dict(target))).encode()).hexdigest()[:16]
+        if not services.policy.asks(risk):
+            payload: JsonObject = {**cast(JsonObject, dict(target)), "risk": risk}
+            await services.events.append(
+                run_id, "release.permitted", payload, key=f"release/{digest}/permitted"
+            )
+            return {"target": target, "question": people.NOBODY_ASKED}
+        run = await services.run(run_id)
+        repository = await services.repository(run_id)
+        stat = await repository.diff(run.base_commit or target["commit"], target["commit"], stat=True)
+        lines = stat.strip().splitlines()
+        shown = lines if len(lines) <= _MOST_STAT_LINES else [*lines[: _MOST_STAT_LINES - 1], "…", lines[-1]]
+        approval = await services.approvals.request(
+            run_id,
+            kind="release",
+            key=f"release/{digest}",
+            risk=risk,
+            title=f"Release: {state.get('title') or 'the result'}",
+            question=(
+                f"Push the branch {target['branch']} to {remote.url} and open a pull request into {base} "
+                f"({remote.forge}, {remote.path})?\n" + "\n".join(shown)
+            ),
+            allowed=("approve", "reject"),
+            detail={**cast(JsonObject, dict(target)), "stat": stat},
+        )
+        return {"target": target, "question": people.question(approval)}
+
+    async def heard(self, state: RunState) -> dict[str, Any]:
+        """Go on, or end as rejected, with nothing pushed."""
+        services, run_id = self.services, state["run_id"]
+        answer = await people.settle(services, state)
+        if answer is None:
+            return {}
+        done = {"question": people.NOBODY_ASKED}
+        if answer["decision"] == "approve":
+            return done
+        reason = (
+            "nobody released it in time"
+            if answer["decision"] == "expired"
+            else f"its release was refused by {answer['by']}"
+        )
+        reason = f"{reason}: {answer['text']}".rstrip(": ")
+        await move(services.db, services.events, run_id, "rejected", key="release/rejected", failure=reason)
+        return {**done, "halted": f"rejected: {reason}"}
+
+    async def push(self, state: RunState) -> dict[str, Any]:
+        """Bring the run's branch to the remote. What was approved and nothing else: else ask again."""
+        services, run_id, target = self.services, state["run_id"], state.get("target")
+        assert target
+        remote = await self._remote(run_id)
+        if remote is None or await self._target(run_id, remote, remote.base or target["base"]) != target:
+            return {"target": None}
+        repository = await services.repository(run_id)
+        async with self._telling(run_id, "push"):
+            await repository.push(run_id, remote, remote.token())
+        faults.point("release.pushed")
+        payload: JsonObject = {name: target[name] for name in ("remote", "branch", "commit")}
+        await services.events.append(run_id, "release.pushed", payload, key="release/pushed")
+        return {}
+
+    async def request(self, state: RunState) -> dict[str, Any]:
+        """Open the pull request, or find the one that an earlier passage opened."""
+        services, run_id, target = self.services, state["run_id"], state.get("target")
+        assert target
+        remote = await self._remote(run_id)
+        if remote is None or await self._target(run_id, remote, remote.base or target["base"]) != target:
+            return {"target": None}
+        draft = forges.Draft(
+            branch=target["branch"],
+            base=target["base"],
+            title=pull_request.title(state.get("title") or "", run_id),
+            body=pull_request.body(await services.events.read(run_id), run_id, target["commit"]),
+        )
+        async with self._telling(run_id, "request"), forges.connect(remote, remote.token()) as forge:
+            opened = await forges.request(forge, draft)
+        faults.point("release.requested")
+        await services.events.append(
+            run_id,
+            "release.requested",
+            {"url": opened.url, "number": opened.number, "branch": draft.branch, "base": draft.base},
+            key="release/requested",
+        )
+        return {}
+
     async def release(self, state: RunState) -> dict[str, Any]:
-        """Merge, tag, record. A second time it finds its own work and changes nothing."""
+        """Merge or only tag, record. A second time it finds its own work and changes nothing."""
         services, run_id = self.services, state["run_id"]
         repository = await services.repository(run_id)
         tag = f"factory-{run_id}"
         title = state.get("title") or "Release"
         try:
-            commit = await repository.release(run_id, tag=tag, message=title)
+            if state.get("target"):
+                commit = await repository.tag(run_id, tag=tag, message=title)
+            else:
+                commit = await repository.release(run_id, tag=tag, message=title)
         except (MergeConflict, TagTaken) as refused:
             # Trying again would not help: the run ends, and its work stays on its branch.
             reason = f"not released: {refused} The work is on the branch factory/{run_id}."
@@ -41,3 +174,71 @@ class Release:
         )
         await move(services.db, services.events, run_id, "completed", key="release/completed")
         return {}
+
+    def _risk(self, requirement: str) -> Risk:
+        """The graver of what the policy says of a release and of this requirement."""
+        policy = self.services.policy
+        both: tuple[Risk, ...] = (policy.release_risk, assess(requirement, policy).risk)
+        return max(both, key=ORDER.index)
+
+    async def _remote(self, run_id: str) -> Remote | None:
+        """The remote as the operator's file says it now. What the repository itself says does not count."""
+        project = (await self.services.repository(run_id)).name
+        home = self.services.settings.home
+        return (await asyncio.to_thread(project_settings.load_operators, home, project)).remote
+
+    async def _target(self, run_id: str, remote: Remote, base: str) -> ReleaseTarget:
+        return {
+            "remote": remote.url,
+            "forge": remote.forge,
+            "api": remote.endpoint,
+            "repository": remote.path,
+            "branch": remote.branch(run_id),
+            "base": base,
+            "commit": await (await self.services.repository(run_id)).run_head(run_id),
+        }
+
+    @asynccontextmanager
+    async def _telling(self, run_id: str, step: str) -> AsyncGenerator[None]:
+        """Write down what went wrong outside; the run stays where it is and can be resumed."""
+        try:
+            yield
+        except FactoryError as failure:
+            payload: JsonObject = {"step": step, "code": failure.code, "error": str(failure)}
+            await self.services.events.append(run_id, "release.failed", payload)
+            raise
+
+
+def build_release(services: Services) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Compile the subgraph."""
+    nodes = Release(services)
+    graph: StateGraph[Any, Any, Any, Any] = StateGraph(RunState)
+    graph.add_node("propose", node("propose", nodes.propose))
+    graph.add_node("ask_person", node("ask_person", people.ask))
+    graph.add_node("heard", node("heard", nodes.heard))
+    graph.add_node("push", node("push", nodes.push))
+    graph.add_node("request", node("request", nodes.request))
+    graph.add_node("release", node("release", nodes.release))
+    graph.add_edge(START, "propose")
+    graph.add_conditional_edges("propose", _onward, ["ask_person", "push", "release"])
+    graph.add_edge("ask_person", "heard")
+    graph.add_conditional_edges("heard", _onward, ["ask_person", "push", END])
+    graph.add_conditional_edges("push", _approved("request"), ["request", "propose"])
+    graph.add_conditional_edges("request", _approved("release"), ["release", "propose"])
+    graph.add_edge("release", END)
+    return graph.compile(name="release")
+
+
+def _onward(state: RunState) -> str:
+    if state.get("halted"):
+        return END
+    if people.waits(state):
+        return "ask_person"
+    return "push" if state.get("target") else "release"
+
+
+def _approved(onward: str) -> Any:
+    def route(state: RunState) -> str:
+        return onward if state.get("target") else "propose"
+
+    return route

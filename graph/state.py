@@ -63,6 +63,20 @@ class RunState(TypedDict):
     """Whether a person has sent the run round again since it was last validated."""
     question: NotRequired[Question]
     answer: NotRequired[Answer]
+    target: NotRequired[ReleaseTarget | None]
+    """Where the run may be released to, as a person saw it; none for a project without a remote."""
+
+
+class ReleaseTarget(TypedDict):
+    """What goes where in a release. Whatever of it changes has to be approved anew."""
+
+    remote: str
+    forge: str
+    api: str
+    repository: str
+    branch: str
+    base: str
+    commit: str
 
 
 class Question(TypedDict):

@@ -55,6 +55,8 @@ class RunSummary(BaseModel):
     stages: list[StageSummary]
     waiting_for: list[Waiting]
     failure: str | None = None
+    pull_request: str | None = None
+    """Where it was released to, in a project with a remote."""
 
 
 def summarise(run: Run, progress: Progress, waiting: Sequence[Approval]) -> RunSummary:
@@ -86,6 +88,7 @@ def summarise(run: Run, progress: Progress, waiting: Sequence[Approval]) -> RunS
             if run.status not in ENDED
         ],
         failure=run.failure,
+        pull_request=progress.pull_request or None,
     )
 
 

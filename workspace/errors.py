@@ -90,3 +90,11 @@ class PatchRefused(WorkspaceError):
 
 class SandboxUnavailable(WorkspaceError):
     """No working sandbox, so that code is not run."""
+
+
+class PushFailed(WorkspaceError):
+    """The remote could not be pushed to."""
+
+
+class BranchTaken(WorkspaceError):
+    """The remote's branch holds somebody else's commits."""

@@ -18,10 +18,14 @@ Mark = tuple[str, int, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one stage's worktree may hold, ignored files and folders included."""
+    """How much one stage may add to its worktree, ignored files and folders included."""
 
     files: int = 5_000
     bytes: int = 200_000_000
+
+    def beyond(self, files: int, bytes: int) -> "Limits":
+        """The same, on top of what is there."""
+        return Limits(self.files + files, self.bytes + bytes)
 
 
 @dataclass(frozen=True, slots=True)

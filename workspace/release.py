@@ -48,6 +48,19 @@ async def release(git: Git, checkout: Path, run_id: str, branch: str, tag: str, 
     return merge
 
 
+async def tag_head(git: Git, branch: str, tag: str, message: str) -> str:
+    """Tag the head of `branch`, once. The caller holds the project's lock."""
+    tag_ref = f"refs/tags/{tag}"
+    (head,) = await git.resolve(branch)
+    tagged = await git.find(f"{tag_ref}^{{commit}}")
+    if tagged is None:
+        await git.clear_stale_locks(tag_ref)
+        await git("tag", "-a", "-F", "-", tag, head, stdin=f"{message}\n".encode())
+    elif tagged != head:
+        raise TagTaken(f"the tag {tag} names {tagged[:12]}", untouched="Nothing was released")
+    return head
+
+
 async def _merge_of(git: Git, run: str) -> str | None:
     """The merge on main whose second parent is the run's head, if it is there."""
     listed = await git("rev-list", "--first-parent", "--merges", "--parents", f"{run}..{_MAIN}")
@@ -81,7 +94,7 @@ async def _is_ours(git: Git, checkout: Path, before: str, main_tree: str) -> boo
     if index_tree.code != 0 or (shown != main_tree and not await _was_main(git, shown)):
         return False
     await git("update-index", "-q", "--refresh", ok=(0, 1))
-    changed = (await git("diff-files", "-z", "--name-only")).names
+    changed = (await git("diff-files", "--ignore-submodules=all", "-z", "--name-only")).names
     new = (await git("ls-files", "-z", "--others", "--exclude-standard")).names
     if not changed and not new:
         return True

@@ -18,6 +18,8 @@ from workspace.git import ATTRIBUTES, EXCLUDES, Git
 from workspace.inventory import Limits
 from workspace.locks import FileLock
 from workspace.merge import commit_text, trailer_value, tree_of_both
+from workspace.project_settings import Remote
+from workspace.push import push
 from workspace.stage import StageTree, remove
 
 _PROJECT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -60,13 +62,18 @@ class Workspace:
         touched, and once the project exists it is not looked at again.
         Raises ProjectNameInvalid and SourceInvalid.
         """
-        if not _PROJECT.fullmatch(name):
+        if not is_project_name(name):
             raise ProjectNameInvalid(
                 f"{name[:80]!a} is no project name", todo=ProjectNameInvalid.__doc__ or ""
             )
         repository = self._projects.setdefault(name, Repository(name, self._folder / name))
         await repository.create(source)
         return repository
+
+
+def is_project_name(name: str) -> bool:
+    """Whether a project can be called so."""
+    return _PROJECT.fullmatch(name) is not None
 
 
 class Repository:
@@ -195,6 +202,20 @@ class Repository:
             git = self._git.locked(lock)
             return await release.release(git, self.path, run_id, _branch(run_id), _checked(tag), message)
 
+    async def tag(self, run_id: str, *, tag: str, message: str) -> str:
+        """Tag the run's head, once, and leave main to the remote. Gives the head. Raises TagTaken."""
+        async with self._lock.held() as lock:
+            return await release.tag_head(
+                self._git.locked(lock), _branch(run_id), _checked(tag), message.strip() or tag
+            )
+
+    async def push(self, run_id: str, remote: Remote, token: str | None) -> bool:
+        """Bring the run's head to its branch at the remote, and to no other; False where it is there.
+
+        Raises BranchTaken and PushFailed; then the remote is as it was.
+        """
+        return await push(self._git, remote, token, await self.run_head(run_id), remote.branch(run_id))
+
     async def tree(self, commit: str) -> str:
         """The id of the tree that `commit` records: equal trees have equal ids."""
         return (await self._git.resolve(f"{_revision(commit)}^{{tree}}"))[0]
@@ -265,6 +286,7 @@ async def _fetch(git: Git, source: Path) -> str:
     try:
         await git(
             *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"),
+            "--update-shallow",
             *("--", str(source), "+HEAD:refs/factory/source"),
             config={"protocol.file.allow": "always"},
             environment={"GIT_CONFIG_GLOBAL": str(trust)},

@@ -132,8 +132,9 @@ class Sandbox:
             writable=writable and rules.writable,
             environment=environment or {},
         )
+        most = await asyncio.to_thread(_most, job.tree, limits)
         async with self._connected(job, rules, report or _nobody) as ready:
-            return await _watch(await self._backend.launch(ready), ready.tree, limits, timeout)
+            return await _watch(await self._backend.launch(ready), ready.tree, limits, most, timeout)
 
     @asynccontextmanager
     async def _connected(self, job: Job, rules: Policy, report: Report) -> AsyncGenerator[Job]:
@@ -167,7 +168,9 @@ def _nobody(_contact: Contact) -> None:
     """Nobody wants to know."""
 
 
-async def _watch(started: Started, tree: Path, limits: Allowance, timeout: float) -> Execution:
+async def _watch(
+    started: Started, tree: Path, limits: Allowance, most: inventory.Limits, timeout: float
+) -> Execution:
     """Read what the command prints until it ends or passes a limit, then see that nothing of it is left."""
     begun = asyncio.get_running_loop().time()
     output, too_much = Bounded(limits.kept_output), asyncio.Event()
@@ -176,7 +179,7 @@ async def _watch(started: Started, tree: Path, limits: Allowance, timeout: float
     waiting: dict[asyncio.Task[object], EndedBy] = {
         asyncio.create_task(started.process.wait()): "exit",
         asyncio.create_task(too_much.wait()): "output",
-        asyncio.create_task(_guard_disk(tree, limits)): "disk",
+        asyncio.create_task(_guard_disk(tree, most)): "disk",
     }
     if not started.memory_is_bounded:
         guard = _guard_memory(started.process.pid, limits.memory)
@@ -218,10 +221,9 @@ async def _read(source: int, output: Bounded, most: int, too_much: asyncio.Event
             too_much.set()
 
 
-async def _guard_disk(tree: Path, limits: Allowance) -> None:
+async def _guard_disk(tree: Path, most: inventory.Limits) -> None:
     """Returns when the worktree, or what it does to the disk, is too big."""
     pause = 0.1
-    most = inventory.Limits(limits.tree_files, limits.tree_bytes)
     while True:
         await asyncio.sleep(pause)
         begun = asyncio.get_running_loop().time()
@@ -240,6 +242,18 @@ async def _guard_memory(process: int, most: int) -> None:
         if await asyncio.to_thread(footprint.resident, process) > most:
             return
         pause = max(0.1, 10 * (asyncio.get_running_loop().time() - begun))
+
+
+def _most(tree: Path, limits: Allowance) -> inventory.Limits:
+    """How much may lie in the worktree: what is there before the command, and what it may add."""
+    files = size = 0
+    try:
+        for found in inventory.walk(tree):
+            files += 1
+            size += found.status.st_blocks * 512
+    except (WorkspaceError, OSError):
+        files = size = 0  # too deep to walk, or closed: nothing is granted for what cannot be counted
+    return inventory.Limits(limits.tree_files + files, limits.tree_bytes + size)
 
 
 def _too_big(tree: Path, most: inventory.Limits) -> bool:

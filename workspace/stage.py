@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workspace import index, inventory
-from workspace.errors import GitFailed, PathRefused, WorkspaceError
+from workspace.errors import GitFailed, PathRefused, TreeTooBig, WorkspaceError
 from workspace.files import Files
 from workspace.git import Git
 from workspace.inventory import Inventory, Limits, Mark, shown
@@ -34,6 +34,8 @@ class StageTree:
     _limits: Limits = field(default_factory=Limits, repr=False)
     _seen: tuple[str, frozenset[Mark]] | None = field(default=None, init=False, repr=False)
     """The commit that the worktree equals, and how it looked then."""
+    _granted: Limits | None = field(default=None, init=False, repr=False)
+    """The limits with what the base holds, once it was measured."""
 
     def __post_init__(self) -> None:
         self.files = Files(self.path)
@@ -49,7 +51,7 @@ class StageTree:
         """
         async with self._lock.held() as lock:
             git = self._git.locked(lock)
-            before = await asyncio.to_thread(inventory.take, self.path, self._limits)
+            before = await self._inventory(git)
             last, last_tree = await self._newest(git)
             if self._seen == (last, before.marks):
                 return last
@@ -74,7 +76,7 @@ class StageTree:
             git = self._git.locked(lock)
             await git.clear_stale_locks(self._ref)
             try:
-                found: Inventory | None = await asyncio.to_thread(inventory.take, self.path, self._limits)
+                found: Inventory | None = await self._inventory(git)
             except (WorkspaceError, OSError):
                 found = None  # hostile content that git need not be troubled with
             if not found or self._seen != (commit, found.marks):
@@ -92,7 +94,7 @@ class StageTree:
         """
         async with self._lock.held() as lock:
             git = self._git.locked(lock)
-            now = await asyncio.to_thread(inventory.take, self.path, self._limits)
+            now = await self._inventory(git)
             if self._seen is not None and self._seen[1] == now.marks:
                 answer = await git("diff-tree", "-r", "-z", "--name-only", self.base, self._seen[0])
             else:
@@ -109,6 +111,19 @@ class StageTree:
             if checkout:
                 await self._fill(git, self.base, afresh=True)
                 await git("update-ref", self._ref, self.base)
+
+    async def _inventory(self, git: Git) -> Inventory:
+        """What lies in the worktree. The limits are for what the stage adds to its base.
+
+        The base is only measured where the worktree passes the limits, so small projects never pay for it.
+        """
+        try:
+            return await asyncio.to_thread(inventory.take, self.path, self._granted or self._limits)
+        except TreeTooBig:
+            if self._granted is not None:
+                raise
+        self._granted = self._limits.beyond(*await _measured(git, self.base))
+        return await asyncio.to_thread(inventory.take, self.path, self._granted)
 
     async def _newest(self, git: Git) -> tuple[str, str]:
         if self._last is None:
@@ -128,7 +143,7 @@ class StageTree:
             await asyncio.to_thread(self._begin_empty)
             await git("read-tree", "--reset", "-u", commit)
         try:
-            left = await asyncio.to_thread(inventory.take, self.path, self._limits)
+            left = await self._inventory(git)
         except WorkspaceError:
             return  # the commit itself is over the limits: the next snapshot says so
         self._seen = (commit, left.marks)
@@ -151,6 +166,13 @@ class StageTree:
                 raise PathRefused(
                     f"{shown(entry.path)} {why}", untouched="Nothing was recorded", todo="Remove or rename it"
                 )
+
+
+async def _measured(git: Git, commit: str) -> tuple[int, int]:
+    """How many files and folders a commit has, and how many bytes."""
+    rows = (await git("ls-tree", "-r", "-t", "-z", "-l", commit)).out.split(b"\0")
+    sizes = [row.partition(b"\t")[0].split()[3] for row in rows if row]
+    return len(sizes), sum(int(size) for size in sizes if size.isdigit())
 
 
 def _doubtful(index_file: Path, root: Path) -> list[tuple[index.Recorded, str]]:

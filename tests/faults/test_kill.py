@@ -19,7 +19,7 @@ from tests.packs.brain import brain
 PACKS = Path(__file__).parent.parent / "packs"
 NODES = (
     *("assess", "plan", "brief", "work", "act", "peer_review", "report", "gate", "clarify", "ask_person"),
-    *("heard", "escalate", "retain", "close", "check", "present", "release"),
+    *("heard", "escalate", "retain", "close", "check", "present", "propose", "release"),
 )
 INSIDE = (
     *("plan.decided", "brief.opened", "work.called", "act.acted", "act.snapshot", "clarify.called"),

@@ -43,7 +43,13 @@ async def test_each_named_graph_shows_every_team_as_a_subgraph_with_its_nodes(
         drawn = graph.get_graph(xray=True)
         for team in teams:
             assert {node.partition(":")[2] for node in drawn.nodes if node.startswith(f"{team}:")} >= STAGE
-        assert {name for name, _ in graph.get_subgraphs()} == {"govern", *teams, "validate", "review"}
+        assert {name for name, _ in graph.get_subgraphs()} == {
+            "govern",
+            *teams,
+            "validate",
+            "review",
+            "release",
+        }
         picture = drawn.draw_mermaid()
         assert all(f"subgraph {team}" in picture for team in teams)
 

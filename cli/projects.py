@@ -1,0 +1,82 @@
+"""`factory project`: what is set for a project, and where its finished runs go."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import cast
+
+from cli.screen import Screen
+from core.json import JsonObject
+from core.settings import Settings
+from workspace import project_settings
+from workspace.errors import ProjectNameInvalid
+from workspace.project_settings import Loaded
+from workspace.repository import Workspace, is_project_name
+
+
+async def show(name: str, *, as_json: bool) -> int:
+    """Print a project's settings, and what of the repository's own file is left out; returns 0."""
+    screen, home = Screen(as_json), _home(name)
+    loaded = project_settings.load(home, name, await _in_repository(name))
+    _print(screen, name, project_settings.operators_file(home, name), loaded)
+    return 0
+
+
+async def set_remote(name: str, fields: dict[str, str | None], *, as_json: bool) -> int:
+    """Write the remote into the operator's file; returns 0."""
+    screen, home = Screen(as_json), _home(name)
+    path = project_settings.operators_file(home, name)
+    given = {key: value for key, value in fields.items() if value is not None}
+    remote = project_settings.remote_of(given, "the options")
+    await asyncio.to_thread(_write, path, remote)
+    _print(screen, name, path, Loaded(project_settings.load_operators(home, name), ()))
+    return 0
+
+
+def _home(name: str) -> Path:
+    if not is_project_name(name):
+        raise ProjectNameInvalid(f"{name[:80]!a} is no project name", todo=ProjectNameInvalid.__doc__ or "")
+    return Settings.load().home
+
+
+async def _in_repository(name: str) -> str | None:
+    settings = Settings.load()
+    if not (settings.home / "projects" / name / "repository").is_dir():
+        return None
+    repository = await Workspace(settings).project(name)
+    return await repository.read("refs/heads/main", project_settings.FILE)
+
+
+def _write(path: Path, remote: project_settings.Remote) -> None:
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = project_settings.with_remote(before, remote, str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.rename(path)
+
+
+def _print(screen: Screen, name: str, path: Path, loaded: Loaded) -> None:
+    settings = loaded.settings
+    if screen.as_json:
+        told = {
+            "project": name,
+            "file": str(path),
+            **settings.model_dump(mode="json"),
+            "left_out": list(loaded.left_out),
+        }
+        screen.result(cast(JsonObject, told))
+        return
+    screen.say(f"project      {name}")
+    screen.say(f"settings     {path}{'' if path.exists() else ' (not there)'}")
+    if settings.description:
+        screen.say(f"description  {settings.description}")
+    if settings.remote is None:
+        screen.say("remote       none: a finished run is merged into main here, and tagged")
+    else:
+        for key, value in settings.remote.model_dump().items():
+            if value:
+                screen.say(f"{key:<12} {value}")
+    for key in loaded.left_out:
+        screen.say(f"The repository's {project_settings.FILE} sets {key}: left out, only the operator may.")
