@@ -9,6 +9,7 @@ from typing import Any
 from core.database import Database
 from core.events import EventLog
 from core.settings import Settings
+from governance.approvals import Approvals
 from graph.lifecycle import RunStatus, move
 from graph.runs import Runs
 
@@ -79,6 +80,15 @@ def tell_run(settings: Settings, statuses: Sequence[RunStatus], told: Told = PLA
                 await move(database, events, run_id, status)
             for kind, team, payload in told:
                 await events.append(run_id, kind, payload, team=team)
+            if statuses and statuses[-1] == "awaiting_input":
+                await Approvals(database, events).request(
+                    run_id,
+                    kind="review",
+                    key="review/1",
+                    title="Review",
+                    question="Is it right?",
+                    allowed=("approve", "reject"),
+                )
             if statuses and statuses[-1] in {"completed", "failed", "rejected", "cancelled"}:
                 await events.append(run_id, "run.ended", {"status": statuses[-1]})
             return run_id
