@@ -16,6 +16,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from core import logs, queries, redaction
 from core.errors import FactoryError
+from core.incarnation import Pool, recognise
 from core.postgres import DatabaseUnavailable, EmbeddedPostgres, PostgresMissing
 from core.settings import Settings
 
@@ -34,8 +35,6 @@ _CHECKPOINT_POOL_SIZE = 6
 _WATCH_PAUSE = 1.0  # seconds between two looks for the embedded server's keeper
 
 logger = logs.get(__name__)
-
-Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
 
 class DatabaseTooNew(FactoryError):
@@ -231,13 +230,14 @@ async def _ready(login: str, owner: str) -> str:
 
 @asynccontextmanager
 async def _open_pool(url: str, size: int) -> AsyncGenerator[Pool]:
-    pool = AsyncConnectionPool(
+    pool = Pool(
         url,
         connection_class=AsyncConnection[DictRow],
         kwargs={"autocommit": True, "row_factory": dict_row},
         min_size=1,
         max_size=size,
         check=_check,
+        configure=recognise,
         open=False,
     )
     try:

@@ -15,6 +15,7 @@ from psycopg.rows import DictRow
 from core import clock, faults, queries
 from core.database import Database, DatabaseUnavailable
 from core.errors import BadInput
+from core.incarnation import is_pinned
 from core.json import JsonObject, JsonValue, canonical
 from core.redaction import redact
 
@@ -93,13 +94,14 @@ class EventLog:
         team: str | None = None,
         key: str | None = None,
         conn: AsyncConnection[DictRow] | None = None,
+        last: bool = False,
     ) -> Event:
         """Write one event and return it, in one round trip.
 
         With a `key` it happens once: a second append with the same `run_id` and `key` writes nothing and
         returns the first event. With `conn` it belongs to that connection's transaction, and appends to the
-        same run wait until that ends. Secrets in the payload are masked. Raises EventTooBig,
-        DatabaseUnavailable.
+        same run wait until that ends. `last` says that no checkpoint follows, so that it is on the disk when
+        this returns. Secrets in the payload are masked. Raises EventTooBig, DatabaseUnavailable.
         """
         values = _values(run_id, kind, payload, team, key)
         faults.point("event.append")
@@ -108,7 +110,7 @@ class EventLog:
         try:
             try:
                 async with self._db.pool.connection() as own:
-                    return await _append(own, values, lazily=key is not None)
+                    return await _append(own, values, lazily=key is not None and not last and is_pinned())
             except psycopg.OperationalError:
                 # Nobody knows whether it was written before the connection broke: only a key makes
                 # it safe to say it again.
@@ -132,9 +134,10 @@ class EventLog:
             raise _unwritten(", ".join(entry.kind for entry in entries), run_id, error) from error
 
     async def _append_values(self, values: Sequence[Mapping[str, object]]) -> None:
+        statement = queries.APPEND_AGAINST_CHECKPOINT if is_pinned() else queries.APPEND
         async with self._db.pool.connection() as own, own.pipeline():
             for value in values:
-                await own.execute(queries.APPEND_AGAINST_CHECKPOINT, value)
+                await own.execute(statement, value)
 
     async def read(
         self,

@@ -9,6 +9,11 @@ SELECT (SELECT version_num FROM factory.alembic_version) AS version,
                  AND has_schema_privilege(r.oid, 'factory', 'USAGE')) AS may_serve
 """
 
+# A crash recovery begins the statistics anew (pgstat_reset_after_failure), also under a living postmaster.
+INCARNATION = """
+SELECT pg_postmaster_start_time() AS started, stats_reset AS recovered FROM pg_stat_wal
+"""
+
 # How far LangGraph's own migrations have come.
 CHECKPOINT_VERSION = "SELECT max(v) AS version FROM factory.checkpoint_migrations"
 
@@ -36,9 +41,10 @@ SELECT run_id, seq, record, prev_hash, hash
 FROM factory.append_event(%(run_id)s, %(at)s, %(kind)s, %(team)s, %(key)s, %(record)s)
 """
 
-# For an event with a key: its commit does not wait for the disk. A server that dies may lose it, but then it
-# has also lost every later commit, among them the checkpoint of the node that wrote it, and that node, run
-# again, writes it again.
+# For an event with a key that a driven run writes: its commit does not wait for the disk. A server that dies
+# may lose it, but then it has also lost every later commit of its life, among them the checkpoint of the node
+# that wrote it, and that node, run again, writes it again. core/incarnation.py keeps that checkpoint from
+# reaching the server's next life.
 APPEND_AGAINST_CHECKPOINT = """
 WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 SELECT run_id, seq, record, prev_hash, hash

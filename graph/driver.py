@@ -23,7 +23,7 @@ from langgraph.types import Command, StateSnapshot
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from core import clock, logs
+from core import clock, incarnation, logs
 from core.database import DatabaseUnavailable
 from core.errors import FactoryError
 from governance.approvals import AlreadyDecided, Approval
@@ -103,7 +103,8 @@ class Driver:
         while True:
             async with self._only_driver(run_id) as lock:
                 if lock:
-                    await _while_held(lock, self._execute(run_id))
+                    with incarnation.pinned(lock):
+                        await _while_held(lock, self._execute(run_id))
             if not lock:
                 # Then look for oneself: the other may have finished, or died with the run half way.
                 await self._await_other(run_id)
@@ -209,7 +210,7 @@ class Driver:
         )
 
     async def _ended(self, run_id: str, status: RunStatus) -> None:
-        await self.services.events.append(run_id, "run.ended", {"status": status}, key="run.ended")
+        await self.services.events.append(run_id, "run.ended", {"status": status}, key="run.ended", last=True)
 
     async def _answers_wait(self, run_id: str) -> bool:
         """Whether an interrupt of the run has an answer that no driver has handed over yet."""

@@ -1,0 +1,73 @@
+"""One life of the database server, from its start to its death or restart.
+
+An event with a key is committed without waiting for the disk, because the checkpoint of its node follows and
+carries it there. That holds only inside one life of the server: when it is killed after the event and is back
+before the checkpoint, a client that simply reconnects would write a checkpoint whose events are lost. So who
+drives a run pins the life in which it took the run up, and no connection to a later one is handed out to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from weakref import WeakKeyDictionary
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+from psycopg_pool import AsyncConnectionPool
+
+from core import queries
+from core.postgres import DatabaseUnavailable
+
+Connection = AsyncConnection[DictRow]
+Incarnation = tuple[datetime, datetime]
+"""When the server was started, and when its statistics began: they begin anew with each crash recovery, also
+where the server's first process lived on."""
+
+_lives: WeakKeyDictionary[Connection, Incarnation] = WeakKeyDictionary()
+_pin: ContextVar[Incarnation | None] = ContextVar("incarnation", default=None)
+
+
+class ServerRestarted(DatabaseUnavailable):
+    """The server is not the one any more with which the work was begun."""
+
+
+class Pool(AsyncConnectionPool[Connection]):
+    """A pool that hands out connections of the pinned life of the server only, where one is pinned."""
+
+    @asynccontextmanager
+    async def connection(self, timeout: float | None = None) -> AsyncGenerator[Connection]:
+        """As the base class has it; raises ServerRestarted."""
+        async with super().connection(timeout) as connection:
+            wanted = _pin.get()
+            if wanted is not None and _lives.get(connection) != wanted:
+                raise ServerRestarted(
+                    "The database server was restarted in the middle of the work",
+                    untouched="What was recorded before is kept",
+                    todo="Take the work up again from its last checkpoint",
+                )
+            yield connection
+
+
+async def recognise(connection: Connection) -> None:
+    """Note which life of the server a new connection belongs to. For a pool's `configure`."""
+    row = await (await connection.execute(queries.INCARNATION)).fetchone()
+    assert row is not None
+    _lives[connection] = (row["started"], row["recovered"])
+
+
+@contextmanager
+def pinned(connection: Connection) -> Generator[None]:
+    """Inside, and in tasks begun inside, only connections to the same life as `connection` are handed out."""
+    token = _pin.set(_lives[connection])
+    try:
+        yield
+    finally:
+        _pin.reset(token)
+
+
+def is_pinned() -> bool:
+    """Whether later lives of the server are out of reach here, so that a later commit may carry this one."""
+    return _pin.get() is not None
