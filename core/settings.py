@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -22,6 +23,24 @@ from core.errors import BadInput
 
 FILE = "factory.toml"
 """The file of settings in the folder where a program is started."""
+
+
+OPERATORS_ONLY = frozenset(
+    {
+        "unsafe_no_sandbox",
+        "bwrap",
+        "sandbox_backend",
+        "sandbox_image",
+        "sandbox_runtime",
+        "sandbox_file",
+        "policy_file",
+        "models_file",
+        "mcp_file",
+        "pack_dirs",
+    }
+)
+"""What no file in the current folder may set. It decides what confines code, what is started outside the
+sandbox, and where keys are sent; and the folder may be somebody else's repository."""
 
 
 class SettingsInvalid(BadInput):
@@ -159,6 +178,7 @@ class Settings(BaseSettings):
         Raises SettingsInvalid, which names each setting and what is wrong with it.
         """
         _refuse_unknown(cls.model_fields)
+        _refuse_operators_only()
         try:
             settings = cls(**{name: value for name, value in given.items() if value is not None})
         except ValidationError as invalid:
@@ -177,16 +197,41 @@ class Settings(BaseSettings):
         return settings
 
 
+def _written() -> list[str]:
+    """The names in factory.toml."""
+    try:
+        with Path(FILE).open("rb") as file:
+            return list(tomllib.load(file))
+    except (OSError, ValueError):
+        return []  # not there, or said by the source that reads it
+
+
+def _in_dotenv() -> list[str]:
+    """The settings in .env, by their names."""
+    try:
+        return list(DotEnvSettingsSource(Settings)())
+    except (OSError, ValueError):
+        return []  # said when the settings are made
+
+
+def _refuse_operators_only() -> None:
+    """Raise SettingsInvalid where a file of the current folder sets what is the operator's alone."""
+    file = dict.fromkeys(_in_dotenv(), ".env") | dict.fromkeys(_written(), FILE)
+    name = next((name for name in file if name in OPERATORS_ONLY), None)
+    if name is None:
+        return
+    raise SettingsInvalid(
+        f"{file[name]} in this folder sets {name}, and the folder may be somebody else's",
+        untouched="Nothing was started",
+        todo=f"Take it out there; if you want it, set FACTORY_{name.upper()} in your environment",
+    )
+
+
 def _refuse_unknown(known: Iterable[str]) -> None:
     """Raise SettingsInvalid for a name in factory.toml that is no setting: the file is ours alone, so that it
     is a slip of the pen, and what it was meant to set would silently stay as it is."""
-    try:
-        with Path(FILE).open("rb") as file:
-            written = tomllib.load(file)
-    except (OSError, ValueError):
-        return  # not there, or said by the source that reads it
     names = list(known)
-    unknown = [name for name in written if name not in names]
+    unknown = [name for name in _written() if name not in names]
     if not unknown:
         return
     meant = difflib.get_close_matches(unknown[0].lower().removeprefix("factory_"), names, n=1)

@@ -19,7 +19,7 @@ from core import clock, logs, redaction
 from core.errors import BadInput, FactoryError
 from core.json import canonical
 from core.redaction import MASK, redact
-from core.settings import Settings, SettingsInvalid
+from core.settings import OPERATORS_ONLY, Settings, SettingsInvalid
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,17 +98,17 @@ def test_settings_come_from_argument_environment_dotenv_and_toml_in_this_order(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "factory.toml").write_text(
-        'model = "toml"\npack = "toml"\nollama_url = "http://toml"\nbwrap = "toml"\n'
+        'model = "toml"\npack = "toml"\nollama_url = "http://toml"\nenvironment = "toml"\n'
     )
     (tmp_path / ".env").write_text(
-        "FACTORY_PACK=dotenv\nFACTORY_OLLAMA_URL=http://dotenv\nFACTORY_BWRAP=dotenv\n"
+        "FACTORY_PACK=dotenv\nFACTORY_OLLAMA_URL=http://dotenv\nFACTORY_ENVIRONMENT=dotenv\n"
     )
     monkeypatch.setenv("FACTORY_OLLAMA_URL", "http://environment")
-    monkeypatch.setenv("FACTORY_BWRAP", "environment")
+    monkeypatch.setenv("FACTORY_ENVIRONMENT", "environment")
     monkeypatch.setenv("FACTORY_PACK_DIRS", f"one{os.pathsep}/two")
-    settings = Settings.load(bwrap="argument")
+    settings = Settings.load(environment="argument")
     assert (settings.model, settings.pack) == ("toml", "dotenv")
-    assert (settings.ollama_url, settings.bwrap) == ("http://environment", "argument")
+    assert (settings.ollama_url, settings.environment) == ("http://environment", "argument")
     assert settings.home == tmp_path / ".factory"
     assert settings.pack_dirs == [tmp_path / "one", Path("/two")]
 
@@ -138,6 +138,19 @@ def test_a_slip_of_the_pen_in_the_file_is_told_with_what_was_meant(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "factory.toml").write_text('ollama-url = "http://gpu:11434"')
     with pytest.raises(SettingsInvalid, match=r"ollama-url.*Did you mean ollama_url\?"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("name", sorted(OPERATORS_ONLY))
+@pytest.mark.parametrize("file", ["factory.toml", ".env"])
+def test_a_folder_cannot_loosen_what_confines_code(
+    file: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody starts the factory inside a repository that they cloned, and that brings this file along."""
+    monkeypatch.chdir(tmp_path)
+    line = f'{name} = "x"' if file == "factory.toml" else f"FACTORY_{name.upper()}=x"
+    (tmp_path / file).write_text(line)
+    with pytest.raises(SettingsInvalid, match=rf"{file} in this folder sets {name}.*FACTORY_{name.upper()}"):
         Settings.load()
 
 

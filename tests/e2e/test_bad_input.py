@@ -232,16 +232,24 @@ def test_a_pack_that_is_wrong_is_told_with_its_file(
         ("home = [", ("factory.toml", "cannot be read")),
         ('hoem = "x"', ("hoem", "Did you mean home?")),
         ('ollama_url = "gpu:port"', ("ollama_url", "http://host:port")),
-        ('policy_file = "none.toml"', ("none.toml", "FACTORY_POLICY_FILE")),
+        ('policy_file = "none.toml"', ("policy_file", "FACTORY_POLICY_FILE")),
     ],
 )
 def test_a_wrong_settings_file_is_told_by_its_key(
     content: str, says: tuple[str, ...], call: Call, tmp_path: Path
 ) -> None:
     (tmp_path / "factory.toml").write_text(content)
-    ended = call("run", "A list", "--model", "offline") if "policy" in content else call("runs")
+    ended = call("runs")
     assert ended.code == 2, ended
     for words in says:
+        assert words in ended.said
+
+
+@pytest.mark.usefixtures("nothing_made")
+def test_a_policy_that_is_not_there_is_told_by_its_variable(call: Call) -> None:
+    ended = call("run", "A list", "--model", "offline", env={"FACTORY_POLICY_FILE": "none.toml"})
+    assert ended.code == 2, ended
+    for words in ("none.toml", "FACTORY_POLICY_FILE"):
         assert words in ended.said
 
 
