@@ -27,6 +27,7 @@ from teams import prompts
 from teams.contract import MAX_ITEM_CHARS, ResultInvalid
 from teams.operative import Thought, ask_review, think
 from teams.output import shown
+from teams.reads import Reads
 from teams.tools import Artifact, ToolContext, stage_tools
 from workspace.errors import WorkspaceError
 from workspace.repository import StageTree
@@ -207,10 +208,15 @@ class Work:
         for problem in offer.problems:
             suffix = f"outside/{sha256(problem.encode()).hexdigest()[:16]}"
             await self.stage.event(state, "tool.missing", {"reason": problem}, suffix)
-        return [*stage_tools(self.stage.team, self._tool_context(tree)), *offer.tools]
+        return [*stage_tools(self.stage.team, self._tool_context(state, tree)), *offer.tools]
 
-    def _tool_context(self, tree: StageTree) -> ToolContext:
-        return ToolContext(tree=tree, sandbox=self.stage.services.sandbox, team=self.stage.team)
+    def _tool_context(self, state: StageState, tree: StageTree) -> ToolContext:
+        return ToolContext(
+            tree=tree,
+            sandbox=self.stage.services.sandbox,
+            team=self.stage.team,
+            reads=Reads(state["messages"]),
+        )
 
     async def _snapshot(
         self, state: StageState, tree: StageTree, observations: Sequence[ToolMessage]

@@ -24,6 +24,7 @@ from core.json import JsonObject
 from teams import globs
 from teams.grants import TOOL_RISK, ToolName, ToolRisk
 from teams.output import MOST_CHARS, shown
+from teams.reads import Reads
 from teams.team import Team
 from workspace.errors import SandboxUnavailable
 from workspace.files import Files
@@ -49,6 +50,8 @@ class Artifact(TypedDict, total=False):
     """exit, timeout, output, disk or memory; absent for other tools."""
     seconds: float
     path: str
+    sha256: str
+    """Of the file's whole content, where the operative knows it now (teams/reads.py)."""
     contacts: list[JsonObject]
     """Hosts that a command wanted to reach: host, port and why it was refused, empty where it was not."""
     sandbox_unavailable: bool
@@ -65,6 +68,8 @@ class ToolContext:
     tree: StageTree
     sandbox: Sandbox
     team: Team
+    reads: Reads = field(default_factory=Reads, repr=False, compare=False)
+    """What the operative has read in this stage."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False, compare=False)
     """One action at a time, in the order of the reply: a test must see the file written before it."""
 
@@ -152,7 +157,8 @@ class _Actions:
         """Read a text file, or a part of it."""
 
         def body() -> Result:
-            found = self.files.read(path).split("\n")
+            whole = self.files.read(path)
+            found = whole.split("\n")
             if found[-1] == "":
                 found.pop()
             part = found[start - 1 : start - 1 + lines]
@@ -162,7 +168,8 @@ class _Actions:
                 text += (
                     f"\n… (lines {start} to {last} of {len(found)}; read another part with start and lines)"
                 )
-            return text or "(the file is empty)", Artifact(ok=True, path=path)
+            seen = self.ctx.reads.saw(path, whole.encode())
+            return text or "(the file is empty)", Artifact(ok=True, path=path, sha256=seen)
 
         return await self._in_thread(body, path)
 
@@ -187,13 +194,16 @@ class _Actions:
     async def write_file(
         self, path: Path, content: Annotated[str, Field(description="The whole new content.")]
     ) -> Result:
-        """Write a whole file, new or in place of the old one."""
+        """Write a whole file, new or in place of one that you have read."""
 
         def body() -> Result:
             if refused := self._refused(path):
                 return refused
+            new = content.encode("utf-8", "replace")
+            self.ctx.reads.check(self.files, path, new)
             self.files.write(path, content)
-            return f"wrote {path} ({content.count(chr(10))} lines)", Artifact(ok=True, path=path)
+            seen = self.ctx.reads.saw(path, new)
+            return f"wrote {path} ({content.count(chr(10))} lines)", Artifact(ok=True, path=path, sha256=seen)
 
         return await self._in_thread(body, path)
 
@@ -214,7 +224,11 @@ class _Actions:
             # The last line of a file may lack its line end; a block of whole lines means it all the same.
             cut = search.endswith("\n") and not text.endswith("\n") and text.endswith(search[:-1])
             self.files.edit(path, search[:-1] if cut else search, replace)
-            return f"edited {path}", Artifact(ok=True, path=path)
+            done = Artifact(ok=True, path=path)
+            if self.ctx.reads.current(path, text.encode()):
+                # Who knew the whole file knows it now; who quoted one place of it does not.
+                done["sha256"] = self.ctx.reads.saw(path, self.files.read_bytes(path))
+            return f"edited {path}", done
 
         return await self._in_thread(body, path)
 

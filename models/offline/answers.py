@@ -3,7 +3,7 @@
 import json
 import re
 
-from models.offline import documents, software
+from models.offline import documents, rereading, software
 from models.offline.domain import parse
 from models.offline.naming import spoken
 from models.offline.reading import Conversation, unquote
@@ -90,7 +90,9 @@ def report(conversation: Conversation) -> Answer:
     if job.team in software.TESTS and (not runs or runs[-1].failed):
         blockers.append(f"The tests are not green: {summary(runs[-1]) if runs else 'they were not run'}")
     failed = [
-        one for one in conversation.observations() if one.action in {"write_file", "edit_file"} and one.failed
+        one
+        for one in conversation.observations()
+        if one.action in {"write_file", "edit_file"} and one.failed and not rereading.refused(one)
     ]
     blockers += [f"{one.action}: {one.output.strip()[:300]}" for one in failed]
     facts = [] if blockers else [f"Written: {', '.join(paths)}"] if paths else []

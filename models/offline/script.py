@@ -8,6 +8,7 @@ from models.offline import documents, openapi, operations, parts, software
 from models.offline.job import Files, Job, Writer, job_of
 from models.offline.reading import Conversation, Observation
 from models.offline.rendering import fence
+from models.offline.rereading import after_reading
 
 TURNS = 30  # own turns after which a conversation is not one that the script knows
 REWORKS = 2  # times that the script can write everything again when a gate asks for it
@@ -27,6 +28,10 @@ def work(conversation: Conversation) -> str:
         raise ModelScriptEnded(
             f"The offline model has said {TURNS} things to {conversation.team} and knows no more."
         )
+    return after_reading(conversation, _decide)
+
+
+def _decide(conversation: Conversation) -> str:
     if _must_read(conversation):
         return _call(
             "read_file", {"path": documents.REQUIREMENTS}, "I read which changes were asked for before."

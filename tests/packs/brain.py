@@ -57,6 +57,11 @@ def write(path: str, text: str) -> str:
     return f"I write it.\n\n```write {path}\n{text}\n```\n"
 
 
+def read_file(path: str) -> str:
+    """A reply that reads a file."""
+    return f"I read it.\n\n```call read_file\n{json.dumps({'path': path})}\n```\n"
+
+
 def ask(target: str, question: str) -> str:
     """A reply that asks another team, or a person."""
     arguments = json.dumps({"target_team": target, "question": question})
@@ -83,7 +88,11 @@ def scout(chat: Chat) -> str:
     """Asks the makers one question, then writes what they said."""
     if "answer of maker" not in chat.text and "refused:" not in chat.text:
         return ask("maker", "Which colour?")
-    return write("docs/scout.md", f"# Scout\n\nRound {chat.round}: blue.") if chat.turn == 1 else "Done."
+    page = f"# Scout\n\nRound {chat.round}: blue."
+    if chat.round == 1:
+        return write("docs/scout.md", page) if chat.turn == 1 else "Done."
+    # The page of the round before is replaced by who has read it.
+    return {1: read_file("docs/scout.md"), 2: write("docs/scout.md", page)}.get(chat.turn, "Done.")
 
 
 def maker(chat: Chat) -> str:

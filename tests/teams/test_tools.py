@@ -1,6 +1,7 @@
 """The tools do what is granted inside a real worktree, and tell the model what they refuse."""
 
 import asyncio
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ async def test_a_team_gets_what_it_was_granted_and_no_more(tree: StageTree, regi
 
 async def test_a_file_is_written_read_changed_and_found(tools: dict[str, BaseTool], tree: StageTree) -> None:
     written = await use(tools, "write_file", path="./src/a.py", content="x = 1\ny = 2")
-    assert written.artifact == {"ok": True, "path": "src/a.py"}
+    digest = sha256(b"x = 1\ny = 2").hexdigest()
+    assert written.artifact == {"ok": True, "path": "src/a.py", "sha256": digest}
     assert await said(tools, "read_file", path="src/a.py") == "x = 1\ny = 2"
     await use(tools, "edit_file", path="src/a.py", search="y = 2\n", replace="y = 3\n")
     assert (tree.path / "src" / "a.py").read_text() == "x = 1\ny = 3\n"
