@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
-from core.events import Event
-from core.json import JsonObject
+from graph.checking import as_recorded, check_stage, payload
 from graph.gate import Evidence
 from graph.loops import detect
 from graph.stage_context import StageContext
 from graph.state import StageState
 from teams.contract import TaskResult
 from teams.globs import any_matches, matches
-from workspace.checks import CheckResult, run_checks
+from workspace.checks import CheckResult
 
 
 async def gather(stage: StageContext, state: StageState) -> Evidence:
@@ -29,11 +25,11 @@ async def gather(stage: StageContext, state: StageState) -> Evidence:
     claims_it = result is not None and result.status == "COMPLETE"
     if claims_it and not exhausted and not loop:
         ran: list[CheckResult] = []
-        for check in await run_checks(team.checks, tree.path, stage.services.sandbox):
+        services, run_id = stage.services, state["run_id"]
+        for check in await check_stage(services, run_id, team.checks, tree, state["head"]):
             suffix = f"check/{attempt_key(state)}/{check.name}"
-            ran.append(
-                as_recorded(check, await stage.event(state, "check.ran", check_payload(check), suffix))
-            )
+            told = await payload(services, run_id, stage.key(state), check)
+            ran.append(as_recorded(check, await stage.event(state, "check.ran", told, suffix)))
         checks = tuple(ran)
     return Evidence(
         result=result,
@@ -53,29 +49,6 @@ async def gather(stage: StageContext, state: StageState) -> Evidence:
 def attempt_key(state: StageState) -> str:
     """Tells one ruling from the next: attempt, passages of the gate and answers from people so far."""
     return f"{state['attempt']}.{state['passages']}.{state['escalations']}"
-
-
-def as_recorded(check: CheckResult, told: Event) -> CheckResult:
-    """The check as the log has it: when a node runs again after a crash, its first outcome counts."""
-    passed = told.payload["passed"]
-    if passed == check.passed:
-        return check
-    summary = str(told.payload["summary"])
-    return replace(check, passed=None if passed is None else bool(passed), summary=summary, details=())
-
-
-def check_payload(check: CheckResult) -> JsonObject:
-    """A check's outcome for the event log."""
-    return {"name": check.name, "passed": check.passed, "score": check.score, "summary": check.summary}
-
-
-def failed(checks: Sequence[CheckResult]) -> list[str]:
-    """The checks that speak against a tree, in words: those that failed and those that could not run."""
-    return [
-        f"`{check.name}` {'failed' if check.passed is False else 'could not run'}: {check.summary}"
-        for check in checks
-        if check.passed is not True
-    ]
 
 
 def _filled(pattern: str, sizes: dict[str, int]) -> bool:

@@ -111,7 +111,7 @@ def _work(evidence: Evidence) -> Ruling | None:
     not_run = [
         f"check `{check.name}` could not run: {check.summary}"
         for check in evidence.checks
-        if check.passed is None
+        if check.passed is None and not check.idle
     ]
     # Trying again would not bring the check back: only a person can decide without its evidence.
     return Ruling("escalate", tuple(not_run)) if not_run else None

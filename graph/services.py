@@ -14,6 +14,7 @@ from models.service import Models
 from teams.mcp.outside import Offer, Outside
 from teams.registry import Registry
 from teams.team import Team
+from workspace.checks import Baseline
 from workspace.repository import Repository, StageTree, Workspace
 from workspace.sandbox import Sandbox
 
@@ -36,6 +37,8 @@ class Services:
     """The MCP servers that teams may have tools of."""
     repositories: dict[str, Repository] = field(default_factory=dict[str, Repository], repr=False)
     """The projects' repositories that this process has opened."""
+    baselines: dict[str, Baseline | None] = field(default_factory=dict[str, "Baseline | None"], repr=False)
+    """What the checks say of the commits that runs started from; None for one without a file."""
     _projects: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     _wishes: dict[str, str | None] = field(default_factory=dict[str, str | None], repr=False)
 

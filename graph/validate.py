@@ -13,14 +13,14 @@ from langgraph.graph.state import CompiledStateGraph
 
 from core.json import JsonObject
 from graph import people
+from graph.checking import against, as_recorded, check_whole, payload
 from graph.dag import Pipeline
-from graph.evidence import as_recorded, check_payload, failed
 from graph.lifecycle import move
 from graph.nodes import node
 from graph.rounds import next_round
 from graph.services import Services
 from graph.state import RunState
-from workspace.checks import run_checks
+from workspace.checks import CheckResult
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,16 @@ class Validate:
         name = f"validate.{state['round']}"
         tree = await services.tree(run_id, name, base=head)
         await tree.restore(head)
-        checks = await run_checks(self._checks(state), tree.path, services.sandbox)
-        recorded = [
-            as_recorded(
-                check,
-                await services.events.append(
-                    run_id, "check.ran", check_payload(check), key=f"{name}/{check.name}"
-                ),
-            )
-            for check in checks
-        ]
-        against = failed(recorded)
-        if not against:
+        recorded: list[CheckResult] = []
+        for check in await check_whole(services, run_id, self._needed(state), tree, head):
+            told = await payload(services, run_id, name, check)
+            event = await services.events.append(run_id, "check.ran", told, key=f"{name}/{check.name}")
+            recorded.append(as_recorded(check, event))
+        speaks_against = against(recorded, self._needed(state))
+        if not speaks_against:
             await repository.close_stage(tree)
             return {"sent_back": False}
-        detail: JsonObject = {"reasons": list(against), "commit": head}
+        detail: JsonObject = {"reasons": list(speaks_against), "commit": head}
         again = state["round"] < self.pipeline.max_rounds
         approval = await services.approvals.request(
             run_id,
@@ -70,7 +65,7 @@ class Validate:
             title="The merged project does not pass its checks",
             question=(
                 "The merged project does not pass its checks:\n"
-                + "\n".join(f"- {reason}" for reason in against)
+                + "\n".join(f"- {reason}" for reason in speaks_against)
                 + ("\nRespond with a comment to send it round again, a" if again else "\nA")
                 + "pprove to go on to the review as it is, or reject to stop the run."
             ),
@@ -79,8 +74,8 @@ class Validate:
         )
         return {"question": people.question(approval), "sent_back": False}
 
-    def _checks(self, state: RunState) -> list[str]:
-        """Every check that a team of this run answers for, now on the whole."""
+    def _needed(self, state: RunState) -> list[str]:
+        """Every check that a team of this run answers for."""
         teams = [team for team in self.pipeline.teams if team not in state.get("skipped", {})]
         return sorted({check for team in teams for check in self.services.registry.team(team).checks})
 

@@ -24,6 +24,7 @@ from teams.contract import PERSON
 from teams.grants import TOOL_RISK
 from teams.mcp.declared import is_grant
 from teams.team import Limits, Operative, Role, SandboxPolicy, Team
+from workspace.checks import CHECKS
 from workspace.policies import PLAIN
 
 __all__ = [
@@ -37,7 +38,6 @@ __all__ = [
     "UnknownTool",
 ]
 
-CHECKS: tuple[str, ...] = ("tests", "lint", "secrets", "links", "json")
 TEXT_FILES = {"soul": "SOUL.md", "agents": "AGENTS.md", "tools_notes": "TOOLS.md"}
 MAX_FILE_CHARS = 200_000
 _ID = re.compile(r"[a-z][a-z0-9_]{1,39}")
@@ -297,7 +297,7 @@ def _check_names(where: str, written: _TeamFile) -> None:
             raise UnknownTool(where, "tools", f"{tool!r} is no tool", known)
     for check in written.checks:
         if check not in CHECKS:
-            raise TeamInvalid(where, "checks", f"{check!r} is no check", ", ".join(CHECKS))
+            raise TeamInvalid(where, "checks", f"{check!r} is no check", ", ".join(sorted(CHECKS)))
     lists: dict[Literal["tools", "checks", "asks"], list[str]] = {
         "tools": written.tools,
         "checks": written.checks,

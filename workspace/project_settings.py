@@ -19,10 +19,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from core.errors import BadInput
 from core.redaction import MASK, know, redact
+from workspace.declared import DeclaredCheck, Page, unlike
+from workspace.policies import PLAIN
 
 FILE: Final = "project.toml"
-FROM_THE_REPOSITORY: Final = frozenset({"description"})
-"""The keys that the repository's copy may set."""
+FROM_THE_REPOSITORY: Final = frozenset({"description", "checks", "page"})
+"""The keys that the repository's copy may set. Its commands run in the sandbox, without a network."""
+_READ_ELSEWHERE: Final = frozenset({"mcp"})
+"""Tables of the repository's copy that are not ours to read."""
 
 ForgeName = Literal["github", "gitlab", "gitea"]
 
@@ -195,6 +199,15 @@ class ProjectSettings(BaseModel):
     description: str = Field(default="", max_length=500)
     """One line about the product, for people."""
     remote: Remote | None = None
+    checks: tuple[DeclaredCheck, ...] = Field(default=(), strict=False)
+    """Commands that check the product, beside the factory's own checks."""
+    page: Page | None = None
+    """How the product's page is served; guessed where it is not given."""
+
+    @field_validator("checks")
+    @classmethod
+    def _unlike(cls, value: tuple[DeclaredCheck, ...]) -> tuple[DeclaredCheck, ...]:
+        return unlike(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +241,14 @@ def load(home: Path, project: str, in_repository: str | None) -> Loaded:
     where = f"{FILE} in the repository of {project}"
     written = _parsed(in_repository, where)
     left_out = tuple(sorted(set(written) & (set(ProjectSettings.model_fields) - FROM_THE_REPOSITORY)))
-    told = _settings({key: value for key, value in written.items() if key not in left_out}, where)
+    unread = {*left_out, *_READ_ELSEWHERE}
+    told = _settings({key: value for key, value in written.items() if key not in unread}, where)
+    for check in told.checks:
+        if check.policy not in PLAIN:
+            raise ProjectSettingsInvalid(
+                f"{where}: checks.{check.name}.policy: may be {', '.join(PLAIN)}",
+                todo="Let the operator's file declare a check that needs a network",
+            )
     given = {name: getattr(told, name) for name in told.model_fields_set} | {
         name: getattr(operators, name) for name in operators.model_fields_set
     }
@@ -321,9 +341,12 @@ def _invalid(invalid: ValidationError, where: str, table: str = "") -> ProjectSe
     error = invalid.errors(include_url=False, include_input=False)[0]
     place = tuple(str(part) for part in error["loc"])
     key = ".".join((table, *place) if table else place) or "remote"
-    todo = "Correct it; docs/releasing.md shows every key"
+    pages = {"checks": "docs/checks.md", "page": "docs/checks.md"}
+    todo = f"Correct it; {pages.get(place[0] if place else '', 'docs/releasing.md')} shows every key"
     if error["type"] == "extra_forbidden":
-        model = Remote if table or len(place) > 1 else ProjectSettings
+        models: dict[str, type[BaseModel]] = {"checks": DeclaredCheck, "page": Page}
+        inner = models.get(place[0], Remote) if place else Remote
+        model = inner if table or len(place) > 1 else ProjectSettings
         shown = MASK if redact(key) != key else ascii(key[:80])
         return ProjectSettingsInvalid(
             f"{where}: {shown} is no key; allowed: {', '.join(model.model_fields)}", todo=todo

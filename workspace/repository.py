@@ -224,6 +224,10 @@ class Repository:
         """Every path that `commit` has."""
         return (await self._git("ls-tree", "-r", "-z", "--name-only", _revision(commit))).names
 
+    async def changed(self, a: str, b: str) -> list[str]:
+        """The paths that differ between two commits, gone ones too, in order."""
+        return (await self._git("diff-tree", "-r", "-z", "--name-only", _revision(a), _revision(b))).names
+
     async def sizes(self, commit: str) -> dict[str, int]:
         """Every path that `commit` has, with its size in bytes (0 for what is no file)."""
         listed = (await self._git("ls-tree", "-r", "-z", "-l", _revision(commit))).names

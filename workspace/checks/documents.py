@@ -1,33 +1,36 @@
 """JSON documents parse, and an OpenAPI document is one whose references resolve."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from posixpath import basename
 from typing import Any, NoReturn
 
 from core.json import is_array, is_object
-from workspace.checks.result import CheckResult, found
+from workspace.checks.result import Finding, Findings
 from workspace.errors import WorkspaceError
 from workspace.files import Files
 
 
-def check(files: Files, changed: Sequence[str] | None = None) -> CheckResult:
-    """Passes where every `*.json` is JSON and every OpenAPI document has its parts."""
-    problems: list[str] = []
+def look(files: Files) -> Findings:
+    """The `*.json` that are no JSON, and the OpenAPI documents that lack a part."""
+    problems: list[Finding] = []
     paths = files.list("**/*.json")
     for path in paths:
+        line, wrong = 1, ""
         try:
             value = json.loads(files.read(path), parse_constant=_no_number, object_pairs_hook=_once)
-            problems += [f"{path}:1: {what}" for what in _openapi_problems(path, value)]
+            problems += [Finding(path, 1, what) for what in _openapi_problems(path, value)]
         except json.JSONDecodeError as error:
-            problems.append(f"{path}:{error.lineno}: {error.msg}")
+            line, wrong = error.lineno, error.msg
         except ValueError as error:
-            problems.append(f"{path}:1: {error}")
+            wrong = str(error)
         except RecursionError:
-            problems.append(f"{path}:1: nested too deep")
+            wrong = "nested too deep"
         except WorkspaceError as error:
-            problems.append(f"{path}:1: {error.what}")
-    return found("json", problems, f"{len(paths)} JSON files are well formed", each=20)
+            wrong = error.what
+        if wrong:
+            problems.append(Finding(path, line, wrong))
+    return Findings(problems, f"{len(paths)} JSON files are well formed", each=20)
 
 
 def _openapi_problems(path: str, value: Any) -> Iterator[str]:

@@ -1,11 +1,11 @@
 """Links between the project's own Markdown pages: the file is there, and so is the heading."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from posixpath import dirname, normpath
 from urllib.parse import unquote
 
-from workspace.checks.result import CheckResult, found
+from workspace.checks.result import Finding, Findings
 from workspace.errors import FileTooBig, NotText, PathRefused
 from workspace.files import Files
 
@@ -18,34 +18,36 @@ _ANCHOR = re.compile(r"<[^>]+\s(?:id|name)=[\"']([^\"']+)[\"']", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"^([a-z][a-z0-9+.-]*:|//)", re.IGNORECASE)
 
 
-def check(files: Files, changed: Sequence[str] | None = None) -> CheckResult:
-    """Passes where every relative link in a Markdown file leads to a file, and to the heading it names."""
+def look(files: Files) -> Findings:
+    """The relative links in Markdown files that lead to no file, or to no heading of it."""
     everything = frozenset(files.list())
     folders = {"", *(parent for path in everything for parent in _parents(path))}
     anchors: dict[str, frozenset[str]] = {}
-    problems: list[str] = []
+    problems: list[Finding] = []
     pages = sorted(path for path in everything if path.lower().endswith(".md"))
     links = 0
     for page in pages:
         text = _text(files, page)
         if text is None:
-            problems.append(f"{page}:1: cannot be read as text")
+            problems.append(Finding(page, 1, "cannot be read as text"))
             continue
         for number, target in links_in(text):
             links += 1
             place, _, anchor = target.partition("#")
             path = _resolved(page, unquote(place))
-            where = f"{page}:{number}: {target[:120]}"
+            wrong = ""
             if path is None:
-                problems.append(f"{where} leads out of the project")
+                wrong = "leads out of the project"
             elif path not in everything and path not in folders:
-                problems.append(f"{where} is not there")
+                wrong = "is not there"
             elif anchor and path.lower().endswith(".md"):
                 if path not in anchors:
                     anchors[path] = anchors_in(_text(files, path) or "")
                 if unquote(anchor).lower() not in anchors[path]:
-                    problems.append(f"{where} names no heading of {path}")
-    return found("links", problems, f"{links} links in {len(pages)} pages lead somewhere")
+                    wrong = f"names no heading of {path}"
+            if wrong:
+                problems.append(Finding(page, number, f"{target[:120]} {wrong}"))
+    return Findings(problems, f"{links} links in {len(pages)} pages lead somewhere")
 
 
 def links_in(text: str) -> Iterator[tuple[int, str]]:

@@ -1,25 +1,52 @@
-"""Runs checks by name."""
+"""Runs checks by name, and judges what they see against the commit that the run started from."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import FactoryError
 from workspace.checks import documents, links, lint, secrets, tests
-from workspace.checks.result import CheckResult, CheckUnknown, not_run
+from workspace.checks.baseline import Baseline
+from workspace.checks.judging import judge_findings, judge_suite
+from workspace.checks.result import CheckResult, CheckUnknown, Findings, not_run
+from workspace.checks.scene import Report, Scene
+from workspace.checks.suite import Suite
 from workspace.files import Files
+from workspace.project_settings import ProjectSettings
 from workspace.sandbox import Sandbox
 
-_READERS: Mapping[str, Callable[[Files, Sequence[str] | None], CheckResult]] = {
-    "secrets": secrets.check,
-    "links": links.check,
-    "json": documents.check,
-}
-_RUNNERS = {"tests": tests.check, "lint": lint.check}
+_Look = Callable[[Scene], Awaitable[Report]]
 
-CHECKS = frozenset((*_READERS, *_RUNNERS))
-"""The names of all checks."""
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """One of the factory's own checks."""
+
+    look: _Look
+    weight: int
+    """What it counts for in the score; docs/checks.md says why."""
+
+
+def _reading(look: Callable[[Files], Findings]) -> _Look:
+    """A check that only reads files, beside the event loop."""
+
+    async def in_thread(scene: Scene) -> Report:
+        return await asyncio.to_thread(look, scene.files)
+
+    return in_thread
+
+
+_OWN: Mapping[str, _Check] = {
+    "tests": _Check(tests.look, 30),
+    "secrets": _Check(_reading(secrets.look), 15),
+    "lint": _Check(lint.look, 8),
+    "links": _Check(_reading(links.look), 4),
+    "json": _Check(_reading(documents.look), 4),
+}
+
+CHECKS = frozenset(_OWN)
+"""The names of the factory's own checks."""
 
 
 async def run_checks(
@@ -28,29 +55,57 @@ async def run_checks(
     sandbox: Sandbox,
     *,
     timeout: float = 120,
+    settings: ProjectSettings | None = None,
     changed: Sequence[str] | None = None,
+    baseline: Baseline | None = None,
+    thorough: bool = False,
 ) -> list[CheckResult]:
-    """Run the named checks on a worktree, one after the other, each at most `timeout` seconds.
+    """Run the named checks on a worktree, one after the other, each command at most `timeout` seconds.
 
-    `changed` are the paths that the secret scan looks at; all files where it is not given.
-    Raises CheckUnknown before anything is run; a check that fails or cannot run is a result.
+    With a `baseline` what was wrong there is named and does not fail; it is looked at only where something is
+    wrong now, or, for tests, where the look is `thorough`, so that tests that are gone are named too.
+    `changed` are the paths that the run changed. Raises CheckUnknown before anything is run; a check that
+    fails or cannot run is a result.
     """
     for name in names:
         if name not in CHECKS:
             raise CheckUnknown(f"there is no check {name[:60]!a}", todo=f"Use {', '.join(sorted(CHECKS))}")
-    return [await _run(name, tree, sandbox, timeout, changed) for name in dict.fromkeys(names)]
+    scene = Scene(tree, sandbox, timeout, settings or ProjectSettings(), changed)
+    wanted = [(name, _OWN[name]) for name in dict.fromkeys(names)]
+    return [await _run(name, check, scene, baseline, thorough) for name, check in wanted]
 
 
 async def _run(
-    name: str, tree: Path, sandbox: Sandbox, timeout: float, changed: Sequence[str] | None
+    name: str, check: _Check, scene: Scene, baseline: Baseline | None, thorough: bool
 ) -> CheckResult:
     loop = asyncio.get_running_loop()
     begun = loop.time()
     try:
-        if reader := _READERS.get(name):
-            result = await asyncio.to_thread(reader, Files(tree), changed)
-        else:
-            result = await _RUNNERS[name](tree, sandbox, timeout)
+        result = await _judged(name, check, scene, baseline, thorough)
     except (FactoryError, OSError) as error:
         result = not_run(name, str(error))
-    return replace(result, seconds=round(loop.time() - begun, 3))
+    return replace(result, seconds=round(loop.time() - begun, 3), weight=check.weight)
+
+
+async def _judged(
+    name: str, check: _Check, scene: Scene, baseline: Baseline | None, thorough: bool
+) -> CheckResult:
+    now = await check.look(scene)
+    if isinstance(now, CheckResult):
+        return now
+
+    async def look(tree: Path) -> Report:
+        return await check.look(replace(scene, tree=tree))
+
+    before: Report | None = None
+    if baseline is not None and (_is_wrong(now) or (thorough and isinstance(now, Suite))):
+        before = await baseline.report(name, look)
+    if isinstance(now, Findings):
+        return judge_findings(name, now, before if isinstance(before, Findings) else None)
+    return judge_suite(name, now, before if isinstance(before, Suite) else None)
+
+
+def _is_wrong(report: Findings | Suite) -> bool:
+    if isinstance(report, Findings):
+        return bool(report.problems)
+    return bool(report.broken or report.exit_code or report.named("failed"))

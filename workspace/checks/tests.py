@@ -1,66 +1,89 @@
-"""The project's own tests, run by pytest in the sandbox, with the coverage of `src`."""
+"""The project's own tests, run by pytest in the sandbox, with the coverage of the product's code."""
 
 import asyncio
 import re
 import secrets
-from pathlib import Path
+import shlex
+from dataclasses import replace
 
-from workspace.checks.result import MOST_DETAILS, CheckResult, not_run
+from workspace.checks import junit, python
+from workspace.checks.result import Tick, idle, not_run
+from workspace.checks.scene import Report, Scene
+from workspace.checks.suite import Suite, tail_of
 from workspace.files import Files
-from workspace.sandbox import Sandbox
 
-_COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)\b")
-_SUMMARY = re.compile(r"^(=+ )?(\d+ \w+(, )?)+.* in [\d.]+s", re.MULTILINE)
 _PLUGINS = re.compile(r"asyncio_mode|mark\.(asyncio|anyio)|pytest_asyncio|pytest_plugins|addopts")
-_NO_TESTS, _USAGE, _INTERNAL = 5, 4, 3
+_NO_TESTS, _INTERRUPTED, _INTERNAL, _USAGE = 5, 2, 3, 4
+_REPORT = "/tmp/report.xml"  # noqa: S108  # the sandbox's own
+_PYTEST = f"pytest -q --no-header --tb=short -p no:cacheprovider -o junit_logging=no --junit-xml={_REPORT}"
 
 
-async def check(tree: Path, sandbox: Sandbox, timeout: float) -> CheckResult:
-    """Passes where pytest ran at least one test and none failed."""
-    mark = f"::{secrets.token_hex(8)}::"
-    measured = await asyncio.to_thread((tree / "src").is_dir)
-    environment = {"COVERAGE_FILE": "/tmp/coverage"}  # noqa: S108  # the sandbox's own
-    if not await asyncio.to_thread(_wants_plugins, Files(tree)):
+async def look(scene: Scene) -> Report:
+    """Run every test, and tell which passed."""
+    files = scene.files
+    if scene.settings.checks and not await asyncio.to_thread(python.has_python, files):
+        return idle("tests", "there is no Python here; project.toml declares how this product is tested")
+    sources = await asyncio.to_thread(python.sources, files)
+    environment = {"COVERAGE_FILE": "/tmp/coverage"}  # noqa: S108
+    if not await asyncio.to_thread(_wants_plugins, files):
         # Loading every plugin of our own environment takes seconds, and none of them is the project's.
         environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    pytest = "pytest -q --no-header --tb=short -p no:cacheprovider"
-    command = f"python -m {pytest}; code=$?; echo '{mark}'"
-    if measured:
-        run = f"python -m coverage run --source=src -m {pytest}"
+    mark = f"::{secrets.token_hex(8)}::"
+    run, total = f"python -m {_PYTEST}", "true"
+    if sources:
+        run = f"python -m coverage run {_measured(sources)} -m {_PYTEST}"
         total = "python -m coverage report --format=total 2>/dev/null"
-        command = f"{run}; code=$?; echo '{mark}'; {total}"
-    ran = await sandbox.run(f"{command}; exit $code", tree, timeout=timeout, environment=environment)
-    printed, ended, rest = ran.output.partition(mark)
-    if ran.ended_by != "exit" or not ended:
+    ran = await scene.sandbox.run(
+        f"{run}; code=$?; echo '{mark}'; {total}; echo '{mark}'; cat {_REPORT} 2>/dev/null; exit $code",
+        scene.tree,
+        timeout=scene.timeout,
+        environment=environment,
+        allowance=scene.room(),
+    )
+    printed, *after = ran.output.split(mark)
+    tail = tail_of(printed)
+    if ran.ended_by != "exit" or len(after) != 2:
         limit = f"they passed the limit of {'time' if ran.ended_by == 'timeout' else ran.ended_by}"
         why = limit if ran.ended_by != "exit" else "pytest was ended from within"
-        return CheckResult("tests", False, 0, f"the tests did not end: {why}", _tail(printed))
+        return Suite(broken=f"the tests did not end: {why}", tail=tail)
     if ran.exit_code == 127 or "No module named pytest" in printed:
         return not_run("tests", "pytest is not there")
-    return _verdict(ran.exit_code, printed, rest.strip() if measured else "")
+    if "No module named coverage" in printed:
+        return not_run("tests", "coverage is not there")
+    suite = _suite(ran.exit_code, after[1])
+    coverage = after[0].strip()
+    return replace(suite, tail=tail, **_covered(sources, coverage if coverage.isdecimal() else ""))
 
 
-def _verdict(code: int, printed: str, coverage: str) -> CheckResult:
+def _suite(code: int, report: str) -> Suite:
     if code == _NO_TESTS:
-        return CheckResult("tests", False, 0, "no tests were found", ())
-    summaries = list(_SUMMARY.finditer(printed))
-    said_last = summaries[-1][0] if summaries else ""
-    counts = {what.rstrip("s"): int(number) for number, what in _COUNT.findall(said_last)}
-    passed = counts.get("passed", 0)
-    bad = counts.get("failed", 0) + counts.get("error", 0)
-    if code != 0 or bad:
-        score = min(99, 100 * passed // (passed + bad)) if bad else 0
-        said = f"{passed} passed, {bad} failed" if summaries else f"pytest ended with {code}"
-        return CheckResult("tests", False, score, said, _tail(printed))
-    if not passed:
-        return CheckResult("tests", False, 0, "no test passed: pytest ran none to its end", _tail(printed))
-    covered = f", {coverage} % of src covered" if coverage.isdecimal() else ""
-    skipped = f", {counts['skipped']} skipped" if counts.get("skipped") else ""
-    return CheckResult("tests", True, 100, f"{passed} passed{skipped}{covered}", ())
+        return Suite(broken="no tests were found", exit_code=code)
+    if not report.strip():
+        ended = "no test passed: pytest ran none to its end"
+        return Suite(
+            broken=ended if code in (0, _INTERRUPTED) else f"pytest ended with {code}", exit_code=code
+        )
+    suite = junit.read(report)
+    if code in (_INTERNAL, _USAGE):
+        return replace(suite, broken=f"pytest ended with {code}", exit_code=code)
+    return replace(suite, exit_code=code)
 
 
-def _tail(printed: str) -> tuple[str, ...]:
-    return tuple(line for line in printed.splitlines() if line.strip())[-MOST_DETAILS:]
+def _covered(sources: list[str], coverage: str) -> dict[str, object]:
+    where = " ".join(sources)[:80]
+    if not sources:
+        return {"ticks": (Tick("coverage", None, "not measured: no src folder, package or module on top"),)}
+    if not coverage:
+        return {"ticks": (Tick("coverage", None, "not measured: coverage gave no number"),)}
+    return {"said": f", {coverage} % of {where} covered", "ticks": (Tick("coverage", None, f"{coverage} %"),)}
+
+
+def _measured(sources: list[str]) -> str:
+    folders = [each for each in sources if not each.endswith(".py")]
+    modules = [each for each in sources if each.endswith(".py")]
+    if folders:
+        return f"--source={shlex.quote(','.join(folders))}"
+    return f"--include={shlex.quote(','.join(modules))}"
 
 
 def _wants_plugins(files: Files) -> bool:
