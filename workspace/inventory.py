@@ -48,6 +48,9 @@ class Inventory:
     bytes: int
     marks: frozenset[Mark]
     """Path, mode, size, inode and times of everything; two equal sets mean that nothing was touched."""
+    odd: bool
+    """Whether there is what git neither records nor undoes: a pipe, socket or device, a file that is closed
+    to its owner, or one with a second name (to change one is to change the other)."""
 
 
 def walk(root: Path, *, repair: bool = False) -> Iterator[Found]:
@@ -115,6 +118,7 @@ def _allow(folder: int, name: str) -> None:
 def take(root: Path, limits: Limits) -> Inventory:
     """What lies in `root`. Raises TreeTooBig over a limit and PathRefused for a `.git` anywhere."""
     files = size = 0
+    odd = False
     marks: set[Mark] = set()
     for found in walk(root, repair=True):
         if found.name.lower() == ".git":
@@ -127,6 +131,9 @@ def take(root: Path, limits: Limits) -> Inventory:
         files += 1
         if stat.S_ISREG(status.st_mode):
             size += status.st_size
+            odd = odd or status.st_nlink > 1 or status.st_mode & 0o600 != 0o600
+        elif not (stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+            odd = True
         check(files, size, limits)
         marks.add(
             (
@@ -138,7 +145,7 @@ def take(root: Path, limits: Limits) -> Inventory:
                 status.st_ctime_ns,
             )
         )
-    return Inventory(files, size, frozenset(marks))
+    return Inventory(files, size, frozenset(marks), odd)
 
 
 def check(files: int, size: int, limits: Limits) -> None:

@@ -1,8 +1,9 @@
 """A project's repository: a branch a run, a worktree a stage, one merge gate, one release.
 
 On disk, below `<home>/projects/<name>/`: `repository` (a normal clone, `main` checked out), `worktrees`
-(what stages work in), `stages` (their indexes) and `lock`. Refs: `factory/<run>` is the run's branch,
-`refs/factory/<run>/base` where it began, `refs/factory/<run>/stages/<stage>` a stage's newest snapshot.
+(what stages work in), `stages` (their indexes), `spares` (worktrees for stages to come) and `lock`. Refs:
+`factory/<run>` is the run's branch, `refs/factory/<run>/base` where it began, and
+`refs/factory/<run>/stages/<stage>` a stage's newest snapshot.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from workspace.locks import FileLock
 from workspace.merge import commit_text, trailer_value, tree_of_both
 from workspace.project_settings import Remote
 from workspace.push import push
+from workspace.spares import Spares
 from workspace.stage import StageTree, remove
 
 _PROJECT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -87,6 +89,7 @@ class Repository:
         self._limits = limits or Limits()
         self._git = Git(self.path / ".git")
         self._lock = FileLock(folder / "lock")
+        self._spares = Spares(folder / "spares")
         self._stages: dict[tuple[str, str], StageTree] = {}
 
     async def create(self, source: Path | None = None) -> None:
@@ -142,7 +145,8 @@ class Repository:
         path = self._folder / "worktrees" / run_id / stage
         git = Git(self._git.git_dir, work_tree=path, index=room / "index")
         tree = StageTree(path, commit, stage, run_id, git, _stage(run_id, stage), room, self._limits)
-        await tree.open(checkout=not (recorded and path.is_dir()))
+        if not recorded or not path.is_dir():
+            await tree.begin(spare=await self._spare(path, room / "index"))
         if not recorded:
             # Only now is it open: killed before, it is made again.
             await asyncio.to_thread(_note, note, commit)
@@ -179,11 +183,19 @@ class Repository:
             await git("update-ref", branch, commit, head)
             return Merge(commit, await _files_of(git, commit), [])
 
+    async def _spare(self, tree: Path, index: Path) -> bool:
+        """Put a spare worktree in the place of one that is to be made; whether there was one."""
+        await remove(tree)  # what an opening left that was killed
+        async with self._lock.held():
+            return await asyncio.to_thread(self._spares.give, tree, index)
+
     async def close_stage(self, tree: StageTree) -> None:
-        """Remove the stage's worktree and snapshots; what was merged stays. Closing twice is fine."""
+        """Take the stage's worktree and snapshots away; what was merged stays. Closing twice is fine."""
         self._stages.pop((tree.run_id, tree.stage), None)
         room = self._folder / "stages" / _checked(tree.run_id) / _checked(tree.stage)
         await asyncio.to_thread((room / "base").unlink, missing_ok=True)
+        async with self._lock.held():
+            await asyncio.to_thread(self._spares.keep, tree.path, room / "index")
         await remove(tree.path)
         await remove(room)
         async with self._lock.held() as lock:

@@ -81,7 +81,7 @@ class StageTree:
                 found = None  # hostile content that git need not be troubled with
             if not found or self._seen != (commit, found.marks):
                 self._seen = None
-                await self._fill(git, commit, afresh=found is None)
+                await self._fill(git, commit, afresh=found is None or found.odd)
             last, _ = await self._newest(git)
             if last != commit:
                 await git("update-ref", self._ref, commit, last)
@@ -103,14 +103,22 @@ class StageTree:
                 answer = await git("diff-index", "--cached", "-z", "--name-only", self.base)
             return answer.names
 
-    async def open(self, *, checkout: bool) -> None:
-        """Fill the worktree with its base and begin its line of snapshots, or take up the line there is."""
+    async def begin(self, *, spare: bool) -> None:
+        """Fill the worktree with its base and begin its line of snapshots.
+
+        With `spare` there lies what another stage left; it is changed where that is safe, else replaced.
+        """
         async with self._lock.held() as lock:
             git = self._git.locked(lock)
             await git.clear_stale_locks(self._ref)
-            if checkout:
-                await self._fill(git, self.base, afresh=True)
-                await git("update-ref", self._ref, self.base)
+            await self._fill(git, self.base, afresh=not spare or await self._odd(git))
+            await git("update-ref", self._ref, self.base)
+
+    async def _odd(self, git: Git) -> bool:
+        try:
+            return (await self._inventory(git)).odd
+        except (WorkspaceError, OSError):
+            return True  # hostile content that git need not be troubled with
 
     async def _inventory(self, git: Git) -> Inventory:
         """What lies in the worktree. The limits are for what the stage adds to its base.
