@@ -45,7 +45,10 @@ class Work:
         """Open the worktree and pack the context: the objective anchor first and whole."""
         stage, team = self.stage, self.stage.team
         name = stage.key(state)
-        tree = await stage.services.tree(state["run_id"], name)
+        # Not the branch's head: a stage of the same wave may have been merged already, or not yet.
+        earlier = [outcome["commit"] for outcome in state["results"].values() if outcome["commit"]]
+        base = await (await stage.repository(state)).newest(state["run_id"], earlier)
+        tree = await stage.services.tree(state["run_id"], name, base=base)
         await stage.event(state, "stage.started", {"round": state["round"], "name": team.name}, "started")
         faults.point("brief.opened")
         text = prompts.brief(

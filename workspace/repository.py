@@ -8,7 +8,7 @@ On disk, below `<home>/projects/<name>/`: `repository` (a normal clone, `main` c
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,6 +129,14 @@ class Repository:
     async def run_head(self, run_id: str) -> str:
         """The newest commit of the run's branch."""
         return (await self._git.resolve(_branch(run_id)))[0]
+
+    async def newest(self, run_id: str, commits: Collection[str]) -> str:
+        """Which of `commits` came last on the run's branch; where the run began, if none of them is on it."""
+        base, branch = _base(run_id), _branch(run_id)
+        for commit in (await self._git("rev-list", f"{base}..{branch}")).text.split("\n"):
+            if commit in commits:
+                return commit
+        return (await self._git.resolve(base))[0]
 
     async def open_stage(self, run_id: str, stage: str, *, base: str | None = None) -> StageTree:
         """The stage's worktree: made at `base` (the run's head if not given), or taken up as it was left.

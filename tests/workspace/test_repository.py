@@ -223,6 +223,17 @@ async def test_a_stage_is_taken_up_where_another_process_left_it(
     assert again.files.list() == ["a.txt"]
 
 
+async def test_a_stage_begins_from_the_newest_of_the_commits_it_builds_on(repository: Repository) -> None:
+    begun = await repository.newest("run-1", [])
+    first = await merged(repository, "a.1", a="1")
+    second = await merged(repository, "b.1", b="1")
+    await merged(repository, "side-by-side.1", c="1")
+    assert await repository.newest("run-1", [second, first]) == second
+    assert await repository.newest("run-1", ["0" * 40]) == begun
+    tree = await repository.open_stage("run-1", "c.1", base=second)
+    assert tree.files.list() == ["a.txt", "b.txt"]
+
+
 async def test_a_closed_stage_is_gone_and_can_be_opened_anew(repository: Repository) -> None:
     head = await merged(repository, "a.1", a="1")
     tree = await repository.open_stage("run-1", "a.1")
