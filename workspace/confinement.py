@@ -92,6 +92,7 @@ class Confinement:
     def environment(self) -> dict[str, str]:
         """All that a command finds in its environment."""
         programs = [f"{sys.prefix}/bin", f"{sys.base_prefix}/bin", "/usr/local/bin", "/usr/bin", "/bin"]
+        programs.append("/usr/local/go/bin")  # where Go's own packages install it
         return {
             "PATH": ":".join(dict.fromkeys(programs)),
             "HOME": "/tmp",  # noqa: S108  # the sandbox's own

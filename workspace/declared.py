@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -14,6 +15,13 @@ from workspace.files import matcher
 ParserName = Literal["exit-code", "tap", "junit", "go-test-json"]
 
 MOST_CHECKS: Final = 20
+RESERVED: Final = frozenset(
+    {
+        *("tests", "types", "lint", "secrets", "links", "json", "openapi"),
+        *("audit", "licences", "dockerfile", "compose", "browser", "settings"),
+    }
+)
+"""Names of the factory's own checks, which no project may take."""
 HEAVIEST: Final = 30
 """The most that a declared check may count for: as much as the factory's own tests."""
 
@@ -57,6 +65,8 @@ class DeclaredCheck(BaseModel):
     def _named(cls, value: str) -> str:
         if not _NAME.fullmatch(value):
             raise ValueError("must be 1 to 40 of a-z, 0-9 and -, and begin with a letter")
+        if value in RESERVED:
+            raise ValueError(f"{value!r} is one of the factory's own checks: take another name")
         return value
 
     @field_validator("command")
@@ -83,7 +93,7 @@ class DeclaredCheck(BaseModel):
             raise ValueError('report = "path of the XML file" goes with parser = "junit", and with no other')
         return self
 
-    def covers(self, paths: list[str]) -> bool:
+    def covers(self, paths: Sequence[str]) -> bool:
         """Whether one of the paths is of those that it is for."""
         tests = [matcher(pattern) for pattern in self.paths]
         return not tests or any(test(path) for test in tests for path in paths)

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from core.errors import FactoryError
-from workspace.checks import documents, links, lint, secrets, tests
+from workspace.checks import commands, documents, links, lint, secrets, tests
 from workspace.checks.baseline import Baseline
 from workspace.checks.judging import judge_findings, judge_suite
 from workspace.checks.result import CheckResult, CheckUnknown, Findings, not_run
 from workspace.checks.scene import Report, Scene
 from workspace.checks.suite import Suite
+from workspace.declared import DeclaredCheck
 from workspace.files import Files
 from workspace.project_settings import ProjectSettings
 from workspace.sandbox import Sandbox
@@ -64,6 +66,7 @@ async def run_checks(
 
     With a `baseline` what was wrong there is named and does not fail; it is looked at only where something is
     wrong now, or, for tests, where the look is `thorough`, so that tests that are gone are named too.
+    Where the look is thorough, or `tests` is among the names, the checks that `settings` declare are run too.
     `changed` are the paths that the run changed. Raises CheckUnknown before anything is run; a check that
     fails or cannot run is a result.
     """
@@ -72,7 +75,13 @@ async def run_checks(
             raise CheckUnknown(f"there is no check {name[:60]!a}", todo=f"Use {', '.join(sorted(CHECKS))}")
     scene = Scene(tree, sandbox, timeout, settings or ProjectSettings(), changed)
     wanted = [(name, _OWN[name]) for name in dict.fromkeys(names)]
+    if thorough or "tests" in names:
+        wanted += [(each.name, _declared(each)) for each in scene.settings.checks]
     return [await _run(name, check, scene, baseline, thorough) for name, check in wanted]
+
+
+def _declared(check: DeclaredCheck) -> _Check:
+    return _Check(partial(commands.look, check), check.weight)
 
 
 async def _run(
