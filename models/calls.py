@@ -32,7 +32,7 @@ class Reply:
     """Text and tool calls, without the model's thinking."""
     alias: str
     provider: str
-    """`ollama` or `offline`."""
+    """`ollama`, `openai`, `anthropic`, `gemini` or `offline`."""
     model: str
     input_tokens: int
     output_tokens: int
@@ -44,6 +44,8 @@ class Reply:
     format_honoured: bool | None = None
     """Of a call with a schema: whether the model proved to keep to `format`. False means plain prompting.
     None where nothing was asked."""
+    account: str = ""
+    """The account of a pool that answered; empty where none did."""
 
     @property
     def text(self) -> str:

@@ -9,11 +9,10 @@ import json
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import structlog
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolCall
+from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, ToolCall
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_ollama import ChatOllama
@@ -21,6 +20,7 @@ from ollama import ResponseError
 
 from core.json import JsonObject, is_object
 from core.redaction import redact
+from models.answer import Answer, Heard
 from models.calls import CallKind
 from models.catalogue import Catalogue
 from models.errors import ContextOverflow, ModelStopped, ModelTooSmall, ModelUnavailable, UnknownModel
@@ -44,35 +44,15 @@ _CALL_MESSAGE_CHARACTERS = 500  # of a server's error text that is worth keeping
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class Answer:
-    """What the model said in one exchange."""
-
-    text: str = ""
-    thinking: str = ""
-    tool_calls: list[ToolCall] = field(default_factory=list[ToolCall])
-    input_tokens: int = 0
-    output_tokens: int = 0
-    done_reason: str | None = None
-    """None until the server said that it is done."""
-
-    def clear(self) -> None:
-        """Forget a broken exchange."""
-        self.text = self.thinking = ""
-        self.tool_calls = []
-        self.input_tokens = self.output_tokens = 0
-        self.done_reason = None
-
-    @property
-    def message(self) -> AIMessage:
-        return AIMessage(content=self.text, tool_calls=self.tool_calls)
-
-
 class OllamaModel:
     """One model of one server. Safe for concurrent calls."""
 
-    def __init__(self, server: OllamaServer, name: str, catalogue: Catalogue, shown: Shown) -> None:
+    def __init__(
+        self, server: OllamaServer, name: str, catalogue: Catalogue, shown: Shown, *, pooled: bool = False
+    ) -> None:
         self.name = name
+        self._pooled = pooled
+        """In a pool a broken exchange is the pool's to judge: it is tried once, and raised as it is."""
         self.spec = catalogue.spec(name)
         self.window = min(self.spec.num_ctx, shown.context_length or self.spec.num_ctx)
         """Tokens of prompt and answer that are asked for; less once the server proved to give less."""
@@ -97,9 +77,14 @@ class OllamaModel:
         *,
         kind: CallKind,
         schema: JsonObject | None = None,
-        tools: Sequence[BaseTool] = (),
+        tools: Sequence[BaseTool | JsonObject] = (),
+        heard: Heard | None = None,
+        said: Answer | None = None,
     ) -> tuple[Answer, bool | None]:
         """A whole answer, and whether `format` was in force (None without a schema).
+
+        `heard` is told of each piece as it comes; `said` follows what was said, for whoever wants to know it
+        of an exchange that broke.
 
         Raises ModelTooSmall, ContextOverflow, ModelStopped, ModelUnavailable, UnknownModel. Tools are left
         out of a call with a schema: no model does both well.
@@ -108,7 +93,7 @@ class OllamaModel:
         prompt = estimate(messages, specs, self._limits)
         await self._look_again()
         room = self._room(prompt, kind)
-        said = Answer()
+        said = Answer() if said is None else said
         try:
             async with self._server.turn, asyncio.timeout(self._limits.call_seconds):
                 mode = await self._format_mode() if schema is not None else None
@@ -119,6 +104,7 @@ class OllamaModel:
                     format=schema if mode in ("constrained", "thinking") else None,
                     reasoning=(mode in (None, "thinking")) if self.thinks else None,
                     tools=specs,
+                    heard=heard,
                 )
                 answer.tool_calls = [_with_texts(call, specs) for call in answer.tool_calls]
                 await self._verify_window(prompt, answer, kind)
@@ -153,6 +139,7 @@ class OllamaModel:
         format: JsonObject | None,
         reasoning: bool | None,
         tools: Sequence[JsonObject] = (),
+        heard: Heard | None = None,
     ) -> Answer:
         """One answer, with retries of what may pass. `said` follows what is heard, for whoever gives up."""
         request: dict[str, Any] = {
@@ -162,32 +149,44 @@ class OllamaModel:
         }
         if tools:
             request["tools"] = list(tools)
-        failure = ""
+        failure, attempt = "", 0
         for attempt in range(1, self._retry.attempts + 1):
             said.clear()
             try:
-                await self._listen(messages, said, request)
+                await self._listen(messages, said, request, heard)
             except BROKEN as error:
+                if self._pooled:
+                    raise
                 failure = _words(error)
                 self._give_up(error, failure)
+                if heard is not None and said.begun:
+                    break  # somebody has read its beginning
             else:
                 return said
             _log.warning("model call failed", model=self.name, attempt=attempt, error=failure)
             if attempt < self._retry.attempts:
                 await asyncio.sleep(pause(attempt, self._retry))
         raise ModelUnavailable(
-            f"{self.name} at {self._server.name} failed {self._retry.attempts} times: {failure}",
+            f"{self.name} at {self._server.name} failed {attempt} times: {failure}",
             todo="Look at Ollama's log and `ollama ps`, then resume the run",
             raw=said.text,
         )
 
-    async def _listen(self, messages: Sequence[BaseMessage], said: Answer, request: dict[str, Any]) -> None:
+    async def _listen(
+        self,
+        messages: Sequence[BaseMessage],
+        said: Answer,
+        request: dict[str, Any],
+        heard: Heard | None = None,
+    ) -> None:
         client = await self._chat_client()
         characters = 0
         longest = int(request["options"]["num_predict"]) * _CHARACTERS_PER_TOKEN
         stream = cast("AsyncGenerator[AIMessageChunk, None]", client.astream(list(messages), **request))
         async with aclosing(stream):
             async for chunk in stream:
+                if heard is not None:
+                    heard(chunk)
                 said.text += str(chunk.text)
                 said.thinking += str(chunk.additional_kwargs.get("reasoning_content", ""))
                 said.tool_calls.extend(chunk.tool_calls)

@@ -1,5 +1,7 @@
 """What can go wrong between a team and a model."""
 
+from decimal import Decimal
+
 from core.errors import BadInput, FactoryError
 
 
@@ -14,9 +16,27 @@ class ModelFailure(FactoryError):
     so that a person can read it.
     """
 
-    def __init__(self, what: str = "", *, untouched: str = "", todo: str = "", raw: str = "") -> None:
+    def __init__(
+        self,
+        what: str = "",
+        *,
+        untouched: str = "",
+        todo: str = "",
+        raw: str = "",
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+    ) -> None:
         super().__init__(what, untouched=untouched, todo=todo)
         self.raw = raw
+        self.input_tokens = input_tokens
+        """Spent all the same, as are the output's."""
+        self.output_tokens = output_tokens
+        self.cost_usd: Decimal | None = None
+        """What that cost, where an account of a pool was asked."""
+        self.account = ""
+        self.provider = ""
+        self.model = ""
+        """Who was asked last, in a pool."""
 
 
 class UnknownModel(BadInput, ModelFailure):
@@ -42,20 +62,14 @@ class ContextOverflow(ModelFailure):
 class ModelStopped(ModelFailure):
     """The model stopped before its reply was whole. The tokens were spent all the same."""
 
-    def __init__(
-        self,
-        what: str = "",
-        *,
-        untouched: str = "",
-        todo: str = "",
-        raw: str = "",
-        input_tokens: int = 0,
-        output_tokens: int = 0,
-    ) -> None:
-        super().__init__(what, untouched=untouched, todo=todo, raw=raw)
-        self.input_tokens = input_tokens
-        self.output_tokens = output_tokens
-
 
 class ModelScriptEnded(ModelFailure):
     """The offline model has no script for this request."""
+
+
+class ProviderMissing(BadInput):
+    """The package of a provider is not installed."""
+
+
+class PoolExhausted(ModelUnavailable):
+    """No account of the pool can answer now."""

@@ -3,12 +3,14 @@
 # One row for one (run, key). A call that went well is never changed; one that failed gives way to the next
 # try under the same key, whose tokens, cost and time come on top: they were spent.
 RECORD = """
-INSERT INTO factory.model_calls AS known (id, run_id, team, operative, call, alias, provider, model,
-    input_tokens, output_tokens, cost_usd, seconds, status, error, at, key)
-VALUES (%(id)s, %(run_id)s, %(team)s, %(operative)s, %(call)s, %(alias)s, %(provider)s, %(model)s,
-    %(input_tokens)s, %(output_tokens)s, %(cost_usd)s, %(seconds)s, %(status)s, %(error)s, %(at)s, %(key)s)
+INSERT INTO factory.model_calls AS known (id, run_id, team, operative, call, alias, provider, account,
+    model, input_tokens, output_tokens, cost_usd, seconds, status, error, at, key)
+VALUES (%(id)s, %(run_id)s, %(team)s, %(operative)s, %(call)s, %(alias)s, %(provider)s,
+    %(account)s, %(model)s, %(input_tokens)s, %(output_tokens)s, %(cost_usd)s, %(seconds)s,
+    %(status)s, %(error)s, %(at)s, %(key)s)
 ON CONFLICT (run_id, key) DO UPDATE SET
-    alias = excluded.alias, provider = excluded.provider, model = excluded.model,
+    alias = excluded.alias, provider = excluded.provider, account = excluded.account,
+    model = excluded.model,
     input_tokens = known.input_tokens + excluded.input_tokens,
     output_tokens = known.output_tokens + excluded.output_tokens,
     cost_usd = known.cost_usd + excluded.cost_usd,

@@ -29,8 +29,8 @@ BROKEN: tuple[type[Exception], ...] = (
 )
 """Every way in which an exchange with the server breaks."""
 
-_OVERFLOW = re.compile(r"context (length|size|window)|available context", re.IGNORECASE)
-_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+OVERFLOW = re.compile(r"context[ _](length|size|window)|available context|prompt is too long", re.IGNORECASE)
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def judge(error: Exception) -> Verdict:
@@ -39,9 +39,9 @@ def judge(error: Exception) -> Verdict:
         return "again"
     if error.status_code == 404:
         return "missing"
-    if _OVERFLOW.search(str(error.error)):
+    if OVERFLOW.search(str(error.error)):
         return "overflow"
-    if error.status_code in _TRANSIENT or error.status_code < 0:  # below 0: an error line inside a stream
+    if error.status_code in TRANSIENT or error.status_code < 0:  # below 0: an error line inside a stream
         return "again"
     return "refused"
 

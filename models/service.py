@@ -2,33 +2,56 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import BaseMessage
 from langchain_core.tools import BaseTool
 
 from core import clock
 from core.database import Database
 from core.errors import FactoryError
+from core.events import EventLog
 from core.json import JsonObject
 from core.settings import Settings
 from models import ledger
+from models.accounts import POOL
+from models.answer import Heard
+from models.asking import OFFLINE, OLLAMA, Offline, Question, ask_ollama, ask_pool
+from models.budget import Guard, Unlimited
 from models.calls import Call, Reply
-from models.catalogue import EMBED_ALIAS, Catalogue, load
-from models.errors import ModelStopped, ModelUnavailable, UnknownAlias, UnknownModel
+from models.catalogue import Catalogue, load
+from models.chains import Chains, has, installed_names
+from models.errors import ModelFailure, ModelUnavailable, UnknownAlias, UnknownModel
+from models.incidents import Incidents
+from models.routing.fleet import Fleet
+from models.routing.pool import AccountPool
+from models.routing.router import Router
 from models.server import OllamaServer, full_name
-from models.window import estimate
 
 if TYPE_CHECKING:
+    from models.chains import Candidate
     from models.chat import OllamaModel
 
-OFFLINE = "offline"
+__all__ = ["ANNOUNCEMENT", "OFFLINE", "Models"]
+
 ANNOUNCEMENT = "offline model: scripted output"
 _OFFLINE_WINDOW = 131_072  # tokens; the script reads as much as it is given
+
+
+@dataclass(frozen=True, slots=True)
+class _Office:
+    """What all views of a process's models share."""
+
+    catalogue: Catalogue
+    chains: Chains
+    db: Database | None
+    guard: Guard
+    router: Router
+    offline: Offline
+    is_offline: bool
 
 
 class Models:
@@ -39,56 +62,56 @@ class Models:
 
     def __init__(
         self,
-        catalogue: Catalogue,
-        db: Database | None,
+        office: _Office,
         *,
-        server: OllamaServer | None = None,
-        chains: Mapping[str, tuple["OllamaModel", ...]] | None = None,
-        installed: Sequence[str] = (),
+        project: str | None = None,
+        team: str | None = None,
+        local_only: bool = False,
     ) -> None:
-        self._catalogue = catalogue
-        self._db = db
-        self._server = server
-        self._chains = chains or {}
-        self._installed = tuple(installed)
-        self._offline: BaseChatModel | None = None
-        self.announcement = ANNOUNCEMENT if server is None else None
+        self._office = office
+        self._project = project
+        self._team = team
+        self.local_only = local_only or office.catalogue.local_only(project, team)
+        """Whether nothing may leave this machine."""
+        self.announcement = ANNOUNCEMENT if office.is_offline else None
 
     @classmethod
-    async def open(cls, settings: Settings, db: Database | None, *, override: str | None = None) -> "Models":
-        """The models that `settings` and Ollama have between them.
+    async def open(
+        cls,
+        settings: Settings,
+        db: Database | None,
+        *,
+        override: str | None = None,
+        guard: Guard | None = None,
+    ) -> "Models":
+        """The models that `settings`, the accounts and Ollama have between them.
 
-        `override` (else `settings.model`) puts one model behind every alias; `offline` is the scripted one,
-        which also answers where nothing was chosen and no Ollama is there. Without `db` nothing is
-        recorded. Raises CatalogueInvalid, UnknownModel (override), ModelUnavailable.
+        `override` (else `settings.model`) puts one model, or `pool:NAME`, behind every alias; `offline` is
+        the scripted one, which also answers where nothing was chosen and neither an Ollama nor an account is
+        there. Without `db` nothing is recorded, and limits hold for this process alone. `guard` keeps the
+        budgets. Raises CatalogueInvalid, UnknownModel (override), ModelUnavailable.
         """
         catalogue = await asyncio.to_thread(load, settings.models_file)
         wanted = override or settings.model
         if wanted == OFFLINE:
-            return cls(catalogue, db)
-        server = OllamaServer(settings.ollama_url, catalogue.limits)
+            return cls(_office(catalogue, Chains(catalogue, Fleet(catalogue, None)), db, guard, offline=True))
+        fleet = await asyncio.to_thread(Fleet.build, catalogue)
         try:
-            if not await server.answers():
-                await server.aclose()
-                if wanted is None:
-                    return cls(catalogue, db)
-                raise ModelUnavailable(
-                    f"No Ollama answers at {server.name}, so that {wanted!r} cannot be used",
-                    untouched="Nothing was started",
-                    todo="Start it with `ollama serve`, set FACTORY_OLLAMA_URL, or use --model offline",
-                )
-            installed = await server.installed()
-            names = _names(catalogue, installed, wanted)
-            models = await _describe(server, catalogue, {name for chain in names.values() for name in chain})
+            chains = await _chains(settings, catalogue, fleet, wanted)
         except BaseException:
-            await server.aclose()
+            await fleet.aclose()
             raise
-        chains = {alias: tuple(models[name] for name in chain) for alias, chain in names.items()}
-        return cls(catalogue, db, server=server, chains=chains, installed=installed)
+        return cls(_office(catalogue, chains, db, guard, offline=not chains.anybody))
+
+    def view(self, *, project: str | None, team: str | None = None, local_only: bool = False) -> "Models":
+        """The same models as one team of one project sees them. Costs nothing; the original is closed."""
+        return Models(self._office, project=project, team=team, local_only=local_only or self.local_only)
 
     async def aclose(self) -> None:
-        if self._server is not None:
-            await self._server.aclose()
+        chains = self._office.chains
+        await chains.fleet.aclose()
+        if chains.server is not None:
+            await chains.server.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -98,23 +121,43 @@ class Models:
     ) -> None:
         await self.aclose()
 
+    @property
+    def chains(self) -> Chains:
+        """Who stands behind the aliases, for those who explain it."""
+        return self._office.chains
+
+    @property
+    def router(self) -> Router:
+        """Who asks the pools."""
+        return self._office.router
+
     def aliases(self) -> Mapping[str, tuple[str, ...]]:
-        """The models behind each alias, in the order they are asked; empty where Ollama has none."""
-        if self._server is None:
-            return dict.fromkeys(self._catalogue.aliases, (OFFLINE,))
-        return {alias: tuple(model.name for model in chain) for alias, chain in self._chains.items()}
+        """Who stands behind each alias, in the order they are asked; empty where nobody does."""
+        if self._office.is_offline:
+            return dict.fromkeys(self._office.catalogue.aliases, (OFFLINE,))
+        return {
+            alias: tuple(
+                entry
+                for entry in chain
+                if self.chains.candidate(entry, local_only=self.local_only)[0] is not None
+            )
+            for alias, chain in self.chains.entries(self._project, self._team).items()
+        }
 
     def candidates(self, alias: str) -> int:
-        """How many models can be asked for an alias. Raises UnknownAlias, and UnknownModel for none."""
+        """How many can be asked for an alias. Raises UnknownAlias, and UnknownModel for none."""
         return 1 if self._is_offline(alias) else len(self._chain(alias))
 
     def native_tools(self, alias: str, candidate: int = 0) -> bool:
         """True: send tool specs and ToolMessages. False: fenced blocks, history as text."""
-        return not self._is_offline(alias) and self._model(alias, candidate).tools
+        if self._is_offline(alias):
+            return False
+        chosen = self.candidate(alias, candidate)
+        return chosen.can("tools") if isinstance(chosen, AccountPool) else chosen.tools
 
     def context_tokens(self, alias: str, candidate: int = 0) -> int:
-        """Tokens of the model's window, prompt and answer together."""
-        return _OFFLINE_WINDOW if self._is_offline(alias) else self._model(alias, candidate).window
+        """Tokens of the model's window, prompt and answer together; of a pool, the largest that is there."""
+        return _OFFLINE_WINDOW if self._is_offline(alias) else self.candidate(alias, candidate).window
 
     async def complete(
         self,
@@ -123,49 +166,36 @@ class Models:
         *,
         call: Call,
         schema: JsonObject | None = None,
-        tools: Sequence[BaseTool] = (),
+        tools: Sequence[BaseTool | JsonObject] = (),
         candidate: int = 0,
+        heard: Heard | None = None,
+        options: JsonObject | None = None,
     ) -> Reply:
         """One reply of one candidate, with transient retries, and its row in the ledger, failed or not.
 
-        With a schema no tools are sent. Raises ModelUnavailable, ModelStopped, ContextOverflow,
-        ModelTooSmall, UnknownModel, UnknownAlias, ModelScriptEnded. A cancelled call closes its request and
-        leaves no row.
+        With a schema no tools are sent. `heard` is told of each piece of the answer as it comes; nothing is
+        tried again after the first one. Raises ModelUnavailable, ModelStopped, ContextOverflow,
+        ModelTooSmall, UnknownModel, UnknownAlias, ModelScriptEnded, and what the budget's guard raises. A
+        cancelled call closes its request and leaves no row.
         """
-        model = None if self._is_offline(alias) else self._model(alias, candidate)
-        provider, name = (OFFLINE, OFFLINE) if model is None else ("ollama", model.name)
+        chosen = None if self._is_offline(alias) else self.candidate(alias, candidate)
+        question = Question(
+            alias, messages, call, self._project, self.local_only, schema, tools, heard, options
+        )
         started = clock.monotonic()
         try:
-            if model is None:
-                reply = await self._recite(alias, messages)
-            else:
-                reply = await self._ask(model, alias, messages, call, schema, tools)
+            reply = await self._ask(chosen, question)
         except FactoryError as error:
-            if self._db is not None:
-                spent = (
-                    (error.input_tokens, error.output_tokens) if isinstance(error, ModelStopped) else (0, 0)
-                )
-                await ledger.record(
-                    self._db,
-                    call,
-                    alias=alias,
-                    provider=provider,
-                    model=name,
-                    status="error",
-                    input_tokens=spent[0],
-                    output_tokens=spent[1],
-                    cost_usd=model.spec.cost(*spent) if model is not None else Decimal(0),
-                    seconds=clock.monotonic() - started,
-                    error=f"{error.code}: {error}",
-                )
+            await self._record_failure(chosen, question, error, clock.monotonic() - started)
             raise
-        if self._db is not None:
+        if self._office.db is not None:
             await ledger.record(
-                self._db,
+                self._office.db,
                 call,
                 alias=alias,
-                provider=provider,
-                model=name,
+                provider=reply.provider,
+                account=reply.account,
+                model=reply.model,
                 status="ok",
                 input_tokens=reply.input_tokens,
                 output_tokens=reply.output_tokens,
@@ -174,103 +204,132 @@ class Models:
             )
         return reply
 
-    async def _ask(
-        self,
-        model: "OllamaModel",
-        alias: str,
-        messages: Sequence[BaseMessage],
-        call: Call,
-        schema: JsonObject | None,
-        tools: Sequence[BaseTool],
-    ) -> Reply:
-        started = clock.monotonic()
-        answer, honoured = await model.ask(messages, kind=call.kind, schema=schema, tools=tools)
-        # An old server does not count a prompt that it had in its cache.
-        input_tokens = answer.input_tokens or estimate(messages, (), self._catalogue.limits)
-        return Reply(
-            message=answer.message,
-            alias=alias,
-            provider="ollama",
-            model=model.name,
-            input_tokens=input_tokens,
-            output_tokens=answer.output_tokens,
-            cost_usd=model.spec.cost(input_tokens, answer.output_tokens),
-            seconds=clock.monotonic() - started,
-            thinking=answer.thinking,
-            format_honoured=honoured,
-        )
+    async def _ask(self, chosen: "Candidate | None", question: Question) -> Reply:
+        office = self._office
+        if chosen is None:
+            return await office.offline.ask(question)
+        if isinstance(chosen, AccountPool):
+            return await ask_pool(office.router, chosen, question, office.catalogue.limits)
+        return await ask_ollama(office.guard, chosen, question, office.catalogue.limits)
 
-    async def _recite(self, alias: str, messages: Sequence[BaseMessage]) -> Reply:
-        if self._offline is None:
-            # Late, so that a run on a real model never loads the script.
-            script = cast("type[BaseChatModel]", import_module("models.offline").OfflineModel)
-            self._offline = script()
-        started = clock.monotonic()
-        message = await self._offline.ainvoke(list(messages))
-        limits = self._catalogue.limits
-        usage = message.usage_metadata
-        return Reply(
-            message=AIMessage(content=str(message.text), tool_calls=message.tool_calls),
-            alias=alias,
-            provider=OFFLINE,
-            model=OFFLINE,
-            input_tokens=usage["input_tokens"] if usage else estimate(messages, (), limits),
-            output_tokens=usage["output_tokens"] if usage else estimate([message], (), limits),
-            cost_usd=Decimal(0),
-            seconds=clock.monotonic() - started,
+    async def _record_failure(
+        self, chosen: "Candidate | None", question: Question, error: FactoryError, seconds: float
+    ) -> None:
+        if self._office.db is None:
+            return
+        inputs, outputs, cost = 0, 0, Decimal(0)
+        provider, account, model = OFFLINE, "", OFFLINE
+        if isinstance(error, ModelFailure):
+            inputs, outputs, cost = error.input_tokens, error.output_tokens, error.cost_usd or cost
+            provider, account, model = error.provider, error.account, error.model
+        if isinstance(chosen, AccountPool):
+            provider, model = provider or "pool", model or f"{POOL}{chosen.name}"
+        elif chosen is not None:
+            provider, account, model = OLLAMA, "", chosen.name
+            cost = chosen.spec.cost(inputs, outputs)
+        else:
+            provider, account, model = OFFLINE, "", OFFLINE
+        await ledger.record(
+            self._office.db,
+            question.call,
+            alias=question.alias,
+            provider=provider,
+            account=account,
+            model=model,
+            status="error",
+            input_tokens=inputs,
+            output_tokens=outputs,
+            cost_usd=cost,
+            seconds=seconds,
+            error=f"{error.code}: {error}",
         )
 
     def _is_offline(self, alias: str) -> bool:
-        self._catalogue.chain(alias)  # raises UnknownAlias
-        return self._server is None
+        self._office.catalogue.chain(alias)  # raises UnknownAlias
+        return self._office.is_offline
 
-    def _chain(self, alias: str) -> tuple["OllamaModel", ...]:
-        chain = self._chains[alias]
-        if not chain:
-            wanted = self._catalogue.chain(alias)
-            raise UnknownModel(
-                f"Ollama has none of {', '.join(wanted)}, which stand behind {alias}. "
-                f"{_has(self._installed)}",
-                untouched="Nothing was asked",
-                todo=f"ollama pull {wanted[0]}, or choose with --model or the models file",
-            )
-        return chain
+    def _chain(self, alias: str) -> "list[Candidate]":
+        return self.chains.resolve(alias, self._project, self._team, local_only=self.local_only)
 
-    def _model(self, alias: str, candidate: int) -> "OllamaModel":
+    def candidate(self, alias: str, candidate: int = 0) -> "Candidate":
+        """Who is asked at a place of an alias's chain. Raises UnknownAlias, UnknownModel."""
         chain = self._chain(alias)
         if not 0 <= candidate < len(chain):
             raise UnknownModel(f"{alias} has {len(chain)} models; there is no candidate {candidate}")
-        model = chain[candidate]
-        if model.embeds:
+        chosen = chain[candidate]
+        embeds = chosen.can("embed") if isinstance(chosen, AccountPool) else chosen.embeds
+        if embeds:
             raise UnknownAlias(f"{alias} is for embeddings, it cannot answer", todo="Use another alias")
-        return model
+        return chosen
 
 
-def _names(catalogue: Catalogue, installed: Sequence[str], wanted: str | None) -> dict[str, tuple[str, ...]]:
-    """The installed models of each alias, under the names that Ollama gives them."""
-    if wanted is not None and full_name(wanted) not in installed:
+def _office(
+    catalogue: Catalogue, chains: Chains, db: Database | None, guard: Guard | None, *, offline: bool
+) -> _Office:
+    guard = guard or Unlimited()
+    incidents = Incidents(None if db is None else EventLog(db))
+    router = Router(catalogue, guard, incidents.tell)
+    return _Office(catalogue, chains, db, guard, router, Offline(catalogue.limits), offline)
+
+
+async def _chains(settings: Settings, catalogue: Catalogue, fleet: Fleet, wanted: str | None) -> Chains:
+    """Ollama and the accounts, and that what was wanted is among them."""
+    chains = Chains(catalogue, fleet, override=wanted)
+    server = OllamaServer(settings.ollama_url, catalogue.limits)
+    try:
+        if await server.answers():
+            chains.server = server
+            chains.installed = await server.installed()
+            names = installed_names(catalogue, chains.installed, wanted)
+            chains.ollama = await _describe(server, catalogue, names)
+        if wanted is not None:
+            _require(chains, server, wanted)
+    except BaseException:
+        await server.aclose()
+        raise
+    if chains.server is None:
+        await server.aclose()
+    return chains
+
+
+def _require(chains: Chains, server: OllamaServer, wanted: str) -> None:
+    """Raise where the one model that was asked for by name is not there."""
+    if wanted.startswith(POOL) and wanted.removeprefix(POOL) not in chains.catalogue.pools:
         raise UnknownModel(
-            f"Ollama has no model {wanted!r}. {_has(installed)}",
+            f"There is no pool {wanted.removeprefix(POOL)!r} in the models file",
             untouched="Nothing was started",
-            todo=f"ollama pull {wanted}, or choose one of those",
+            todo=f"There are: {', '.join(chains.catalogue.pools) or 'none'}",
         )
-    names: dict[str, tuple[str, ...]] = {}
-    for alias, chain in catalogue.aliases.items():
-        asked = chain if wanted is None or alias == EMBED_ALIAS else (wanted,)
-        names[alias] = tuple(name for name in asked if full_name(name) in installed)
-    return names
+    candidate, why = chains.candidate(wanted, local_only=False)
+    if candidate is not None:
+        return
+    if wanted.startswith(POOL):
+        raise UnknownModel(
+            f"{wanted} cannot be used: {why}",
+            untouched="Nothing was started",
+            todo="See `factory models`, and correct the accounts",
+        )
+    if chains.server is None:
+        raise ModelUnavailable(
+            f"No Ollama answers at {server.name}, so that {wanted!r} cannot be used",
+            untouched="Nothing was started",
+            todo="Start it with `ollama serve`, set FACTORY_OLLAMA_URL, or use --model offline",
+        )
+    assert full_name(wanted) not in chains.installed
+    raise UnknownModel(
+        f"Ollama has no model {wanted!r}. {has(chains.installed)}",
+        untouched="Nothing was started",
+        todo=f"ollama pull {wanted}, or choose one of those",
+    )
 
 
-def _has(installed: Sequence[str]) -> str:
-    return f"It has {', '.join(installed)}" if installed else "It has no model at all"
-
-
-async def _describe(server: OllamaServer, catalogue: Catalogue, names: set[str]) -> dict[str, "OllamaModel"]:
+async def _describe(
+    server: OllamaServer, catalogue: Catalogue, names: Sequence[str]
+) -> dict[str, "OllamaModel"]:
+    if not names:
+        return {}
     # Late: the client takes more than a second to import, which an offline run need not pay.
     from models.chat import OllamaModel  # noqa: PLC0415
 
-    ordered = sorted(names)
-    shown = await asyncio.gather(*(server.show(name) for name in ordered))
-    return {
-        name: OllamaModel(server, name, catalogue, told) for name, told in zip(ordered, shown, strict=True)
-    }
+    shown = await asyncio.gather(*(server.show(name) for name in names))
+    return {name: OllamaModel(server, name, catalogue, told) for name, told in zip(names, shown, strict=True)}

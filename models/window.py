@@ -41,6 +41,11 @@ def estimate(messages: Sequence[BaseMessage], tools: Sequence[JsonObject], limit
     return math.ceil(size / limits.bytes_per_token) + _PER_MESSAGE * len(messages)
 
 
+def tokens_of(text: str, limits: Limits) -> int:
+    """Tokens of an answer that nobody counted."""
+    return math.ceil(_bytes(text) / limits.bytes_per_token)
+
+
 def fit(prompt: int, window: int, num_predict: int, limits: Limits) -> Fit:
     """Room for the answer to a prompt of `prompt` tokens in a window of `window`."""
     room = window - prompt

@@ -30,9 +30,9 @@ async def test_a_good_call_is_a_row(opened: Open, database: Database) -> None:
     (row,) = await rows(database)
     assert row | {"id": "", "at": None, "seconds": 0.0} == {
         "id": "", "run_id": RUN, "team": "backend_engineering", "operative": "author", "call": "review",
-        "alias": "factory/coder", "provider": "ollama", "model": "qwen3-coder:30b", "input_tokens": 4,
-        "output_tokens": 4, "cost_usd": Decimal("0.004004"), "seconds": 0.0, "status": "ok", "error": None,
-        "at": None, "key": "k",
+        "alias": "factory/coder", "provider": "ollama", "account": "", "model": "qwen3-coder:30b",
+        "input_tokens": 4, "output_tokens": 4, "cost_usd": Decimal("0.004004"), "seconds": 0.0,
+        "status": "ok", "error": None, "at": None, "key": "k",
     }  # fmt: skip
     assert row["at"] == clock.TestClock().now()
     assert reply.cost_usd == row["cost_usd"]

@@ -1,0 +1,145 @@
+"""One exchange with a chat model of LangChain's, told into an Answer."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import add_ai_message_chunks
+from pydantic import SecretStr
+
+from core.json import JsonObject
+from models.accounts import Kind
+from models.answer import Answer, Heard
+from models.catalogue import ModelSpec
+from models.errors import ModelStopped
+from models.providers.clients import Clients
+from models.routing.deployment import Request
+
+_LENGTH = frozenset({"length", "max_tokens", "model_context_window_exceeded"})
+_FILTERED = frozenset(
+    {"content_filter", "refusal", "safety", "recitation", "blocklist", "prohibited_content"}
+)
+_CHARACTERS_PER_TOKEN = 24  # more than this for each allowed token is no answer but a server gone astray
+
+
+class LangChainEndpoint:
+    """A model of a cloud account, or of any server that speaks a cloud's protocol."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        kind: Kind,
+        *,
+        account: str,
+        model: str,
+        base_url: str,
+        key: SecretStr | None,
+        local: bool,
+        spec: ModelSpec,
+    ) -> None:
+        self._clients = clients
+        self._kind: Kind = kind
+        self._account = account
+        self._model = model
+        self._base_url = base_url
+        self._key = key
+        self._local = local
+        self._spec = spec
+
+    async def exchange(
+        self, messages: list[BaseMessage], request: Request, said: Answer, heard: Heard | None
+    ) -> bool | None:
+        """One streamed answer. Raises what the provider's library raises, and ModelStopped."""
+        client = await self._clients.get(
+            self._kind,
+            self._account,
+            model=self._model,
+            base_url=self._base_url,
+            key=self._key,
+            local=self._local,
+            temperature=self._spec.temperature,
+        )
+        formatted = request.schema is not None and "format" in self._spec.capabilities
+        wish = _WISH[self._kind](request, formatted, self._base_url)
+        chunks: list[AIMessageChunk] = []
+        longest = request.answer * _CHARACTERS_PER_TOKEN
+        stream = cast("AsyncGenerator[AIMessageChunk, None]", client.astream(messages, **wish))
+        async with aclosing(stream):
+            async for chunk in stream:
+                chunks.append(chunk)
+                if heard is not None and (chunk.text or chunk.tool_call_chunks):
+                    heard(chunk)
+                said.text += str(chunk.text)
+                if len(said.text) > longest:
+                    raise ModelStopped(
+                        f"{self._model} went on past the longest answer it was allowed",
+                        todo="The reply is not used; another model may do better",
+                        raw=said.text,
+                    )
+        if not chunks:
+            raise ConnectionError("the answer was empty")
+        _finish(said, add_ai_message_chunks(chunks[0], *chunks[1:]))
+        if said.done_reason is None:
+            raise ConnectionError("the stream ended before the answer did")
+        return None if request.schema is None else formatted
+
+
+def _finish(said: Answer, whole: AIMessageChunk) -> None:
+    """What only the whole answer tells."""
+    said.tool_calls = list(whole.tool_calls)
+    said.invalid_tool_calls = list(whole.invalid_tool_calls)
+    said.thinking = _thinking(whole)
+    if whole.usage_metadata is not None:
+        said.input_tokens = whole.usage_metadata["input_tokens"]
+        said.output_tokens = whole.usage_metadata["output_tokens"]
+    told = cast("Mapping[str, Any]", whole.response_metadata)
+    reason = told.get("finish_reason") or told.get("stop_reason")
+    if reason is None:
+        return
+    name = str(getattr(reason, "name", reason)).lower()
+    if name in _FILTERED:
+        said.done_reason = "filtered"
+    else:
+        said.done_reason = "length" if name in _LENGTH else "stop"
+
+
+def _thinking(whole: AIMessageChunk) -> str:
+    blocks = cast("list[dict[str, Any]]", whole.content_blocks) if isinstance(whole.content, list) else []
+    told = "".join(str(block.get("reasoning", "")) for block in blocks if block.get("type") == "reasoning")
+    return told or str(whole.additional_kwargs.get("reasoning_content", ""))
+
+
+def _openai(request: Request, formatted: bool, base_url: str) -> dict[str, Any]:
+    wish: dict[str, Any] = dict(request.options or {})
+    body: dict[str, Any] = {}
+    # OpenAI's newer models refuse the one name, other servers do not know the other.
+    if urlsplit(base_url).hostname == "api.openai.com":
+        wish["max_tokens"] = request.answer  # LangChain sends it as max_completion_tokens
+    else:
+        body["max_tokens"] = request.answer
+    if request.tools:
+        wish["tools"] = list(request.tools)
+    if formatted and request.schema is not None:
+        # Past LangChain's own handling, which parses and validates the answer before anybody has seen it.
+        schema = {"name": "answer", "schema": request.schema, "strict": _strict(request.schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if body:
+        wish["extra_body"] = body
+    return wish
+
+
+def _strict(schema: JsonObject) -> bool:
+    """Whether OpenAI's strict mode takes it: every field required, and no others allowed."""
+    properties = schema.get("properties")
+    required = schema.get("required")
+    return (
+        isinstance(properties, Mapping)
+        and isinstance(required, list)
+        and set(properties) == set(cast("list[str]", required))
+        and schema.get("additionalProperties") is False
+    )
+
+
+_WISH = {"openai": _openai}

@@ -1,0 +1,1 @@
+"""Which account answers: the pool, its health, its quotas, and the model that stands before it."""
