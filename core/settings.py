@@ -36,6 +36,9 @@ OPERATORS_ONLY = frozenset(
         "policy_file",
         "models_file",
         "mcp_file",
+        "wheelhouse",
+        "index_url",
+        "dependency_file",
         "pack_dirs",
     }
 )
@@ -96,6 +99,12 @@ class Settings(BaseSettings):
     """The runtime for the docker backend, such as runsc (gVisor); Docker's own where none is given."""
     sandbox_file: Path | None = None
     """The operator's sandbox policies, over those in workspace/policies.toml."""
+    wheelhouse: Path | None = None
+    """A folder of wheels from which the dependencies of products are installed."""
+    index_url: str | None = None
+    """A package index (PEP 503) from which they are installed, through the egress proxy."""
+    dependency_file: Path | None = None
+    """The operator's allow-list of dependencies, in place of governance/dependencies.toml."""
     environment: str = "local"
     """The environment whose part of `sandbox_file` counts."""
     durability: Literal["sync", "async"] = "sync"
@@ -127,7 +136,10 @@ class Settings(BaseSettings):
             raise ValueError("write it as http://host:port")
         return value
 
-    @field_validator("home", "models_file", "policy_file", "sandbox_file", "mcp_file", mode="after")
+    @field_validator(
+        *("home", "models_file", "policy_file", "sandbox_file", "mcp_file", "wheelhouse", "dependency_file"),
+        mode="after",
+    )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else Path(os.path.abspath(value.expanduser()))
@@ -149,6 +161,9 @@ class Settings(BaseSettings):
         "sandbox_runtime",
         "sandbox_file",
         "mcp_file",
+        "wheelhouse",
+        "index_url",
+        "dependency_file",
         mode="before",
     )
     @classmethod

@@ -182,6 +182,11 @@ class Approvals:
         async with self._db.pool.connection() as conn:
             return [_approval(row) for row in await queries.pending(conn, run_id)]
 
+    async def decided_in_project(self, run_id: str, prefix: str) -> list[Approval]:
+        """What people decided about keys that begin so, in all runs of the run's project, oldest first."""
+        async with self._db.pool.connection() as conn:
+            return [_approval(row) for row in await queries.decided_in_project(conn, run_id, prefix)]
+
     async def expire(self, now: datetime) -> list[Approval]:
         """Decide `expired` for each open question whose deadline is at or before `now`; those it decided."""
         async with self._db.pool.connection() as conn:

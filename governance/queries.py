@@ -92,3 +92,17 @@ async def decide(
         {"id": approval_id, "decision": decision, "answer": answer, "by": by, "at": at},
     )
     return await cursor.fetchone()
+
+
+async def decided_in_project(conn: Connection, run_id: str, prefix: str) -> Sequence[DictRow]:
+    """What was decided about keys that begin so, in all runs of the run's project, oldest first."""
+    cursor = await conn.execute(
+        """
+        SELECT a.* FROM approvals a JOIN runs r ON r.id = a.run_id
+        WHERE r.project_id = (SELECT project_id FROM runs WHERE id = %s)
+          AND starts_with(a.key, %s) AND a.decision IS NOT NULL
+        ORDER BY a.decided_at, a.id
+        """,
+        (run_id, prefix),
+    )
+    return await cursor.fetchall()

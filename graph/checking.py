@@ -80,10 +80,11 @@ async def _check(
         if whole or "tests" in names:
             problems.append(not_run(SETTINGS, str(invalid)))
     changed = await repository.changed(base, head) if base else None
+    libraries = (await services.supply(run_id, tree)).libraries
     results = await run_checks(
         names,
         tree.path,
-        services.sandbox,
+        services.sandbox.with_libraries(libraries),
         settings=settings,
         changed=changed,
         baseline=await _baseline(services, run_id, base),

@@ -22,6 +22,7 @@ async def gather(stage: StageContext, state: StageState) -> Evidence:
     sizes = await (await stage.repository(state)).sizes(state["head"])
     missing = tuple(pattern for pattern in team.deliverables if not _filled(pattern, sizes))
     outside = tuple(path for path in await tree.changed() if not any_matches(team.paths, path))
+    supply = await stage.services.supply(state["run_id"], tree)
     claims_it = result is not None and result.status == "COMPLETE"
     if claims_it and not exhausted and not loop:
         ran: list[CheckResult] = []
@@ -37,6 +38,7 @@ async def gather(stage: StageContext, state: StageState) -> Evidence:
         loop=loop,
         missing=missing,
         outside=outside,
+        unsupplied=tuple(refusal.sentence for refusal in supply.refused),
         checks=checks,
         unchecked=() if checks else team.checks,
         threshold=team.threshold,

@@ -31,6 +31,8 @@ class Evidence:
     """Deliverables without a non-empty file."""
     outside: tuple[str, ...] = ()
     """Changed paths that the team may not write."""
+    unsupplied: tuple[str, ...] = ()
+    """Dependencies that the product declares and that were refused, in words."""
     checks: tuple[CheckResult, ...] = ()
     unchecked: tuple[str, ...] = ()
     """Checks of the team that were not tried, because it does not claim to be done."""
@@ -119,7 +121,8 @@ def _work(evidence: Evidence) -> Ruling | None:
 
 def _files(evidence: Evidence) -> list[str]:
     reasons = [f"deliverable missing or empty: {pattern}" for pattern in evidence.missing]
-    return reasons + [f"written outside the team's paths: {path}" for path in evidence.outside]
+    reasons += [f"written outside the team's paths: {path}" for path in evidence.outside]
+    return reasons + [f"{what}: do without it, and declare it no more" for what in evidence.unsupplied]
 
 
 def _with_what_is_known(ruling: Ruling, evidence: Evidence) -> Ruling:

@@ -29,6 +29,7 @@ from graph.progress import Progress
 from graph.runs import Run, Runs
 from graph.services import Services
 from graph.summary import RunSummary, summarise
+from graph.supplies import Supplies
 from models.errors import ModelUnavailable
 from models.service import OFFLINE, Models
 from teams.mcp.outside import Outside
@@ -78,6 +79,7 @@ class Factory:
             events = EventLog(db)
             override = model or settings.model
             models = await stack.enter_async_context(await Models.open(settings, db, override=override))
+            sandbox = await Sandbox.open(settings)
             services = Services(
                 settings=settings,
                 db=db,
@@ -87,9 +89,10 @@ class Factory:
                 models=models,
                 registry=registry,
                 workspace=Workspace(settings),
-                sandbox=await Sandbox.open(settings),
+                sandbox=sandbox,
                 policy=rules,
                 outside=Outside(settings),
+                supplies=Supplies.open(settings, db, sandbox),
             )
             # Offline stays offline: a run is resumed with the model that it was started with.
             recorded = OFFLINE if models.announcement else override

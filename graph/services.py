@@ -10,6 +10,7 @@ from core.settings import Settings
 from governance.approvals import Approvals
 from governance.policy import Policy
 from graph.runs import Run, Runs
+from graph.supplies import Supplies, Supply
 from models.service import Models
 from teams.mcp.outside import Offer, Outside
 from teams.registry import Registry
@@ -35,6 +36,8 @@ class Services:
     policy: Policy
     outside: Outside
     """The MCP servers that teams may have tools of."""
+    supplies: Supplies
+    """What products need of others."""
     repositories: dict[str, Repository] = field(default_factory=dict[str, Repository], repr=False)
     """The projects' repositories that this process has opened."""
     baselines: dict[str, Baseline | None] = field(default_factory=dict[str, "Baseline | None"], repr=False)
@@ -62,6 +65,12 @@ class Services:
         if run_id not in self._projects:
             self._projects[run_id] = (run or await self.runs.get(run_id)).project
         return await self.outside.offer(team, self._projects[run_id], self._wishes[run_id])
+
+    async def supply(self, run_id: str, tree: StageTree, *, again: bool = False) -> Supply:
+        """The dependencies of what lies in a worktree: installed, or why not."""
+        repository = await self.repository(run_id)
+        base = (await self.run(run_id)).base_commit or "refs/heads/main"
+        return await self.supplies.of(run_id, repository, base, tree.path, again=again)
 
     async def project(self, name: str) -> Repository:
         """The repository of a project, opened once."""

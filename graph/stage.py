@@ -19,6 +19,7 @@ from core import clock
 from graph import loops, people
 from graph.clarification import Clarify, after_clarify
 from graph.nodes import Node, node
+from graph.provision import DEPENDENCY, Provision, after_provision
 from graph.report import Report
 from graph.stage_context import StageContext
 from graph.state import StageInput, StageOutput, StageState
@@ -29,6 +30,7 @@ from graph.work import Work, after_work
 def build_stage(stage: StageContext) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Compile the subgraph of one team."""
     work, report, clarify, verdicts = Work(stage), Report(stage), Clarify(stage), Verdicts(stage)
+    provision = Provision(stage)
     graph: StateGraph[Any, Any, Any, Any] = StateGraph(
         StageState, input_schema=StageInput, output_schema=StageOutput
     )
@@ -39,8 +41,9 @@ def build_stage(stage: StageContext) -> CompiledStateGraph[Any, Any, Any, Any]:
     graph.add_node("report", node("report", timed(report.report)))
     graph.add_node("gate", node("gate", timed(verdicts.gate)))
     graph.add_node("clarify", node("clarify", timed(clarify.clarify)))
+    graph.add_node("provide", node("provide", timed(provision.provide)))
     graph.add_node("ask_person", node("ask_person", people.ask))
-    graph.add_node("heard", node("heard", _heard(clarify, verdicts)))
+    graph.add_node("heard", node("heard", _heard(clarify, provision, verdicts)))
     graph.add_node("escalate", node("escalate", verdicts.escalate))
     graph.add_node("retain", node("retain", verdicts.retain))
     graph.add_node("close", node("close", verdicts.close))
@@ -55,16 +58,19 @@ def build_stage(stage: StageContext) -> CompiledStateGraph[Any, Any, Any, Any]:
         return "report" if target == "peer_review" and not reviews_left(stage, state) else target
 
     graph.add_conditional_edges(START, on_entry, ["brief", END])
-    graph.add_edge("brief", "work")
+    graph.add_conditional_edges("brief", _after_brief, ["provide", "work"])
     graph.add_conditional_edges("work", after_brief_work, ["act", "work", "peer_review", "report", "gate"])
-    graph.add_conditional_edges("act", _after_act, ["clarify", "work", "gate"])
+    graph.add_conditional_edges("act", _after_act, ["provide", "clarify", "work", "gate"])
+    graph.add_conditional_edges("provide", after_provision, ["ask_person", "clarify", "work"])
     graph.add_conditional_edges("peer_review", _after_review, ["work", "report"])
     graph.add_edge("report", "gate")
     graph.add_conditional_edges("gate", after_gate, ["retain", "work", "clarify", "escalate", "fail"])
     graph.add_conditional_edges("clarify", after_clarify, ["ask_person", "clarify", "work"])
     graph.add_edge("escalate", "ask_person")
     graph.add_edge("ask_person", "heard")
-    graph.add_conditional_edges("heard", _after_heard, ["ask_person", "clarify", "work", "retain", "fail"])
+    graph.add_conditional_edges(
+        "heard", _after_heard, ["ask_person", "provide", "clarify", "work", "retain", "fail"]
+    )
     graph.add_conditional_edges("retain", after_retain, ["work", "escalate", "close"])
     graph.add_edge("close", END)
     graph.add_edge("fail", END)
@@ -101,18 +107,26 @@ def reviews_left(stage: StageContext, state: StageState) -> bool:
 def _after_act(state: StageState) -> str:
     if loops.detect(state["trace"]):
         return "gate"
+    if state.get("unsupplied"):
+        return "provide"
     return "clarify" if state["pending"] else "work"
+
+
+def _after_brief(state: StageState) -> str:
+    return "provide" if state.get("unsupplied") else "work"
 
 
 def _after_review(state: StageState) -> str:
     return "work" if state["reasons"] else "report"
 
 
-def _heard(clarify: Clarify, verdicts: Verdicts) -> Any:
+def _heard(clarify: Clarify, provision: Provision, verdicts: Verdicts) -> Any:
     async def heard(state: StageState) -> dict[str, Any]:
         """Hand a person's answer to the team that asked, or to the stage that could not go on."""
         if state["question"]["kind"] == "clarification":
             return {**await clarify.heard(state), "verdict": "clarify"}
+        if state["question"]["kind"] == DEPENDENCY:
+            return {**await provision.heard(state), "verdict": DEPENDENCY}
         return await verdicts.heard(state)
 
     return heard
@@ -121,6 +135,8 @@ def _heard(clarify: Clarify, verdicts: Verdicts) -> Any:
 def _after_heard(state: StageState) -> str:
     if people.waits(state):
         return "ask_person"
+    if state["verdict"] == DEPENDENCY:
+        return "provide"
     if state["verdict"] == "clarify":
         return "clarify" if state["pending"] else "work"
     return after_gate(state)

@@ -166,6 +166,8 @@ class StageState(TypedDict):
     """Paths that another stage has changed and that a person must decide about; empty while none are."""
     trace: list[TraceEntry]
     pending: list[ClarificationCall]
+    unsupplied: NotRequired[bool]
+    """Whether a dependency is refused and a person has not decided about it."""
     exhausted: str
     """Which limit was reached ("iterations: 24 of 24"); empty while none was."""
     result: dict[str, Any]

@@ -51,7 +51,9 @@ class Validate:
             told = await payload(services, run_id, name, check)
             event = await services.events.append(run_id, "check.ran", told, key=f"{name}/{check.name}")
             recorded.append(as_recorded(check, event))
-        speaks_against = against(recorded, self._needed(state))
+        supply = await services.supply(run_id, tree)
+        speaks_against = [refusal.sentence for refusal in supply.refused]
+        speaks_against += against(recorded, self._needed(state))
         if not speaks_against:
             await repository.close_stage(tree)
             return {"sent_back": False}

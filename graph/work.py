@@ -21,6 +21,7 @@ from core.json import JsonObject, is_object
 from graph import loops, people
 from graph.stage_context import StageContext, called
 from graph.state import ClarificationCall, StageState, TraceEntry
+from graph.supplies import NOTHING, Supply
 from models.calls import Call, Reply
 from models.errors import ModelFailure
 from teams import prompts
@@ -75,6 +76,7 @@ class Work:
             "conflicts": [],
             "trace": [],
             "pending": [],
+            "unsupplied": bool((await self._supply(state, tree)).open),
             "exhausted": "",
             "result": {},
             "verdict": "",
@@ -130,7 +132,8 @@ class Work:
         stage, team = self.stage, self.stage.team
         reply = last_reply(state)
         tree = await stage.tree(state)
-        node = ToolNode(await self._tools(state, tree), handle_tool_errors=True)
+        supply, reads = NOTHING, Reads(state["messages"])
+        node = ToolNode(await self._tools(state, tree, supply, reads), handle_tool_errors=True)
         observations: list[ToolMessage] = []
         pending: list[ClarificationCall] = []
         trace: list[TraceEntry] = []
@@ -142,6 +145,9 @@ class Work:
             await stage.event(
                 state, "action.called", {"tool": call["name"], "summary": _summary(call)}, suffix
             )
+            if call["name"] == "bash" and (now := await self._supply(state, tree)) != supply:
+                tools = await self._tools(state, tree, now, reads)
+                supply, node = now, ToolNode(tools, handle_tool_errors=True)
             observation = await _run(node, call)
             observations.append(observation)
             for number, (kind, contact) in enumerate(_contacts(observation)):
@@ -157,7 +163,12 @@ class Work:
         faults.point("act.acted")
         update = await self._snapshot(state, tree, observations)
         faults.point("act.snapshot")
-        return {**update, "pending": pending, "trace": loops.remember(state["trace"], trace)}
+        return {
+            **update,
+            "pending": pending,
+            "unsupplied": bool((await self._supply(state, tree)).open),
+            "trace": loops.remember(state["trace"], trace),
+        }
 
     async def peer_review(self, state: StageState) -> dict[str, Any]:
         """The reviewers read the change, each with own instructions; findings go back to the author."""
@@ -205,20 +216,28 @@ class Work:
         key = f"{stage.key(state)}/findings/{state['attempt']}.{number}"
         return {"reviews": number, "reasons": findings, "messages": [HumanMessage(text, id=key)]}
 
-    async def _tools(self, state: StageState, tree: StageTree) -> list[BaseTool]:
+    async def _supply(self, state: StageState, tree: StageTree) -> Supply:
+        return await self.stage.services.supply(state["run_id"], tree)
+
+    async def _tools(
+        self, state: StageState, tree: StageTree, supply: Supply = NOTHING, reads: Reads | None = None
+    ) -> list[BaseTool]:
         """What the team's file grants, and what is granted to it of servers outside."""
         offer = await self.stage.services.tools_from_outside(self.stage.team, state["run_id"])
         for problem in offer.problems:
             suffix = f"outside/{sha256(problem.encode()).hexdigest()[:16]}"
             await self.stage.event(state, "tool.missing", {"reason": problem}, suffix)
-        return [*stage_tools(self.stage.team, self._tool_context(state, tree)), *offer.tools]
+        return [
+            *stage_tools(self.stage.team, self._tool_context(tree, supply, reads or Reads())),
+            *offer.tools,
+        ]
 
-    def _tool_context(self, state: StageState, tree: StageTree) -> ToolContext:
+    def _tool_context(self, tree: StageTree, supply: Supply, reads: Reads) -> ToolContext:
         return ToolContext(
             tree=tree,
-            sandbox=self.stage.services.sandbox,
+            sandbox=self.stage.services.sandbox.with_libraries(supply.libraries),
             team=self.stage.team,
-            reads=Reads(state["messages"]),
+            reads=reads,
         )
 
     async def _snapshot(

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -158,15 +158,18 @@ class Confinement:
         files: dict[str, int],
         seccomp_fd: int | None,
         egress: Path | None = None,
+        shown: Mapping[str, Path] | None = None,
     ) -> list[str]:
         """Bubblewrap's arguments. `files` are paths inside and descriptors to read their content from;
-        `egress` is the socket of the proxy."""
+        `egress` is the socket of the proxy, `shown` are further folders, read-only."""
         size = str(allowance.scratch)
         arguments = [*self._shared, "--perms", "1777", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108
         arguments += ["--perms", "1777", "--size", size, "--tmpfs", "/dev/shm"]  # noqa: S108
         arguments += self._shown
         for path, descriptor in files.items():
             arguments += ["--perms", "0444", "--file", str(descriptor), path]  # a mount would cost more
+        for place, folder in (shown or {}).items():
+            arguments += ["--ro-bind", str(folder), place]
         arguments += ["--bind" if writable else "--ro-bind", str(tree), self.place, "--chdir", self.place]
         if egress is not None:
             arguments += ["--perms", "0755", "--dir", "/run", "--ro-bind", str(egress), SOCKET]

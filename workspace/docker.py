@@ -59,7 +59,7 @@ class Docker:
 
     async def launch(self, job: Job) -> Started:
         """Start a command in a container of its own."""
-        if "," in f"{job.tree}{job.egress or ''}":
+        if "," in f"{job.tree}{job.egress or ''}{''.join(map(str, job.shown.values()))}":
             raise SandboxUnavailable("docker cannot mount a folder with a comma in its name")
         if os.geteuid() == 0:
             await asyncio.to_thread(inventory.give_to, job.tree, _IDENTITY)
@@ -107,6 +107,8 @@ class Docker:
             arguments += ["--tmpfs", f"{folder}:rw,nosuid,nodev,exec,mode=1777,size={limits.scratch}"]
         tree = f"type=bind,source={job.tree},target={self.place}"
         arguments += ["--mount", tree if job.writable else f"{tree},readonly", "--workdir", self.place]
+        for place, folder in job.shown.items():
+            arguments += ["--mount", f"type=bind,source={folder},target={place},readonly"]
         if job.egress is not None:
             arguments += ["--mount", f"type=bind,source={job.egress},target={SOCKET},readonly"]
         for name, value in {**_INSIDE, **job.environment}.items():

@@ -139,6 +139,7 @@ def _arguments(confinement: Confinement, wires: Wires, job: Job) -> tuple[list[s
         files=files,
         seccomp_fd=refused,
         egress=job.egress,
+        shown=job.shown,
     )
     # Not on its command line, which everything inside can read.
     packed = wires.content(b"".join(os.fsencode(word) + b"\0" for word in arguments))

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from core.errors import BadInput
 from core.redaction import MASK, know, redact
 from workspace.declared import DeclaredCheck, Page, unlike
+from workspace.dependencies.settings import Dependencies
 from workspace.policies import PLAIN
 
 FILE: Final = "project.toml"
@@ -199,6 +200,7 @@ class ProjectSettings(BaseModel):
     description: str = Field(default="", max_length=500)
     """One line about the product, for people."""
     remote: Remote | None = None
+    dependencies: Dependencies = Dependencies()
     checks: tuple[DeclaredCheck, ...] = Field(default=(), strict=False)
     """Commands that check the product, beside the factory's own checks."""
     page: Page | None = None
@@ -341,10 +343,14 @@ def _invalid(invalid: ValidationError, where: str, table: str = "") -> ProjectSe
     error = invalid.errors(include_url=False, include_input=False)[0]
     place = tuple(str(part) for part in error["loc"])
     key = ".".join((table, *place) if table else place) or "remote"
-    pages = {"checks": "docs/checks.md", "page": "docs/checks.md"}
+    pages = {"checks": "docs/checks.md", "page": "docs/checks.md", "dependencies": "docs/dependencies.md"}
     todo = f"Correct it; {pages.get(place[0] if place else '', 'docs/releasing.md')} shows every key"
     if error["type"] == "extra_forbidden":
-        models: dict[str, type[BaseModel]] = {"checks": DeclaredCheck, "page": Page}
+        models: dict[str, type[BaseModel]] = {
+            "checks": DeclaredCheck,
+            "page": Page,
+            "dependencies": Dependencies,
+        }
         inner = models.get(place[0], Remote) if place else Remote
         model = inner if table or len(place) > 1 else ProjectSettings
         shown = MASK if redact(key) != key else ascii(key[:80])

@@ -12,9 +12,10 @@ SOCKET = "/run/egress.sock"
 _PORT = 3128
 """Inside, where nothing else has it: the network there is the command's own."""
 
-_PROXY = f"http://127.0.0.1:{_PORT}"
+PROXY = f"http://127.0.0.1:{_PORT}"
+"""The address of the proxy, for commands."""
 ENVIRONMENT: Mapping[str, str] = {
-    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), _PROXY),
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), PROXY),
     **dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1"),
 }
 """What tells programs of the proxy."""

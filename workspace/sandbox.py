@@ -26,6 +26,9 @@ from workspace.unconfined import Unconfined
 EndedBy = Literal["exit", "timeout", "output", "disk", "memory"]
 """Why a command ended: by itself, or by the limit that it passed."""
 
+LIBRARIES = "/libraries"
+"""Where a product's own dependencies are seen."""
+
 _LEAST_FREE = 256_000_000
 """Bytes that must stay free on the disk of the worktree."""
 
@@ -59,6 +62,7 @@ class Sandbox:
     """What commands may do, by name."""
     _backend: Backend = field(default_factory=Unconfined, repr=False)
     _home: Path = field(default=Path(), repr=False)
+    _libraries: Path | None = field(default=None, repr=False)
 
     @classmethod
     async def open(cls, settings: Settings) -> "Sandbox":
@@ -104,13 +108,15 @@ class Sandbox:
         environment: Mapping[str, str] | None = None,
         allowance: Allowance | None = None,
         report: Report | None = None,
+        shown: Mapping[str, Path] | None = None,
     ) -> Execution:
         """Run a shell command line, or a program with arguments, in a worktree; wait until all of it is gone.
 
         The command sees the worktree, the system's programs and this Python, all but the worktree read-only,
         and of the network what its policy lets it: nothing, or allowed hosts through a proxy that tells
         `report` of each. `policy` is what the team's file names; the operator's file may give `team` another
-        one. `writable=False` makes the worktree read-only under any policy. When this returns, no process
+        one. `writable=False` makes the worktree read-only under any policy. `shown` are folders of the host
+        that can be read there, by their path inside (`at` says where it is). When this returns, no process
         that the command started is left. Raises SandboxUnavailable where no sandbox holds, and PathRefused
         for a folder that is a repository.
         """
@@ -130,7 +136,8 @@ class Sandbox:
             allowance=limits,
             timeout=timeout,
             writable=writable and rules.writable,
-            environment=environment or {},
+            environment=self._environment(environment or {}),
+            shown={**(shown or {}), **({LIBRARIES: self._libraries} if self._libraries else {})},
         )
         most = await asyncio.to_thread(_most, job.tree, limits)
         async with self._connected(job, rules, report or _nobody) as ready:
@@ -144,6 +151,26 @@ class Sandbox:
             return
         async with egress.proxy(rules.egress, self._home, report) as socket:
             yield replace(job, egress=socket, environment={**relay.ENVIRONMENT, **job.environment})
+
+    def _environment(self, given: Mapping[str, str]) -> Mapping[str, str]:
+        """What the command finds in its environment: what is given, and where Python finds the libraries."""
+        if self._libraries is None:
+            return given
+        paths = (given.get("PYTHONPATH"), self.at(LIBRARIES, self._libraries))
+        return {**given, "PYTHONPATH": ":".join(path for path in paths if path)}
+
+    def with_libraries(self, folder: Path | None) -> "Sandbox":
+        """The same sandbox, in which Python finds what is installed in `folder`, to be read only."""
+        return replace(self, _libraries=folder)
+
+    @property
+    def backend(self) -> str:
+        """What confines commands, as the settings call it."""
+        return self._backend.name
+
+    def at(self, place: str, folder: Path) -> str:
+        """The path at which commands see a folder that is shown at `place`."""
+        return place if self._backend.place else str(folder)
 
     def where(self, tree: Path) -> str:
         """The path at which commands see the worktree."""

@@ -28,6 +28,8 @@ class Job:
     writable: bool = True
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """What it finds in its environment beside the backend's own."""
+    shown: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    """Folders that it may read beside the system's: their path inside, and where they lie."""
     egress: Path | None = None
     """The socket of the proxy through which it reaches allowed hosts; None: no network at all."""
 

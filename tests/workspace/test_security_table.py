@@ -31,7 +31,7 @@ ASKED_FOR = (
         "sockets",
     ),
     *("DNS", "hooks", "filters", "fsmonitor", ".gitattributes", "submodules", "archive bombs", "newlines"),
-    *("terminal escapes", "approve this"),
+    *("terminal escapes", "approve this", "`.pth`", "console scripts", "source distributions"),
 )
 
 
