@@ -6,6 +6,7 @@ from textwrap import indent
 
 from cli import screen as look_of
 from cli.screen import Screen, one_line, table
+from graph import check_report
 from graph.lifecycle import WAITING
 from graph.summary import RunSummary
 
@@ -71,8 +72,31 @@ def page(summary: RunSummary, screen: Screen) -> None:
         screen.say(f"  request     {summary.pull_request}")
     used = f"{look_of.tokens(summary.tokens) or '0'} tokens, {look_of.cost(summary.cost_usd)}"
     screen.say(f"  used        {used}, {look_of.seconds(summary.seconds)}")
+    checks(summary, screen)
     for waiting in summary.waiting_for:
         screen.say()
         screen.say(f"? {waiting.approval_id} ({waiting.kind})", style="bold yellow")
         screen.read(indent(look_of.clean(waiting.question), "  "))
         screen.say(f"  answer with: {waiting.answer_with}")
+
+
+def checks(summary: RunSummary, screen: Screen) -> None:
+    """The checks of the merged project: score, a tick for each, what was there before, what was not run."""
+    if not summary.checks:
+        return
+    screen.say(f"  checks      {check_report.headline(summary.checks)}")
+    for check in summary.checks:
+        if check.passed is None:
+            continue
+        line = f"{check.name} {check.score}/100 (weight {check.weight}): {check.summary}"
+        screen.say(f"    {'✔' if check.passed else '✘'} {one_line(line, 200)}")
+        for detail in () if check.passed else check.details[:5]:
+            screen.say(f"        {one_line(detail)}")
+        for fault in check.before[:5]:
+            screen.say(f"        was there before: {one_line(fault)}")
+        for path in check.artifacts:
+            screen.say(f"        to look at: {look_of.clean(path)}")
+    for missing in check_report.not_run(summary.checks):
+        screen.say(f"    - not run: {one_line(missing, 200)}")
+    if idle := [check.name for check in summary.checks if check.idle]:
+        screen.say(f"    - nothing to look at for: {', '.join(one_line(name, 40) for name in idle)}")

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from core.events import Event
+from graph import check_report
+from graph.check_report import CheckSummary
 
 RowState = Literal["waiting", "running", "asking", "done", "skipped", "failed"]
 
@@ -55,7 +57,7 @@ class Progress:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     last_at: datetime | None = None
-    checks: dict[str, bool | None] = field(default_factory=dict[str, "bool | None"])
+    checks: dict[str, CheckSummary] = field(default_factory=dict[str, CheckSummary])
     """The checks of the merged project, as last run."""
     waiting: dict[str, str] = field(default_factory=dict[str, str])
     """Approvals that nobody has decided yet: id → the question."""
@@ -143,7 +145,7 @@ def _requested(progress: Progress, event: Event) -> None:
 
 def _checked(progress: Progress, event: Event) -> None:
     if event.team is None:
-        progress.checks[str(event.payload["name"])] = _tick(event.payload["passed"])
+        progress.checks[str(event.payload["name"])] = check_report.summary_of(event)
 
 
 def _round(progress: Progress, event: Event) -> None:

@@ -11,6 +11,8 @@ from typing import Any, Final, cast
 
 from core.events import Event
 from core.redaction import redact
+from graph import check_report
+from graph.check_report import CheckSummary
 from graph.progress import Progress
 
 _MOST_REQUIREMENT: Final = 6_000
@@ -30,13 +32,14 @@ def title(planned: str, run_id: str) -> str:
 def body(events: Sequence[Event], run_id: str, commit: str) -> str:
     """Objective, decisions, checks, costs, and the head of the audit's chain, in Markdown."""
     progress = Progress.of(events)
+    checks = list(progress.checks.values())
     sections = [
         f"Opened by Factory for `{run_id}`, at commit `{commit[:12]}`.",
         f"## Objective\n\n{_fenced(progress.requirement[:_MOST_REQUIREMENT])}",
         _list("Decisions", _decisions(events)),
         _list("Assumptions", _assumptions(events)),
         _list("Left out", _skipped(events)),
-        _list("Checks of the merged result", _checks(events)),
+        _list("Checks of the merged result", _checks(checks)),
         f"## Costs\n\n{progress.tokens:,} tokens, ${progress.cost_usd:.4f}, {progress.seconds:.0f} s.",
     ]
     if events:
@@ -91,17 +94,23 @@ def _skipped(events: Iterable[Event]) -> list[str]:
     ]
 
 
-def _checks(events: Iterable[Event]) -> list[str]:
-    newest = {str(e.payload["name"]): e.payload for e in events if e.kind == "check.ran" and e.team is None}
-    return [
-        f"{_tick(check.get('passed'))} {_word(name)} ({_word(check.get('score'))}/100): "
-        f"{_code(check.get('summary'))}"
-        for name, check in sorted(newest.items())
-    ]
+def _checks(checks: Sequence[CheckSummary]) -> list[str]:
+    """The score first, then what each check says, the old faults among it, and what was not run."""
+    told = [_code(check_report.headline(checks))] if checks else []
+    for check in sorted(checks, key=lambda each: (each.passed is None, each.idle, each.name)):
+        if check.passed is None:
+            told.append(f"{_word(check.name)}: {_code(check.summary)}")
+            continue
+        told.append(
+            f"{_tick(check.passed)} {_word(check.name)} ({check.score}/100, weight {check.weight}): "
+            f"{_code(check.summary)}"
+        )
+        told += [f"{_word(check.name)}, was there before: {_code(each)}" for each in check.before[:3]]
+    return told
 
 
 def _tick(passed: Any) -> str:
-    return "not run:" if passed is None else "✔" if passed else "✘"
+    return "✔" if passed else "✘"
 
 
 def _list(heading: str, items: Sequence[str]) -> str:

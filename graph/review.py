@@ -12,10 +12,11 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from core.json import JsonObject
-from graph import people
+from graph import check_report, people
 from graph.dag import Pipeline
 from graph.lifecycle import move
 from graph.nodes import node
+from graph.progress import Progress
 from graph.rounds import next_round
 from graph.services import Services
 from graph.state import RunState
@@ -36,6 +37,9 @@ class Review:
         head = await repository.run_head(run_id)
         stat = await repository.diff(run.base_commit or head, head, stat=True)
         again = state["round"] < self.pipeline.max_rounds
+        # The log has the events of every stage; the checks of the whole are few among them.
+        told = await services.events.read(run_id, kinds=["check.ran"])
+        checks = list(Progress.of(told).checks.values())
         detail: JsonObject = {
             "branch": f"factory/{run_id}",
             "commit": head,
@@ -43,6 +47,8 @@ class Review:
             "repository": str(repository.path),
             "stat": stat,
             "round": state["round"],
+            "score": check_report.score_of(checks).points,
+            "not_run": check_report.not_run(checks),
         }
         summary = stat.strip().splitlines()[-1].strip() if stat.strip() else "nothing changed"
         approval = await services.approvals.request(
@@ -52,6 +58,7 @@ class Review:
             title=f"Review: {state.get('title') or 'the result'}",
             question=(
                 f"Every stage has ended; {summary} (branch factory/{run_id} in {repository.path}).\n"
+                f"{check_report.in_short(checks)}\n"
                 + (
                     "Approve to release it, respond with a comment to have it changed"
                     if again

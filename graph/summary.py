@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from governance.approvals import Approval
+from graph import check_report
+from graph.check_report import CheckSummary
 from graph.lifecycle import ENDED
 from graph.progress import Progress
 from graph.runs import Run
@@ -57,10 +59,15 @@ class RunSummary(BaseModel):
     failure: str | None = None
     pull_request: str | None = None
     """Where it was released to, in a project with a remote."""
+    score: int | None = None
+    """0 to 100, what the checks of the merged project say; null before they ran."""
+    checks: list[CheckSummary] = []
+    """The checks of the merged project, as last run."""
 
 
 def summarise(run: Run, progress: Progress, waiting: Sequence[Approval]) -> RunSummary:
     """Put the record, the events and the open questions together."""
+    checks = list(progress.checks.values())
     return RunSummary(
         run_id=run.id,
         status=run.status,
@@ -89,6 +96,8 @@ def summarise(run: Run, progress: Progress, waiting: Sequence[Approval]) -> RunS
         ],
         failure=run.failure,
         pull_request=progress.pull_request or None,
+        score=check_report.score_of(checks).points,
+        checks=checks,
     )
 
 

@@ -9,7 +9,7 @@ from cli.main import call
 from cli.records import SCRIPTED
 from core.settings import Settings
 from models.service import ANNOUNCEMENT
-from tests.cli.told import tell_run
+from tests.cli.told import HOSTILE, PLANNED, Told, tell_run
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -53,6 +53,51 @@ def test_the_json_of_a_run_has_the_promised_fields(
     fields = {"team", "verdict", "attempts", "seconds", "tokens", "cost_usd", "skipped_because"}
     assert all(fields <= stage.keys() for stage in told["stages"])
     assert told["status"] == "in_progress"
+
+
+CHECKED: Told = [
+    *PLANNED,
+    (
+        "check.ran",
+        None,
+        {
+            "name": "tests",
+            "passed": False,
+            "score": 50,
+            "weight": 30,
+            "summary": f"1 passed, 1 failed {HOSTILE}",
+            "details": [f"test_a::test_b {HOSTILE}"],
+            "before": ["test_a::test_old"],
+        },
+    ),
+    (
+        "check.ran",
+        None,
+        {"name": "audit", "passed": None, "score": 0, "weight": 10, "summary": "not run: no base"},
+    ),
+    ("check.ran", None, {"name": "links", "passed": True, "score": 100, "summary": "of an older program"}),
+]
+
+
+def test_show_tells_score_ticks_and_what_was_not_run(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = tell_run(settings, WORKING, CHECKED)
+    assert call(["show", run_id]) == 0
+    shown = capsys.readouterr().out
+    assert "score 50 of 100 from 2 checks, 30 of 40 by weight" in shown
+    assert "✘ tests 50/100 (weight 30): 1 passed, 1 failed" in shown
+    assert "was there before: test_a::test_old" in shown
+    assert "- not run: audit (no base)" in shown
+    assert "\x1b" not in shown
+    assert call(["show", run_id, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["score"] == 50
+    assert [(check["name"], check["passed"]) for check in told["checks"]] == [
+        ("tests", False),
+        ("audit", None),
+        ("links", True),
+    ]
 
 
 @pytest.mark.parametrize("command", [["show"], ["replay"], ["watch"], ["audit", "verify"], ["resume"]])
