@@ -6,6 +6,7 @@ time. That is wanted: the moment is random, the end must be the same.
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
 from collections import Counter
@@ -45,7 +46,9 @@ async def undisturbed(
 ) -> tuple[Ended, Path, float]:
     """What the run comes to when nothing dies, what it passes, and its seconds; found out once, by one of
     the test processes for all."""
-    common = tmp_path_factory.getbasetemp().parent
+    # Under xdist each process has a folder of its own in the session's; alone, the parent is every session's.
+    own = tmp_path_factory.getbasetemp()
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     result, trace = common / "undisturbed.pickle", common / "undisturbed.trace"
     async with FileLock(common / "undisturbed.lock").held():
         if not result.exists():
