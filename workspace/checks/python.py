@@ -26,3 +26,12 @@ def sources(files: Files) -> list[str]:
 
 def _beside(module: str) -> bool:
     return module in ("setup.py", "conftest.py", "noxfile.py") or module.startswith(("test_", "."))
+
+
+def modules(files: Files) -> frozenset[str]:
+    """The names at the top of the product's own imports."""
+    tops: set[str] = set()
+    for path in files.list("**/*.py"):
+        first, _, rest = path.removeprefix("src/").partition("/")
+        tops.add(first if rest else first.removesuffix(".py"))
+    return frozenset(tops)
