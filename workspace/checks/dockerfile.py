@@ -13,8 +13,10 @@ from workspace.files import Files
 
 _NAMED = re.compile(r"(^|/)(?:(?:Docker|Container)file(?:\.[\w.-]+)?|[\w.-]+\.(?:Docker|docker)file)$")
 _INSTRUCTIONS = frozenset(
-    "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER ONBUILD RUN SHELL STOPSIGNAL USER "
-    "VOLUME WORKDIR".split()
+    (
+        *("ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL"),
+        *("MAINTAINER", "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"),
+    )
 )
 _SECRET = re.compile(r"(password|passwd|secret|token|api_?key|private_?key)", re.IGNORECASE)
 _PIPED = re.compile(r"\b(curl|wget)\b[^|;&]*\|\s*(sudo\s+)?(ba|z|da)?sh\b")
@@ -49,43 +51,46 @@ def faults(text: str, path: str, everything: list[str]) -> Iterator[tuple[int, s
     """Line and fault, in order."""
     stages: list[str] = []
     user: tuple[int, str] | None = None
-    begun: dict[str, int] = {}
+    begun: set[str] = set()
     last_from = 0
     instructions = list(_instructions(text))
     if not any(each.word == "FROM" for each in instructions):
         yield 1, "there is no FROM"
         return
     for each in instructions:
-        if each.word not in _INSTRUCTIONS:
-            yield each.line, f"{each.word[:30]!a} is no instruction"
-        elif not last_from and each.word not in ("FROM", "ARG"):
-            yield each.line, f"{each.word} stands before FROM"
+        if not last_from and each.word not in ("FROM", "ARG"):
+            yield each.line, f"{each.word[:30]} stands before FROM"
         elif each.word == "FROM":
             yield from _from(each, stages)
-            user, begun, last_from = None, {}, each.line
+            user, begun, last_from = None, set[str](), each.line
         elif each.word == "USER":
             user = (each.line, each.rest.split(":")[0].strip())
-        elif each.word in ("CMD", "ENTRYPOINT"):
+        else:
+            yield from _alone(each, path, everything)
+        if each.word in ("CMD", "ENTRYPOINT"):
             if each.word in begun:
                 yield each.line, f"a second {each.word} in one stage: the first counts for nothing"
-            begun[each.word] = each.line
-            yield from _form(each)
-        elif each.word in ("COPY", "ADD"):
-            yield from _copied(each, path, everything)
-        elif each.word == "RUN":
-            yield from _run(each)
-        elif each.word in ("ENV", "ARG"):
-            yield from _secret(each)
-        elif (
-            each.word == "WORKDIR"
-            and not each.rest.startswith(("/", "$", "\\", '"'))
-            and ":" not in each.rest
-        ):
-            yield each.line, "WORKDIR is relative: it depends on what stands before it"
+            begun.add(each.word)
     if user is None:
         yield last_from, "no USER in the last stage: it runs as root"
     elif user[1] in ("root", "0"):
         yield user[0], "the last USER is root"
+
+
+def _alone(each: _Instruction, path: str, everything: list[str]) -> Iterator[tuple[int, str]]:
+    """The faults of an instruction that can be seen without the others."""
+    if each.word not in _INSTRUCTIONS:
+        yield each.line, f"{each.word[:30]!a} is no instruction"
+    elif each.word in ("CMD", "ENTRYPOINT"):
+        yield from _form(each)
+    elif each.word in ("COPY", "ADD"):
+        yield from _copied(each, path, everything)
+    elif each.word == "RUN":
+        yield from _run(each)
+    elif each.word in ("ENV", "ARG"):
+        yield from _secret(each)
+    elif each.word == "WORKDIR" and not re.match(r"""["']?(/|\$|\\|\w:)""", each.rest):
+        yield each.line, "WORKDIR is relative: it depends on what stands before it"
 
 
 def _instructions(text: str) -> Iterator[_Instruction]:

@@ -1,5 +1,5 @@
-"""Whether OpenAPI documents are valid: openapi-spec-validator, inside the sandbox, for a document may refer to
-any address and be nested or repeated without end."""
+"""Whether OpenAPI documents are valid: openapi-spec-validator, inside the sandbox, for a document may refer
+to any address and be nested or repeated without end."""
 
 import asyncio
 import json
@@ -20,6 +20,7 @@ import json, sys
 try:
     from openapi_spec_validator.readers import read_from_filename
     from openapi_spec_validator.shortcuts import get_validator_cls
+    from jsonschema_path import SchemaPath
 except ImportError:
     sys.exit(9)
 def tell(path, place, what):
@@ -27,7 +28,7 @@ def tell(path, place, what):
 for path in sys.argv[1:]:
     try:
         spec, uri = read_from_filename(path)
-        errors = get_validator_cls(spec)(spec, base_uri=uri).iter_errors()
+        errors = get_validator_cls(spec)(SchemaPath.from_dict(spec, base_uri=uri)).iter_errors()
         for number, error in enumerate(errors):
             if number >= 20:
                 break

@@ -7,7 +7,18 @@ from functools import partial
 from pathlib import Path
 
 from core.errors import FactoryError
-from workspace.checks import commands, documents, links, lint, secrets, tests
+from workspace.checks import (
+    commands,
+    compose,
+    dockerfile,
+    documents,
+    links,
+    lint,
+    openapi,
+    secrets,
+    tests,
+    types,
+)
 from workspace.checks.baseline import Baseline
 from workspace.checks.judging import judge_findings, judge_suite
 from workspace.checks.result import CheckResult, CheckUnknown, Findings, not_run
@@ -30,7 +41,7 @@ class _Check:
     """What it counts for in the score; docs/checks.md says why."""
 
 
-def _reading(look: Callable[[Files], Findings]) -> _Look:
+def _reading(look: Callable[[Files], Findings | CheckResult]) -> _Look:
     """A check that only reads files, beside the event loop."""
 
     async def in_thread(scene: Scene) -> Report:
@@ -42,9 +53,13 @@ def _reading(look: Callable[[Files], Findings]) -> _Look:
 _OWN: Mapping[str, _Check] = {
     "tests": _Check(tests.look, 30),
     "secrets": _Check(_reading(secrets.look), 15),
+    "types": _Check(types.look, 8),
     "lint": _Check(lint.look, 8),
     "links": _Check(_reading(links.look), 4),
     "json": _Check(_reading(documents.look), 4),
+    "openapi": _Check(openapi.look, 6),
+    "dockerfile": _Check(_reading(dockerfile.look), 5),
+    "compose": _Check(_reading(compose.look), 5),
 }
 
 CHECKS = frozenset(_OWN)
