@@ -151,6 +151,69 @@ def run(
 
 
 @app.command()
+def change(
+    target: Annotated[
+        str, typer.Argument(metavar="RUN|PROJECT", help="A finished run, or a project as its main is now.")
+    ],
+    text: Annotated[
+        str, typer.Argument(metavar="CHANGE", help="A text, the path of a text file, or - for stdin.")
+    ],
+    repo: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            exists=True,
+            file_okay=False,
+            help="Make PROJECT from this repository first; it is copied, not changed.",
+        ),
+    ] = None,
+    pipeline: Annotated[
+        str | None, typer.Option(metavar="NAME", help="full or core. [default: the newest run's]")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Put this model behind every team; `offline` is the scripted one."),
+    ] = None,
+    approve_all: Annotated[
+        bool, typer.Option("--approve-all", help="Approve what would wait for a person; recorded as such.")
+    ] = False,
+    unsafe_no_sandbox: Unsafe = False,
+    as_json: AsJson = False,
+) -> int:
+    """Change what a run made or a repository holds; only the teams that it concerns work."""
+    from cli import requirement as requirements
+
+    wanted = requirements.read(text)
+
+    from cli import running
+
+    return _do(
+        running.change(
+            target,
+            wanted,
+            repo=repo,
+            pipeline=pipeline,
+            model=model,
+            approve_all=approve_all,
+            unsafe_no_sandbox=unsafe_no_sandbox,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
+def diff(
+    run_id: RunId,
+    stat: Annotated[bool, typer.Option("--stat", help="A table of files instead of the patch.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Show what a run changed, from where it began to where it is."""
+    from cli import reading
+
+    return _do(reading.diff(run_id, stat=stat, as_json=as_json))
+
+
+@app.command()
 def resume(run_id: RunId, unsafe_no_sandbox: Unsafe = False, as_json: AsJson = False) -> int:
     """Continue a run that was interrupted or answered."""
     from cli import running

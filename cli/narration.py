@@ -17,6 +17,7 @@ LOUD = frozenset(
         "run.status",
         "run.announced",
         "governance.assessed",
+        "change.baseline",
         "plan.decided",
         "stage.started",
         "check.ran",
@@ -93,7 +94,9 @@ def _planned(payload: Payload) -> str:
 def _checked(payload: Payload) -> str:
     passed = payload["passed"]
     word = "not run" if passed is None else "passed" if passed else "failed"
-    return f"{payload['name']} {word}: {one_line(str(payload.get('summary', '')))}"
+    heir = payload.get("left_to")
+    left = f" (left to {one_line(str(heir))})" if heir else ""
+    return f"{payload['name']} {word}{left}: {one_line(str(payload.get('summary', '')))}"
 
 
 def _asked(payload: Payload) -> str:
@@ -109,6 +112,7 @@ _TELL: dict[str, Callable[[Payload], str]] = {
     "run.created": lambda p: one_line(str(p.get("requirement", "")), 120),
     "run.status": lambda p: f"{p['from']} → {p['to']}",
     "run.announced": lambda p: one_line(str(p["text"]), 240),
+    "change.baseline": lambda p: f"before the change: {_checked(p)}",
     "governance.assessed": lambda p: f"{p['risk']}{_reasons(p)}",
     "plan.decided": _planned,
     "stage.started": lambda p: f"round {p['round']}" if int(p.get("round") or 1) > 1 else "",

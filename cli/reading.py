@@ -1,8 +1,9 @@
-"""`factory runs`, `show` and `watch`: what there is, without touching it."""
+"""`factory runs`, `show`, `diff` and `watch`: what there is, without touching it."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import cast
 
 from cli import records, results
@@ -11,9 +12,12 @@ from cli.interrupt import RunInterrupted
 from cli.live import Feed, watching
 from cli.records import Records
 from cli.screen import Screen, table
+from core.errors import BadInput
 from core.events import Event
 from core.json import JsonObject
+from core.settings import Settings
 from graph.lifecycle import ENDED, WAITING
+from workspace.repository import Workspace
 
 
 async def runs(limit: int, *, as_json: bool) -> int:
@@ -50,6 +54,34 @@ async def show(name: str, *, as_json: bool) -> int:
         run = await kept.run(name)
         screen.announce(records.announcements(run))
         results.show(await kept.summary(run), screen)
+    return 0
+
+
+class NothingToCompare(BadInput):
+    """The run has not begun to work in its repository."""
+
+
+async def diff(name: str, *, stat: bool, as_json: bool) -> int:
+    """Print what a run changed; returns 0. A terminal is shown no control sequences of the files."""
+    screen = Screen(as_json)
+    async with records.opened() as kept:
+        run = await kept.run(name)
+    workspace = Workspace(Settings.load())
+    if run.base_commit is None or not workspace.has(run.project):
+        raise NothingToCompare(
+            f"Run {run.id} has changed nothing yet: it is {run.status}",
+            todo=f"Look at it with: factory show {run.id}",
+        )
+    repository = await workspace.project(run.project)
+    head = await repository.run_head(run.id)
+    text = await repository.diff(run.base_commit, head, stat=stat)
+    if as_json:
+        told = {"run_id": run.id, "base": run.base_commit, "head": head, "diff": text}
+        screen.result(cast(JsonObject, told))
+    elif screen.out.is_terminal:
+        screen.say(text.rstrip("\n"))
+    else:
+        sys.stdout.write(text)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`factory run` and `factory resume`."""
+"""`factory run`, `factory change` and `factory resume`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,27 @@ async def run(
         run_id = await factory.submit(
             requirement, project=project, repo=repo, pipeline=pipeline, approve_all=approve_all
         )
+        screen.note(f"run {run_id}", style="bold")
+        return await to_the_end(factory, run_id, screen)
+
+
+async def change(
+    target: str,
+    text: str,
+    *,
+    repo: Path | None,
+    pipeline: str | None,
+    model: str | None,
+    approve_all: bool,
+    unsafe_no_sandbox: bool,
+    as_json: bool,
+) -> int:
+    """Submit a change and drive its run; returns the exit code."""
+    screen = Screen(as_json)
+    settings = _settings(unsafe_no_sandbox, model=model)
+    async with Factory.open(settings, model=model) as factory:
+        screen.announce(factory.announcements)
+        run_id = await factory.change(target, text, repo=repo, pipeline=pipeline, approve_all=approve_all)
         screen.note(f"run {run_id}", style="bold")
         return await to_the_end(factory, run_id, screen)
 

@@ -169,7 +169,7 @@ class Driver:
         Else None, which continues what a crash cut off and leaves open interrupts open.
         """
         if snapshot.created_at is None:
-            return first_input(run.id, run.requirement), False
+            return first_input(run.id, run.requirement, run.change), False
         answers: dict[str, Any] = {}
         for interrupt in snapshot.interrupts:
             approval = await self.services.approvals.get(interrupt.value["approval_id"])

@@ -14,7 +14,7 @@ from workspace.checks import CheckResult
 
 async def gather(stage: StageContext, state: StageState) -> Evidence:
     """What is true of the stage's worktree at its last snapshot, and what the team says of it."""
-    team = stage.team
+    team = stage.team_in(state)
     result = TaskResult.model_validate(state["result"]) if state.get("result") else None
     exhausted, loop = state.get("exhausted", ""), detect(state["trace"])
     checks: tuple[CheckResult, ...] = ()
@@ -29,8 +29,13 @@ async def gather(stage: StageContext, state: StageState) -> Evidence:
         services, run_id = stage.services, state["run_id"]
         for check in await check_stage(services, run_id, team.checks, tree, state["head"]):
             suffix = f"check/{attempt_key(state)}/{check.name}"
-            told = await payload(services, run_id, stage.key(state), check)
-            ran.append(as_recorded(check, await stage.event(state, "check.ran", told, suffix)))
+            heir = _left_to(stage, state) if check.name == "tests" and check.passed is False else ""
+            evidence = await payload(services, run_id, stage.key(state), check)
+            told = await stage.event(
+                state, "check.ran", {**evidence, **({"left_to": heir} if heir else {})}, suffix
+            )
+            if not told.payload.get("left_to"):
+                ran.append(as_recorded(check, told))
         checks = tuple(ran)
     return Evidence(
         result=result,
@@ -46,6 +51,20 @@ async def gather(stage: StageContext, state: StageState) -> Evidence:
         retries=team.limits.retries,
         clarifications_left=team.limits.clarifications - state["clarifications"],
     )
+
+
+def _left_to(stage: StageContext, state: StageState) -> str:
+    """Who answers for tests that still fail; empty where this team does.
+
+    A change that several teams make together is whole only when the last of them is done. So a team is told
+    once of tests that fail; where they fail still, they are left to the last team that has the check, then to
+    the validation.
+    """
+    if not state.get("change") or state["attempt"] == 1:
+        return ""
+    later = stage.team_ids[stage.team_ids.index(stage.team.id) + 1 :]
+    at_work = (stage.services.registry.team(team) for team in later if team not in state["skipped"])
+    return next((team.id for team in reversed([*at_work]) if "tests" in team.checks), "")
 
 
 def attempt_key(state: StageState) -> str:

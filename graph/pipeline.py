@@ -21,15 +21,16 @@ from graph.review import build_review
 from graph.services import Services
 from graph.stage import build_stage
 from graph.stage_context import StageContext
-from graph.state import RunState, Submission
+from graph.state import Change, RunState, Submission
 from graph.validate import build_validate
 
 
-def first_input(run_id: str, requirement: str) -> RunState:
+def first_input(run_id: str, requirement: str, change: Change | None = None) -> RunState:
     """The state in which a run starts."""
     return {
         "run_id": run_id,
         "requirement": requirement,
+        "change": change,
         "round": 1,
         "comment": "",
         "skipped": {},

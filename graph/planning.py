@@ -9,11 +9,13 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from core import faults
+from core.json import JsonObject
 from graph.dag import Pipeline
 from graph.lifecycle import move
 from graph.services import Services
 from graph.stage_context import called_payload
-from graph.state import RunState, StageOutcome
+from graph.state import Change, RunState, StageOutcome
+from graph.survey import survey
 from models.calls import Call
 from models.errors import ModelFailure
 from teams import prompts
@@ -36,9 +38,16 @@ class Planner:
         services, run_id = self.services, state["run_id"]
         await move(services.db, services.events, run_id, "planning", key="plan/planning")
         teams = [services.registry.team(team) for team in self.pipeline.teams]
-        title, wanted, note = await self._ask(state, teams)
-        skipped, notes = allowed_skips(wanted, teams)
-        notes = [note, *notes] if note else notes
+        change, candidates, notes = state.get("change"), teams, list[str]()
+        untouched: dict[str, str] = {}
+        if change is not None:
+            surveyed = await survey(services, run_id, state["requirement"], change, teams)
+            change, candidates = surveyed.change, list(surveyed.concerned)
+            untouched, notes = surveyed.skipped, list(surveyed.notes)
+        title, wanted, note = await self._ask(state, candidates)
+        skipped, refused = allowed_skips(wanted, candidates)
+        skipped = {team.id: reason for team in teams if (reason := (untouched | skipped).get(team.id))}
+        notes += [note, *refused] if note else refused
         told = await services.events.append(
             run_id,
             "plan.decided",
@@ -51,6 +60,7 @@ class Planner:
                 "waves": {stage.team: stage.wave for stage in self.pipeline.stages},
                 "skipped": dict(skipped),
                 "notes": list(notes),
+                **({"change": of_change(change)} if change else {}),
             },
             key="plan/decided",
         )
@@ -68,6 +78,7 @@ class Planner:
         await move(services.db, services.events, run_id, "in_progress", key="plan/in_progress")
         return {
             "title": title,
+            "change": change,
             "skipped": skipped,
             "results": {team: _skipped(team, reason) for team, reason in skipped.items()},
         }
@@ -79,7 +90,12 @@ class Planner:
         turns: list[BaseMessage] = [
             prompts.planner(),
             HumanMessage(
-                prompts.plan(teams, requirement=state["requirement"], objective=f"{state['run_id']}/plan/1")
+                prompts.plan(
+                    teams,
+                    requirement=state["requirement"],
+                    objective=f"{state['run_id']}/plan/1",
+                    change=bool(state.get("change")),
+                )
             ),
         ]
         problem = ""
@@ -123,6 +139,16 @@ def allowed_skips(
         else:
             skipped[team] = reason.strip()
     return skipped, notes
+
+
+def of_change(change: Change) -> JsonObject:
+    """What the log keeps of a change's plan."""
+    return {
+        "of": change["of"],
+        "criteria": list(change.get("criteria", ())),
+        "tests": change.get("tests", ""),
+        "adopted": {team: list(paths) for team, paths in change.get("adopted", {}).items()},
+    }
 
 
 def fallback_title(requirement: str) -> str:

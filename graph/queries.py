@@ -74,6 +74,16 @@ async def select_runs(conn: Connection, limit: int) -> list[DictRow]:
     return await cursor.fetchall()
 
 
+async def select_runs_of(conn: Connection, project: str) -> list[DictRow]:
+    """The runs of a project, the oldest first."""
+    cursor = await conn.execute(
+        f"""SELECT {RUN_COLUMNS} FROM runs r JOIN projects p ON p.id = r.project_id
+            WHERE p.name = %s ORDER BY r.created_at, r.id""",  # noqa: S608
+        (project,),
+    )
+    return await cursor.fetchall()
+
+
 async def match_runs(conn: Connection, prefix: str) -> list[str]:
     """Ids that start with `prefix`, at most three: enough to tell none, one and several apart."""
     cursor = await conn.execute(

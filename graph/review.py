@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -19,7 +19,12 @@ from graph.nodes import node
 from graph.progress import Progress
 from graph.rounds import next_round
 from graph.services import Services
-from graph.state import RunState
+from graph.state import Change, RunState
+from teams.output import clean, shortened
+
+MOST_DIFF_CHARS: Final = 60_000
+"""Characters of the change that the question itself carries; `factory diff` shows all."""
+MOST_STAT_LINES: Final = 30
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class Review:
         run = await services.run(run_id)
         repository = await services.repository(run_id)
         head = await repository.run_head(run_id)
-        stat = await repository.diff(run.base_commit or head, head, stat=True)
+        base = run.base_commit or head
+        stat = await repository.diff(base, head, stat=True)
         again = state["round"] < self.pipeline.max_rounds
         # The log has the events of every stage; the checks of the whole are few among them.
         told = await services.events.read(run_id, kinds=["check.ran"])
@@ -46,6 +52,7 @@ class Review:
             "base": run.base_commit,
             "repository": str(repository.path),
             "stat": stat,
+            "diff": shortened(clean(await repository.diff(base, head)), MOST_DIFF_CHARS),
             "round": state["round"],
             "score": check_report.score_of(checks).points,
             "not_run": check_report.not_run(checks),
@@ -58,7 +65,8 @@ class Review:
             title=f"Review: {state.get('title') or 'the result'}",
             question=(
                 f"Every stage has ended; {summary} (branch factory/{run_id} in {repository.path}).\n"
-                f"{check_report.in_short(checks)}\n"
+                + (_changed(stat, change) if (change := state.get("change")) else "")
+                + f"All of it: factory diff {run_id}\n{check_report.in_short(checks)}\n"
                 + (
                     "Approve to release it, respond with a comment to have it changed"
                     if again
@@ -91,6 +99,14 @@ class Review:
         reason = f"{reason}: {answer['text']}".rstrip(": ")
         await move(services.db, services.events, run_id, "rejected", key="review/rejected", failure=reason)
         return {**done, "halted": f"rejected: {reason}"}
+
+
+def _changed(stat: str, change: Change) -> str:
+    """What a reviewer of a change sees first: its files, and how the tests stood before."""
+    lines = stat.strip().splitlines()
+    shown = lines if len(lines) <= MOST_STAT_LINES else [*lines[: MOST_STAT_LINES - 2], " …", lines[-1]]
+    tests = change.get("tests") or "they did not all pass"
+    return "\n".join([*shown, f"The tests before the change: {tests}."]) + "\n"
 
 
 def build_review(services: Services, pipeline: Pipeline) -> CompiledStateGraph[Any, Any, Any, Any]:

@@ -21,7 +21,7 @@ from core.redaction import redact
 from core.settings import Settings
 from governance import policy
 from governance.approvals import Approval, Approvals, Decision
-from graph import dag, queries
+from graph import changes, dag, queries
 from graph.driver import Driver, Outcome
 from graph.lifecycle import ENDED
 from graph.pipeline import build_pipeline
@@ -158,11 +158,7 @@ class Factory:
         services = self.services
         name = await self._free_project(text) if project is None else project
         if repo is not None and services.workspace.has(name):
-            raise ProjectExists(
-                f"The project {name!r} has a repository already, so that it cannot start from {repo}",
-                untouched="Nothing was started, and neither repository was touched",
-                todo="Leave out --repo to go on with the project, or choose another --project",
-            )
+            raise _has_repository(name, repo)
         repository = await services.workspace.project(name, source=repo)
         return await services.runs.create(
             text,
@@ -171,6 +167,39 @@ class Factory:
             pipeline=pipeline,
             model=self.model,
             approve_all=approve_all,
+        )
+
+    async def change(
+        self,
+        target: str,
+        text: str,
+        *,
+        repo: Path | None = None,
+        pipeline: str | None = None,
+        approve_all: bool = False,
+    ) -> str:
+        """Record a run that changes what a finished run made, or what a project holds; return its id.
+
+        `repo` imports a repository as the new project `target` first. Nothing is created when the input is
+        refused. Raises NotFound, RunUnfinished, ResultNotHere, ProjectExists.
+        """
+        text = checked_requirement(text, example='factory change RUN "Members have a phone number"')
+        services = self.services
+        if repo is not None:
+            self.pipeline(pipeline or "full")
+            if services.workspace.has(target):
+                raise _has_repository(target, repo)
+            await services.workspace.project(target, source=repo)
+        found = await changes.find(services, target, imported=repo is not None)
+        self.pipeline(pipeline or found.pipeline)
+        return await services.runs.create(
+            text,
+            project=found.project,
+            repository=(await services.project(found.project)).path,
+            pipeline=pipeline or found.pipeline,
+            model=self.model,
+            approve_all=approve_all,
+            change=found.change,
         )
 
     async def drive(self, run_id: str) -> Outcome:
@@ -253,7 +282,15 @@ class Factory:
         raise BadInput(f"There are too many projects called {stem}", todo="Give one a name with --project")
 
 
-def checked_requirement(text: str) -> str:
+def _has_repository(project: str, repo: Path) -> ProjectExists:
+    return ProjectExists(
+        f"The project {project!r} has a repository already, so that it cannot start from {repo}",
+        untouched="Nothing was started, and neither repository was touched",
+        todo="Leave out --repo to go on with the project, or choose another name for it",
+    )
+
+
+def checked_requirement(text: str, *, example: str = 'factory run "A lending library …"') -> str:
     """The requirement, stripped; raises RequirementInvalid when there is nothing to work on."""
     nothing = "Nothing was started"
     if "\x00" in text:
@@ -267,7 +304,7 @@ def checked_requirement(text: str) -> str:
         raise RequirementInvalid(
             "The requirement is empty",
             untouched=nothing,
-            todo='Say what to build, as in `factory run "A lending library …"`',
+            todo=f"Say what is wanted, as in `{example}`",
         )
     if len(stripped) > MOST_REQUIREMENT:
         raise RequirementInvalid(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from core import clock
 from core.database import Database
@@ -13,6 +13,9 @@ from core.errors import NotFound
 from core.events import EventLog
 from graph import queries
 from graph.lifecycle import RunStatus
+
+if TYPE_CHECKING:  # what reads records only does not wait for LangGraph
+    from graph.state import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class Run:
     status: RunStatus
     revision: int
     approve_all: bool
+    change: Change | None
+    """What it changes; None where it builds from its requirement alone."""
     tag: str | None
     result_commit: str | None
     base_commit: str | None
@@ -53,6 +58,7 @@ class Runs:
         pipeline: str,
         model: str | None,
         approve_all: bool,
+        change: Change | None = None,
     ) -> str:
         """Record a run as `draft`, with its first event, in one transaction; returns its id."""
         run_id = clock.new_id("run")
@@ -65,7 +71,7 @@ class Runs:
                 requirement=requirement,
                 pipeline=pipeline,
                 model=model,
-                options={"approve_all": approve_all},
+                options={"approve_all": approve_all, **({"change": change} if change else {})},
             )
             await self._events.append(
                 run_id,
@@ -76,6 +82,7 @@ class Runs:
                     "pipeline": pipeline,
                     "model": model,
                     "approve_all": approve_all,
+                    **({"changes": change["of"] or project} if change else {}),
                 },
                 key="run.created",
                 conn=conn,
@@ -112,6 +119,16 @@ class Runs:
         async with self._db.pool.connection() as conn:
             return [_run(row) for row in await queries.select_runs(conn, limit)]
 
+    async def of_project(self, project: str) -> list[Run]:
+        """The runs of a project, the oldest first."""
+        async with self._db.pool.connection() as conn:
+            return [_run(row) for row in await queries.select_runs_of(conn, project)]
+
+    async def knows_project(self, name: str) -> bool:
+        """Whether a project of that name is recorded."""
+        async with self._db.pool.connection() as conn:
+            return await queries.project_exists(conn, name)
+
     async def set_branch(self, run_id: str, branch: str, base_commit: str) -> None:
         """Record the run's branch and the commit it starts from."""
         async with self._db.pool.connection() as conn:
@@ -129,6 +146,7 @@ class Runs:
 
 
 def _run(row: dict[str, Any]) -> Run:
+    options = cast("dict[str, Any]", row["options"] or {})
     return Run(
         id=row["id"],
         project=row["project"],
@@ -138,7 +156,8 @@ def _run(row: dict[str, Any]) -> Run:
         model=row["model"],
         status=cast(RunStatus, row["status"]),
         revision=row["revision"],
-        approve_all=bool(cast("dict[str, Any]", row["options"] or {}).get("approve_all")),
+        approve_all=bool(options.get("approve_all")),
+        change=options.get("change"),
         tag=row["tag"],
         result_commit=row["result_commit"],
         base_commit=row["base_commit"],

@@ -8,7 +8,7 @@ from typing import Any
 from core.events import Entry, Event
 from core.json import JsonObject
 from graph.services import Services
-from graph.state import StageState
+from graph.state import Change, StageState
 from models.calls import Call, CallKind, Reply
 from models.errors import ModelFailure
 from teams.contract import Objective, Upstream
@@ -78,14 +78,27 @@ class StageContext:
         """The project's repository."""
         return await self.services.repository(state["run_id"])
 
+    def team_in(self, state: StageState) -> Team:
+        """The team as it works in this run: a change is of what is there, wherever the project keeps it."""
+        change = state.get("change")
+        if not change:
+            return self.team
+        return self.team.model_copy(
+            update={
+                "paths": (*self.team.paths, *change.get("adopted", {}).get(self.team.id, ())),
+                "deliverables": tuple(change.get("deliverables", {}).get(self.team.id, ())),
+            }
+        )
+
     def objective(self, state: StageState) -> Objective:
         """The team's objective in this round, with what the stages before it handed on."""
-        deliverables = self.team.deliverables
+        deliverables = self.team_in(state).deliverables
         return Objective(
             id=f"{state['run_id']}/{self.team.id}/{state['round']}",
             team=self.team.id,
             goal=f"{self.team.purpose}",
             acceptance_criteria=(
+                *_asked_for(state.get("change")),
                 *(
                     f"`{pattern}` is there, complete and consistent with the upstream results"
                     for pattern in deliverables
@@ -107,6 +120,15 @@ class StageContext:
         minutes = state["worked"] / 60
         limit = self.team.limits.minutes
         return f"minutes: {minutes:.0f} of {limit}" if minutes >= limit else ""
+
+
+def _asked_for(change: Change | None) -> tuple[str, ...]:
+    """The criteria that a change's own text gives, and that what held before holds still."""
+    if not change:
+        return ()
+    tests = change.get("tests")
+    kept = (f"the tests that passed before still do ({tests})",) if tests else ()
+    return (*change.get("criteria", ()), *kept)
 
 
 def called(call: Call, reply: Reply) -> Entry:

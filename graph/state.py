@@ -41,6 +41,23 @@ def by_team(left: dict[str, StageOutcome], right: dict[str, StageOutcome]) -> di
     return {**left, **newer}
 
 
+class Change(TypedDict):
+    """What a run knows that changes what exists, instead of building it."""
+
+    of: str
+    """The run that is changed; empty where a project is."""
+    history: list[str]
+    """The requirements by which the project came to be as it is, the oldest first; empty for an import."""
+    adopted: NotRequired[dict[str, list[str]]]
+    """Globs that a team may write here beside its own, because the repository is laid out otherwise."""
+    deliverables: NotRequired[dict[str, list[str]]]
+    """Of a team's deliverables, those that the project has: none of them may be gone afterwards."""
+    criteria: NotRequired[list[str]]
+    """What the text asks for, sentence by sentence."""
+    tests: NotRequired[str]
+    """What the tests came to before the change; empty where they did not all pass."""
+
+
 class Submission(TypedDict):
     """What a LangGraph client gives to start a run."""
 
@@ -55,6 +72,8 @@ class RunState(TypedDict):
     round: int
     comment: str
     title: NotRequired[str]
+    change: NotRequired[Change | None]
+    """None for a run that builds from a requirement alone."""
     skipped: dict[str, str]
     results: Annotated[dict[str, StageOutcome], by_team]
     halted: str
@@ -120,6 +139,7 @@ class StageInput(TypedDict, total=False):
     round: int
     comment: str
     title: str
+    change: Change | None
     skipped: dict[str, str]
     results: dict[str, StageOutcome]
     halted: str
@@ -139,6 +159,7 @@ class StageState(TypedDict):
     round: int
     comment: str
     title: NotRequired[str]
+    change: NotRequired[Change | None]
     skipped: dict[str, str]
     results: Annotated[dict[str, StageOutcome], by_team]
     halted: str

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +56,7 @@ class Validate:
         supply = await services.supply(run_id, tree)
         speaks_against = [refusal.sentence for refusal in supply.refused]
         speaks_against += against(recorded, self._needed(state))
+        speaks_against += await self._against_change(state, head, recorded)
         if not speaks_against:
             await repository.close_stage(tree)
             return {"sent_back": False}
@@ -79,7 +82,26 @@ class Validate:
     def _needed(self, state: RunState) -> list[str]:
         """Every check that a team of this run answers for."""
         teams = [team for team in self.pipeline.teams if team not in state.get("skipped", {})]
-        return sorted({check for team in teams for check in self.services.registry.team(team).checks})
+        tested = {"tests"} if (state.get("change") or {}).get("tests") else set[str]()
+        return sorted(
+            {check for team in teams for check in self.services.registry.team(team).checks} | tested
+        )
+
+    async def _against_change(self, state: RunState, head: str, checks: Sequence[CheckResult]) -> list[str]:
+        """What speaks against a change beside its checks: that it is none, or that tests have gone."""
+        change = state.get("change")
+        if not change:
+            return []
+        repository = await self.services.repository(state["run_id"])
+        base = (await self.services.run(state["run_id"])).base_commit or head
+        against: list[str] = []
+        if await repository.tree(base) == await repository.tree(head):
+            against.append("nothing was changed")
+        now = next((check.summary for check in checks if check.name == "tests"), "")
+        before = change.get("tests", "")
+        if before and now and passing(now) < passing(before):
+            against.append(f"fewer tests pass than before the change: {now}; before: {before}")
+        return against
 
     async def heard(self, state: RunState) -> dict[str, Any]:
         """Go on to the review, send the run round again, or stop."""
@@ -97,6 +119,12 @@ class Validate:
             services.db, services.events, state["run_id"], "failed", key="validate/failed", failure=reason
         )
         return {**done, "halted": f"failed: {reason}"}
+
+
+def passing(summary: str) -> int:
+    """How many tests pass, by the summary of the check `tests`."""
+    found = re.match(r"(\d+) passed", summary)
+    return int(found[1]) if found else 0
 
 
 def build_validate(services: Services, pipeline: Pipeline) -> CompiledStateGraph[Any, Any, Any, Any]:

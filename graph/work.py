@@ -18,7 +18,7 @@ from langgraph.prebuilt import ToolNode
 from core import faults
 from core.errors import FactoryError
 from core.json import JsonObject, is_object
-from graph import loops, people
+from graph import loops, people, touched
 from graph.stage_context import StageContext, called
 from graph.state import ClarificationCall, StageState, TraceEntry
 from graph.supplies import NOTHING, Supply
@@ -52,13 +52,17 @@ class Work:
         tree = await stage.services.tree(state["run_id"], name, base=base)
         await stage.event(state, "stage.started", {"round": state["round"], "name": team.name}, "started")
         faults.point("brief.opened")
+        files = await (await stage.repository(state)).files(tree.base)
+        change = state.get("change")
         text = prompts.brief(
             stage.objective(state),
-            team=team,
+            team=stage.team_in(state),
             operative=team.author,
             requirement=state["requirement"],
-            files=await (await stage.repository(state)).files(tree.base),
+            files=files,
             comment=state.get("comment", ""),
+            history=change["history"] if change else None,
+            named=self._named(state, files) if change else (),
         )
         return {
             "messages": [HumanMessage(text, id=f"{name}/brief")],
@@ -216,6 +220,14 @@ class Work:
         key = f"{stage.key(state)}/findings/{state['attempt']}.{number}"
         return {"reviews": number, "reasons": findings, "messages": [HumanMessage(text, id=key)]}
 
+    def _named(self, state: StageState, files: Sequence[str]) -> list[str]:
+        """The files that the change names and that are this team's: each belongs to one of those at work."""
+        asked = f"{state['requirement']}\n{state.get('comment', '')}"
+        at_work = [team for team in self.stage.team_ids if team not in state["skipped"]]
+        teams = [self.stage.services.registry.team(team) for team in at_work]
+        named = touched.named_files(asked, files)
+        return [path for path in named if touched.owner(path, teams) == self.stage.team]
+
     async def _supply(self, state: StageState, tree: StageTree) -> Supply:
         return await self.stage.services.supply(state["run_id"], tree)
 
@@ -228,15 +240,15 @@ class Work:
             suffix = f"outside/{sha256(problem.encode()).hexdigest()[:16]}"
             await self.stage.event(state, "tool.missing", {"reason": problem}, suffix)
         return [
-            *stage_tools(self.stage.team, self._tool_context(tree, supply, reads or Reads())),
+            *stage_tools(self.stage.team, self._tool_context(state, tree, supply, reads or Reads())),
             *offer.tools,
         ]
 
-    def _tool_context(self, tree: StageTree, supply: Supply, reads: Reads) -> ToolContext:
+    def _tool_context(self, state: StageState, tree: StageTree, supply: Supply, reads: Reads) -> ToolContext:
         return ToolContext(
             tree=tree,
             sandbox=self.stage.services.sandbox.with_libraries(supply.libraries),
-            team=self.stage.team,
+            team=self.stage.team_in(state),
             reads=reads,
         )
 

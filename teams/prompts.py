@@ -135,14 +135,19 @@ def brief(
     requirement: str,
     files: Sequence[str] = (),
     comment: str = "",
+    history: Sequence[str] | None = None,
+    named: Sequence[str] = (),
 ) -> str:
     """The first message of a stage: the objective anchor, whole.
 
     `files` are the paths in the worktree; `comment` is what a person's review asked for, from round 2 on.
+    `history` makes it a change of what exists: the requirements it came about by, the oldest first. `named`:
+    the files of this team that the change names.
     """
     return _page(
-        _matter("work", team, operative, objective=objective.id),
+        _matter("work", team, operative, objective=objective.id, **_kind(history is not None)),
         f"# Requirement\n{quote(requirement)}",
+        _change(history, named) if history is not None else "",
         _objective(objective),
         "\n".join(["## You may write", *_paths(team.paths)]),
         _upstream(objective.inputs),
@@ -150,6 +155,14 @@ def brief(
         f"## Review comment\n{quote(comment)}" if comment.strip() else "",
         f"## Now\n{_prose('brief')}",
     )
+
+
+def _change(history: Sequence[str], named: Sequence[str]) -> str:
+    told = [f"### Requirement {number}\n{quote(text)}" for number, text in enumerate(history, start=1)]
+    lines = ["## Product so far", *(told or [_prose("imported")])]
+    if named:
+        lines += ["## Named in the change", *_paths(named)]
+    return "\n".join([*lines, "## How to change it", _prose("change")])
 
 
 def _objective(objective: Objective) -> str:
@@ -271,15 +284,20 @@ def answer_to_asker(text: str, *, team: Team, operative: Operative) -> str:
     return _page(_matter("clarify", team, operative, answer="true"), "# Answer to your question", quote(text))
 
 
-def plan(teams: Iterable[Team], *, requirement: str, objective: str) -> str:
-    """The teams of the pipeline, for the planner."""
+def plan(teams: Iterable[Team], *, requirement: str, objective: str, change: bool = False) -> str:
+    """The teams of the pipeline, for the planner; for a change of what exists, those it seems to concern."""
     return _page(
-        {"call": "plan", "team": FACTORY, "operative": "planner", "objective": objective},
+        {"call": "plan", "team": FACTORY, "operative": "planner", "objective": objective} | _kind(change),
         f"# Requirement\n{quote(requirement)}",
         "\n".join(["# Teams", *(_plan_line(team) for team in teams)]),
+        _prose("change_plan") if change else "",
         _prose("plan"),
         _schema(plan_schema()),
     )
+
+
+def _kind(change: bool) -> dict[str, str]:
+    return {"kind": "change"} if change else {}
 
 
 def _plan_line(team: Team) -> str:

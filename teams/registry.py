@@ -23,7 +23,7 @@ from teams import globs
 from teams.contract import PERSON
 from teams.grants import TOOL_RISK
 from teams.mcp.declared import is_grant
-from teams.team import Limits, Operative, Role, SandboxPolicy, Team
+from teams.team import ChangeRules, Limits, Operative, Role, SandboxPolicy, Team
 from workspace.checks import CHECKS
 from workspace.policies import PLAIN
 
@@ -97,6 +97,7 @@ class _TeamFile(BaseModel):
     asks: list[str] = []
     threshold: int = Field(70, ge=0, le=100)
     sandbox: SandboxPolicy = "none"
+    change: ChangeRules = ChangeRules()
     limits: Limits = Limits()  # pyright: ignore[reportCallIssue]
     operatives: list[_OperativeFile] = Field(min_length=1)
 
@@ -244,6 +245,7 @@ def _read_team(
         asks=tuple(written.asks),
         threshold=written.threshold,
         sandbox=written.sandbox,
+        change=written.change,
         limits=written.limits,
         operatives=_operatives(layers, folder, where, written),
         soul=texts["soul"],
@@ -281,6 +283,8 @@ def _fields(loc: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = _TeamFile
     if len(loc) > 1 and loc[0] == "limits":
         model = Limits
+    elif len(loc) > 1 and loc[0] == "change":
+        model = ChangeRules
     elif len(loc) > 1 and loc[0] == "operatives":
         model = _OperativeFile
     return list(model.model_fields)
@@ -318,7 +322,12 @@ def _check_sandbox(where: str, written: _TeamFile, sandboxes: Collection[str]) -
 
 
 def _check_globs(where: str, written: _TeamFile) -> None:
-    for field, patterns in (("paths", written.paths), ("deliverables", written.deliverables)):
+    every = {
+        "paths": written.paths,
+        "deliverables": written.deliverables,
+        "change.adopts": written.change.adopts,
+    }
+    for field, patterns in every.items():
         for pattern in patterns:
             if wrong := globs.problem(pattern):
                 raise TeamInvalid(where, field, f"the glob {pattern!r} {wrong}")
@@ -385,3 +394,10 @@ def _check_asks(layers: Sequence[Traversable], teams: Sequence[Team]) -> None:
                 where = str(_find(layers, team.id, "team.toml"))
                 allowed = ", ".join(sorted(known - {team.id} | {PERSON}))
                 raise TeamInvalid(where, "asks", what, allowed)
+        for followed in team.change.follows:
+            if followed not in known or followed == team.id:
+                raise TeamInvalid(
+                    str(_find(layers, team.id, "team.toml")),
+                    "change.follows",
+                    f"{followed!r} is no other team",
+                )

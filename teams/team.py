@@ -50,6 +50,21 @@ class Operative(BaseModel):
     """The model alias; the team's own where the operative names none."""
 
 
+class ChangeRules(BaseModel):
+    """What tells that a change of what exists concerns a team; `[change]` in its file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    words: tuple[str, ...] = ()
+    """Words of a change's text that concern the team, beside `skip_unless`."""
+    adopts: tuple[str, ...] = ()
+    """Globs of files that it takes on where no team's `paths` mean them: some repository's own layout."""
+    follows: tuple[str, ...] = ()
+    """Teams whose work it looks at: where one of them is concerned, so is it."""
+    mentions: bool = True
+    """Whether a file of its own that speaks of what the change is about concerns it."""
+
+
 class Team(BaseModel):
     """A specialised function of the factory, as its folder describes it."""
 
@@ -72,6 +87,7 @@ class Team(BaseModel):
     threshold: int
     """The least confidence (0 to 100) with which the gate lets a result pass."""
     sandbox: SandboxPolicy
+    change: ChangeRules = ChangeRules()
     limits: Limits
     operatives: tuple[Operative, ...]
     soul: str

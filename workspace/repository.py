@@ -8,7 +8,7 @@ On disk, below `<home>/projects/<name>/`: `repository` (a normal clone, `main` c
 
 import asyncio
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -240,6 +240,13 @@ class Repository:
         """The id of the tree that `commit` records: equal trees have equal ids."""
         return (await self._git.resolve(f"{_revision(commit)}^{{tree}}"))[0]
 
+    async def holds(self, commit: str, other: str) -> bool:
+        """Whether `other` is `commit` or came before it. False where there is no such commit here."""
+        if await self._git.find(f"{_revision(other)}^{{commit}}") is None:
+            return False
+        ancestry = ("merge-base", "--is-ancestor", _revision(other), _revision(commit))
+        return (await self._git(*ancestry, ok=(0, 1))).code == 0
+
     async def files(self, commit: str) -> list[str]:
         """Every path that `commit` has."""
         return (await self._git("ls-tree", "-r", "-z", "--name-only", _revision(commit))).names
@@ -262,6 +269,16 @@ class Repository:
         if name != path or fields[1] != "blob" or int(fields[3]) > _LARGEST_READ:
             return None
         return (await self._git("cat-file", "blob", fields[2])).out.decode("utf-8", "replace")
+
+    async def speaking_of(self, commit: str, words: Sequence[str]) -> list[str]:
+        """The text files of `commit` in which one of the words stands by itself, in any case of letters."""
+        patterns = [part for word in words for part in ("-e", word)]
+        looked = await self._git(
+            *("grep", "-I", "-l", "-z", "-i", "-w", "-F", "--no-recurse-submodules"),
+            *(*patterns, _revision(commit)),
+            ok=(0, 1),
+        )
+        return [name.partition(":")[2] for name in looked.names]
 
     async def diff(self, a: str, b: str, *, stat: bool = False) -> str:
         """The difference from `a` to `b` as a patch, or as a table of files."""

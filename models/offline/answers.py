@@ -3,7 +3,7 @@
 import json
 import re
 
-from models.offline import documents, rereading, software
+from models.offline import changed, documents, rereading, software
 from models.offline.domain import parse
 from models.offline.naming import spoken
 from models.offline.reading import Conversation, unquote
@@ -33,6 +33,9 @@ def plan(conversation: Conversation) -> Answer:
         ):
             some = ", ".join(needed[:4]) + (f" and {len(needed) - 4} more" if len(needed) > 4 else "")
             skip.append(f"{team[1]}: the requirement has none of its words ({some}).")
+    if conversation.changes:
+        title = changed.title(conversation.requirement)
+        return {"reasoning": "Scripted: the rules have chosen.", "title": title, "skip": []}
     domain = parse(conversation.requirement)
     what = ", ".join(spoken(entity.plural) for entity in domain.entities)
     return {"reasoning": f"The requirement is about {what}.", "title": domain.title, "skip": skip}
@@ -81,6 +84,8 @@ def _known(answer: str) -> Answer:
 
 def report(conversation: Conversation) -> Answer:
     """The result, from what was observed: facts only where an observation says so."""
+    if conversation.changes:
+        return changed.report(conversation)
     job = job_for(conversation)
     runs = test_runs(conversation)
     written = re.findall(r"^`{3,}write (\S+)", "\n".join(conversation.own), re.M)

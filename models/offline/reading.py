@@ -141,6 +141,21 @@ class Conversation:
         return unquote(self.brief.section("Review comment"))
 
     @property
+    def changes(self) -> bool:
+        """Whether this is about a change of what exists."""
+        return self.brief.matter.get("kind") == "change"
+
+    @property
+    def history(self) -> list[str]:
+        """The requirements by which the product came about, the oldest first."""
+        return [unquote(one.text) for one in self.brief.children("Product so far")]
+
+    @property
+    def named(self) -> list[str]:
+        """The files of this team that the change names."""
+        return bullets(self.brief.section("Named in the change"))
+
+    @property
     def deliverables(self) -> list[str]:
         return bullets(self.brief.section("Deliverables"))
 

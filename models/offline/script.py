@@ -4,22 +4,15 @@ import json
 import re
 
 from models.errors import ModelScriptEnded
-from models.offline import documents, openapi, operations, parts, software
-from models.offline.job import Files, Job, Writer, job_of
+from models.offline import changed, documents, software
+from models.offline.job import Files, Job, job_of
 from models.offline.reading import Conversation, Observation
 from models.offline.rendering import fence
 from models.offline.rereading import after_reading
+from models.offline.writers import WRITERS
 
 TURNS = 30  # own turns after which a conversation is not one that the script knows
 REWORKS = 2  # times that the script can write everything again when a gate asks for it
-
-WRITERS: dict[str, Writer] = {
-    **documents.WRITERS,
-    **operations.WRITERS,
-    **software.WRITERS,
-    **parts.WRITERS,
-    "api_design": openapi.api_design,
-}
 
 
 def work(conversation: Conversation) -> str:
@@ -32,6 +25,8 @@ def work(conversation: Conversation) -> str:
 
 
 def _decide(conversation: Conversation) -> str:
+    if conversation.changes:
+        return changed.work(conversation)
     if _must_read(conversation):
         return _call(
             "read_file", {"path": documents.REQUIREMENTS}, "I read which changes were asked for before."
