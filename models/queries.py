@@ -1,4 +1,4 @@
-"""Every statement of this package that touches the database (table `model_calls`)."""
+"""Every statement of this package that touches the database (tables `model_calls`, `embeddings`)."""
 
 # One row for one (run, key). A call that went well is never changed; one that failed gives way to the next
 # try under the same key, whose tokens, cost and time come on top: they were spent.
@@ -29,3 +29,13 @@ WHERE run_id = %(run_id)s
 GROUP BY team
 ORDER BY team
 """
+
+# Vectors of texts, by the hash of the text.
+KNOWN_VECTORS = """
+SELECT hash, vector FROM factory.embeddings WHERE embedder = %(embedder)s AND hash = ANY (%(hashes)s)
+"""
+KEEP_VECTOR = """
+INSERT INTO factory.embeddings (embedder, hash, vector) VALUES (%(embedder)s, %(hash)s, %(vector)s)
+ON CONFLICT (embedder, hash) DO UPDATE SET vector = excluded.vector
+"""
+DROP_VECTORS = "DELETE FROM factory.embeddings WHERE hash = ANY (%(hashes)s)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -30,15 +30,14 @@ class CachedEmbedder:
         return self._embedder.dimension
 
     async def documents(self, texts: Sequence[str]) -> list[Vector]:
-        """One vector for each text; only what is not known yet goes to the embedder. Raises EmbeddingFailed."""
+        """One vector for each text; only what is not known goes to the embedder. Raises EmbeddingFailed."""
         hashes = [_hash(text) for text in texts]
-        known = await queries.known_vectors(self._db, self.name, sorted(set(hashes)))
-        vectors = {key: _read(raw) for key, raw in known.items() if len(raw) == 4 * self.dimension}
+        vectors = await self._known(sorted(set(hashes)))
         missing = {key: text for key, text in zip(hashes, texts, strict=True) if key not in vectors}
         if missing:
             fresh = await self._embedder.documents(list(missing.values()))
             made = dict(zip(missing, fresh, strict=True))
-            await queries.keep_vectors(self._db, self.name, {key: _raw(made[key]) for key in sorted(made)})
+            await self._keep(made)
             vectors |= made
         return [vectors[key] for key in hashes]
 
@@ -48,17 +47,29 @@ class CachedEmbedder:
 
     async def forget(self, texts: Sequence[str]) -> None:
         """Remove what is kept of these texts, from every embedder: a vector tells of its text."""
-        await queries.drop_vectors(self._db, [_hash(text) for text in texts])
+        async with self._db.pool.connection() as connection:
+            await connection.execute(queries.DROP_VECTORS, {"hashes": [_hash(text) for text in texts]})
+
+    async def _known(self, hashes: Sequence[bytes]) -> dict[bytes, Vector]:
+        async with self._db.pool.connection() as connection:
+            given = {"embedder": self.name, "hashes": list(hashes)}
+            rows = await (await connection.execute(queries.KNOWN_VECTORS, given)).fetchall()
+        # A model that was replaced by another of its name may have another dimension.
+        return {row["hash"]: _read(row["vector"]) for row in rows if len(row["vector"]) == 4 * self.dimension}
+
+    async def _keep(self, vectors: Mapping[bytes, Vector]) -> None:
+        # In one order for every process, so that two that keep the same texts do not wait for each other.
+        rows = [
+            {"embedder": self.name, "hash": key, "vector": array("f", vectors[key]).tobytes()}
+            for key in sorted(vectors)
+        ]
+        async with self._db.pool.connection() as connection, connection.cursor() as cursor:
+            await cursor.executemany(queries.KEEP_VECTOR, rows)
 
 
 def _hash(text: str) -> bytes:
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _raw(vector: Vector) -> bytes:
-    return array("f", vector).tobytes()
-
-
 def _read(raw: bytes) -> Vector:
-    # Rounded to 32 bits, so that it is a little off length one.
-    return normalised(array("f", raw))
+    return normalised(array("f", raw))  # 32 bits of each number: a little off length one

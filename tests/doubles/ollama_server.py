@@ -39,6 +39,14 @@ MODELS: dict[str, list[str]] = {
 """Model -> capabilities, as /api/show tells them."""
 
 
+def letters(texts: list[str], dimension: int = 768) -> list[list[float]]:
+    """Vectors of the right shape: how often each letter occurs in a text."""
+    return [
+        [1.0 + text.lower().count(chr(97 + n % 26)) / (1 + n // 26) for n in range(dimension)]
+        for text in texts
+    ]
+
+
 @dataclass
 class OllamaServer:
     """The server. Starts on entering the context, on a free port of 127.0.0.1 unless one is given."""
@@ -56,6 +64,8 @@ class OllamaServer:
     error: str = "llama runner process has terminated: exit status 2"
     """What it says under the failure `http-500`."""
     port: int = 0
+    embed: Callable[[list[str]], dict[str, Any]] = field(default=lambda texts: {"embeddings": letters(texts)})
+    """What /api/embed answers for texts."""
     failures: list[Failure] = field(default_factory=list[Failure])
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list[tuple[str, dict[str, Any]]])
     """(path, body) of every request so far."""
@@ -189,8 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._json({"capabilities": self.double.models[model], "model_info": info, "details": {}})
             case "/api/embed":
                 texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
-                vectors = [[float(len(text)), float(text.count(" ")), 1.0] for text in texts]
-                self._json({"model": model, "embeddings": vectors, "prompt_eval_count": len(texts)})
+                self._json({"model": model, "prompt_eval_count": len(texts), **self.double.embed(texts)})
             case _:
                 self._json({"error": "404 page not found"}, 404)
 
