@@ -24,6 +24,8 @@ from models.budget import Guard, Unlimited
 from models.calls import Call, Reply
 from models.catalogue import Catalogue, load
 from models.chains import Chains, has, installed_names
+from models.embeddings.base import Embedder
+from models.embeddings.choice import choose
 from models.errors import ModelFailure, ModelUnavailable, UnknownAlias, UnknownModel
 from models.incidents import Incidents
 from models.routing.fleet import Fleet
@@ -158,6 +160,10 @@ class Models:
     def context_tokens(self, alias: str, candidate: int = 0) -> int:
         """Tokens of the model's window, prompt and answer together; of a pool, the largest that is there."""
         return _OFFLINE_WINDOW if self._is_offline(alias) else self.candidate(alias, candidate).window
+
+    async def embedder(self) -> Embedder:
+        """What turns texts into vectors for this project; chosen anew at each call, and said in the log."""
+        return await choose(self.chains, self._office.db, project=self._project, local_only=self.local_only)
 
     async def complete(
         self,

@@ -10,12 +10,15 @@ import pytest
 import pytest_asyncio
 
 from core.database import Database
+from core.settings import Settings
 from models.catalogue import load
 from models.embeddings.base import Embedder, EmbeddingFailed, Vector
 from models.embeddings.cache import CachedEmbedder
 from models.embeddings.local import LocalEmbedder
 from models.embeddings.ollama import OllamaEmbedder
+from models.service import Models
 from tests.doubles.ollama_server import OllamaServer, letters
+from tests.models.conftest import Open
 
 LIMITS = load().limits
 GOLDEN = [(55, 0.207402), (188, -0.245402), (365, -0.262345)]
@@ -163,3 +166,38 @@ async def test_vectors_of_a_model_that_was_replaced_are_not_used(
     ollama_server.embed = lambda texts: {"embeddings": letters(texts, 384)}
     other = CachedEmbedder(await connected(ollama_server), database)
     assert len((await other.documents(["drill"]))[0]) == 384
+
+
+async def test_the_embedder_is_ollamas_where_it_answers(opened: Open, database: Database) -> None:
+    models = await opened(db=database)
+    embedder = await models.embedder()
+    assert (embedder.name, embedder.dimension) == ("ollama/nomic-embed-text", 768)
+    assert isinstance(embedder, CachedEmbedder)
+
+
+async def test_without_ollama_the_embedder_needs_no_model(settings: Settings) -> None:
+    async with await Models.open(settings, None, override="offline") as models:
+        assert (await models.embedder()).name == "local/hash-512-v1"
+
+
+async def test_a_model_that_gives_no_vectors_is_passed_over_and_that_is_told(
+    opened: Open, ollama_server: OllamaServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ollama_server.embed = lambda _: {"embeddings": []}
+    models = await opened()
+    assert (await models.embedder()).name == "local/hash-512-v1"
+    told = caplog.text
+    assert "0 vectors came back" in told
+    assert "embeddings.chosen" in told
+
+
+async def test_what_must_stay_here_is_not_sent_to_a_model_elsewhere(
+    opened: Open, ollama_server: OllamaServer
+) -> None:
+    models = await opened()
+    assert models.chains.server is not None
+    models.chains.server.url = "http://gpu.example:11434"
+    before = len(ollama_server.requests)
+    embedder = await models.view(project="shop", local_only=True).embedder()
+    assert embedder.name == "local/hash-512-v1"
+    assert len(ollama_server.requests) == before
