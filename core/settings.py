@@ -105,6 +105,8 @@ class Settings(BaseSettings):
     """A package index (PEP 503) from which they are installed, through the egress proxy."""
     dependency_file: Path | None = None
     """The operator's allow-list of dependencies, in place of governance/dependencies.toml."""
+    advisories: Path | None = None
+    """A database of advisories for the dependency audit: a folder or zip of OSV files."""
     environment: str = "local"
     """The environment whose part of `sandbox_file` counts."""
     durability: Literal["sync", "async"] = "sync"
@@ -138,6 +140,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("home", "models_file", "policy_file", "sandbox_file", "mcp_file", "wheelhouse", "dependency_file"),
+        "advisories",
         mode="after",
     )
     @classmethod
@@ -164,6 +167,7 @@ class Settings(BaseSettings):
         "wheelhouse",
         "index_url",
         "dependency_file",
+        "advisories",
         mode="before",
     )
     @classmethod

@@ -89,6 +89,8 @@ async def _check(
         changed=changed,
         baseline=await _baseline(services, run_id, base),
         thorough=whole,
+        advisories=services.settings.advisories,
+        wheelhouse=_wheelhouse(services, settings),
     )
     return [*results, *problems]
 
@@ -112,6 +114,11 @@ async def _baseline(services: Services, run_id: str, base: str | None) -> Baseli
         checkout = partial(_base_tree, services, run_id, base)
         services.baselines.setdefault(key, Baseline(base, checkout) if has_files else None)
     return services.baselines.get(key)
+
+
+def _wheelhouse(services: Services, settings: ProjectSettings) -> Path | None:
+    given = settings.dependencies.wheelhouse
+    return Path(given) if given else services.settings.wheelhouse
 
 
 @asynccontextmanager

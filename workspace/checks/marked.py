@@ -66,6 +66,15 @@ def read(text: str) -> Node:
     return Node(1, "")
 
 
+def plain(node: Node) -> Any:
+    """The value as texts, lists and dictionaries, without its lines."""
+    if isinstance(node.value, list):
+        return [plain(each) for each in node.value]
+    if isinstance(node.value, dict):
+        return {key: plain(each) for key, each in node.value.items()}
+    return node.value
+
+
 class _Reader:
     def __init__(self, events: Iterator[Any]) -> None:
         self._events = events

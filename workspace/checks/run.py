@@ -8,10 +8,12 @@ from pathlib import Path
 
 from core.errors import FactoryError
 from workspace.checks import (
+    audit,
     commands,
     compose,
     dockerfile,
     documents,
+    licences,
     links,
     lint,
     openapi,
@@ -60,6 +62,8 @@ _OWN: Mapping[str, _Check] = {
     "openapi": _Check(openapi.look, 6),
     "dockerfile": _Check(_reading(dockerfile.look), 5),
     "compose": _Check(_reading(compose.look), 5),
+    "audit": _Check(audit.look, 10),
+    "licences": _Check(licences.look, 3),
 }
 
 CHECKS = frozenset(_OWN)
@@ -76,19 +80,22 @@ async def run_checks(
     changed: Sequence[str] | None = None,
     baseline: Baseline | None = None,
     thorough: bool = False,
+    advisories: Path | None = None,
+    wheelhouse: Path | None = None,
 ) -> list[CheckResult]:
     """Run the named checks on a worktree, one after the other, each command at most `timeout` seconds.
 
     With a `baseline` what was wrong there is named and does not fail; it is looked at only where something is
     wrong now, or, for tests, where the look is `thorough`, so that tests that are gone are named too.
     Where the look is thorough, or `tests` is among the names, the checks that `settings` declare are run too.
-    `changed` are the paths that the run changed. Raises CheckUnknown before anything is run; a check that
+    `changed` are the paths that the run changed; `advisories` and `wheelhouse` are
+    the operator's folders. Raises CheckUnknown before anything is run; a check that
     fails or cannot run is a result.
     """
     for name in names:
         if name not in CHECKS:
             raise CheckUnknown(f"there is no check {name[:60]!a}", todo=f"Use {', '.join(sorted(CHECKS))}")
-    scene = Scene(tree, sandbox, timeout, settings or ProjectSettings(), changed)
+    scene = Scene(tree, sandbox, timeout, settings or ProjectSettings(), changed, advisories, wheelhouse)
     wanted = [(name, _OWN[name]) for name in dict.fromkeys(names)]
     if thorough or "tests" in names:
         wanted += [(each.name, _declared(each)) for each in scene.settings.checks]

@@ -30,6 +30,8 @@ class Scene:
     """The paths that the run changed; None where that is not known."""
     advisories: Path | None = None
     """The operator's database of advisories."""
+    wheelhouse: Path | None = None
+    """The operator's folder of wheels."""
 
     @property
     def files(self) -> Files:

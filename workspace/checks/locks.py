@@ -1,0 +1,117 @@
+"""What a product depends on, with the version that is fixed: from the lock files of three ecosystems."""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from core.json import is_array, is_object
+from workspace.checks.result import one_line
+from workspace.dependencies import declared
+from workspace.errors import WorkspaceError
+from workspace.files import Files
+
+Ecosystem = Literal["PyPI", "npm", "Go"]
+
+MOST = 5_000
+"""Dependencies that are looked at."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Dependency:
+    """One thing that the product depends on."""
+
+    ecosystem: Ecosystem
+    name: str
+    version: str
+    """Empty where none is fixed."""
+    file: str
+    licence: str = ""
+    """What its lock file says of its licence; most say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """All of it, and the files that cannot be read."""
+
+    dependencies: tuple[Dependency, ...]
+    problems: tuple[tuple[str, str], ...]
+
+
+def read(files: Files) -> Locked:
+    """What the worktree's files say; what a lock file fixes is not told of again without a version."""
+    found: set[Dependency] = set()
+    problems: list[tuple[str, str]] = []
+    for path in files.list():
+        reader = _READERS.get(path.rpartition("/")[2])
+        if reader is None:
+            continue
+        try:
+            found |= {each for each in reader(files.read(path), path) if len(found) < MOST}
+        except (WorkspaceError, ValueError, RecursionError) as error:
+            problems.append((path, one_line(str(error)) or "cannot be read"))
+    wanted = declared.read(files)
+    problems += [(where, one_line(why)) for where, why in wanted.problems]
+    fixed = {(each.ecosystem, each.name) for each in found if each.version}
+    for each in wanted.wanted:
+        version = _fixed(each.requirement)
+        if version or ("PyPI", each.name) not in fixed:
+            found.add(Dependency("PyPI", each.name, version, each.file))
+    return Locked(tuple(sorted(found)), tuple(problems))
+
+
+def _fixed(requirement: str) -> str:
+    try:
+        parsed = Requirement(requirement)
+    except InvalidRequirement:
+        return ""
+    pins = [each.version for each in parsed.specifier if each.operator in ("==", "===")]
+    return pins[0] if pins and "*" not in pins[0] else ""
+
+
+def _python_lock(text: str, path: str) -> Iterator[Dependency]:
+    """uv.lock, poetry.lock and pdm.lock have `[[package]]`, pylock.toml (PEP 751) `[[packages]]`."""
+    document: dict[str, Any] = tomllib.loads(text)
+    for key in ("package", "packages"):
+        listed = document.get(key)
+        for each in listed if is_array(listed) else []:
+            source = each.get("source") if is_object(each) else None
+            own = is_object(source) and bool({"virtual", "editable"} & source.keys())
+            if is_object(each) and isinstance(each.get("name"), str) and not own:
+                name, version = canonicalize_name(each["name"]), str(each.get("version", ""))
+                yield Dependency("PyPI", one_line(name), one_line(version), path)
+
+
+def _npm_lock(text: str, path: str) -> Iterator[Dependency]:
+    document = json.loads(text)
+    packages = document.get("packages") if is_object(document) else None
+    for place, each in packages.items() if is_object(packages) else ():
+        if "node_modules/" not in place or not is_object(each) or each.get("link"):
+            continue
+        name, licence = place.rpartition("node_modules/")[2], each.get("license")
+        said = licence if isinstance(licence, str) else ""
+        version = str(each.get("version", ""))
+        yield Dependency("npm", one_line(name), one_line(version), path, one_line(said))
+
+
+_GO = re.compile(r"^\s*(?:require\s+)?([\w.~/-]+\.[\w.~/-]+)\s+(v\d\S*)", re.MULTILINE)
+
+
+def _go_mod(text: str, path: str) -> Iterator[Dependency]:
+    for name, version in _GO.findall(re.sub(r"(?m)^\s*(?:replace|exclude)\b.*$", "", text)):
+        yield Dependency("Go", one_line(name), one_line(version.removeprefix("v")), path)
+
+
+_READERS: dict[str, Callable[[str, str], Iterator[Dependency]]] = {
+    "uv.lock": _python_lock,
+    "poetry.lock": _python_lock,
+    "pdm.lock": _python_lock,
+    "pylock.toml": _python_lock,
+    "package-lock.json": _npm_lock,
+    "go.mod": _go_mod,
+}
