@@ -39,3 +39,11 @@ INSERT INTO factory.embeddings (embedder, hash, vector) VALUES (%(embedder)s, %(
 ON CONFLICT (embedder, hash) DO UPDATE SET vector = excluded.vector
 """
 DROP_VECTORS = "DELETE FROM factory.embeddings WHERE hash = ANY (%(hashes)s)"
+
+# Renew a process's share of an account's limit, and ask for more of it. One round trip.
+LEASE_QUOTA = """
+SELECT amount, ceiling, ask_again FROM factory.lease_quota(%(quota)s, %(holder)s, %(supply)s, %(held)s,
+    %(want)s, %(least)s, %(seconds)s, %(window)s, %(late)s)
+"""
+
+RETURN_QUOTA = "SELECT factory.return_quota(%(quota)s, %(holder)s, %(busy)s, %(busy_seconds)s)"

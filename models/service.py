@@ -29,6 +29,7 @@ from models.embeddings.choice import choose
 from models.errors import ModelFailure, ModelUnavailable, UnknownAlias, UnknownModel
 from models.incidents import Incidents
 from models.routing.fleet import Fleet
+from models.routing.lending import Lending
 from models.routing.pool import AccountPool
 from models.routing.router import Router
 from models.server import OllamaServer, full_name
@@ -97,7 +98,9 @@ class Models:
         wanted = override or settings.model
         if wanted == OFFLINE:
             return cls(_office(catalogue, Chains(catalogue, Fleet(catalogue, None)), db, guard, offline=True))
-        fleet = await asyncio.to_thread(Fleet.build, catalogue)
+        routing, limits = catalogue.routing, catalogue.limits
+        lending = Lending(db, routing.lease_seconds, limits.connect_seconds) if db is not None else None
+        fleet = await asyncio.to_thread(Fleet.build, catalogue, lending)
         try:
             chains = await _chains(settings, catalogue, fleet, wanted)
         except BaseException:

@@ -57,6 +57,8 @@ class Fleet:
 
     async def aclose(self) -> None:
         """Close every connection."""
+        if self.lender is not None:
+            await self.lender.aclose()
         await self._wire.aclose()
         for server in self._servers.values():
             await server.aclose()

@@ -35,8 +35,13 @@ class Share:
 class Lender(Protocol):
     """Who divides a quota among processes."""
 
-    async def more(self, quota: "Quota", want: int) -> Share:
-        """The share after asking for `want` more; as much more as there is."""
+    async def more(self, quota: "Quota", want: int, least: int) -> Share:
+        """The share after asking for `want` more; as much more as there is. A share below `least` is of no
+        use."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give every share back."""
         ...
 
 
@@ -58,6 +63,8 @@ class Quota:
         self.window = window
         self.peak = 0
         """The most that was in use since somebody reset it."""
+        self.wish = 0
+        """What was asked for last and not had, so that others give some back."""
         self._lender = lender
         whole = 0 if lender else supply
         self.share = Share(whole, 0.0 if lender else math.inf, supply)
@@ -65,7 +72,8 @@ class Quota:
         """(when it comes free, how much) of what has arrived at the server, in order."""
         self._passed_sum = 0
         self._on_the_way = 0
-        self._asking = asyncio.Lock()
+        self.asking = asyncio.Lock()
+        """Held while the share is changed."""
 
     async def take(self, amount: int) -> "Ticket | float":
         """Room for `amount`, or the seconds after which to ask again. More than all is taken as all."""
@@ -73,16 +81,17 @@ class Quota:
         if (ticket := self._take(amount)) is not None:
             return ticket
         if self._lender is not None:
-            async with self._asking:
+            async with self.asking:
                 if (ticket := self._take(amount)) is not None:
                     return ticket
                 missing = self.used() + amount - self._held()
                 want = max(missing, math.ceil(self.supply / SLICES))
                 want = min(want, self.supply - self._held())
                 if want > 0:
-                    self.share = await self._lender.more(self, want)
+                    self.share = await self._lender.more(self, want, amount)
                 if (ticket := self._take(amount)) is not None:
                     return ticket
+                self.wish = amount
         return self._wait(amount)
 
     def used(self) -> int:
@@ -92,18 +101,11 @@ class Quota:
             self._passed_sum -= self._passed.popleft()[1]
         return self._on_the_way + self._passed_sum
 
-    def spare(self) -> int:
-        """What of the share is not in use."""
-        return max(0, self._held() - self.used())
-
     def last_free(self) -> float:
-        """Seconds until nothing that has arrived counts any more."""
+        """Seconds until nothing that was sent counts any more, if all of it arrives now."""
+        if self._on_the_way:
+            return self.window * _MARGIN
         return max(0.0, self._passed[-1][0] - clock.monotonic()) if self._passed else 0.0
-
-    def forget(self) -> None:
-        """The share has expired: what was used of it is accounted for by whoever divides the quota."""
-        self._passed.clear()
-        self._passed_sum = 0
 
     def _held(self) -> int:
         return self.share.amount if clock.monotonic() < self.share.expires else 0
@@ -113,6 +115,7 @@ class Quota:
         if used + amount > min(self._held(), max(self.share.ceiling, amount)):
             return None
         self._on_the_way += amount
+        self.wish = 0
         self.peak = max(self.peak, used + amount)
         return Ticket(self, amount)
 

@@ -1,4 +1,4 @@
-"""Accounts of model providers: which one answered a call, and the shares of their limits."""
+"""Accounts of model providers: which one answered a call."""
 
 from pathlib import Path
 
