@@ -161,7 +161,8 @@ class Clarify:
         ]
         for turn in range(1, 4):
             call = Call(state["run_id"], target.id, target.author.id, "clarify", f"{key}/{target.id}/{turn}")
-            reply = await services.models.complete(
+            models = await services.models_for(state["run_id"], target.id)
+            reply = await models.complete(
                 target.author.alias, turns, call=call, schema=answer_schema(self.stage.team_ids)
             )
             await services.events.append(

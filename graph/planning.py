@@ -102,7 +102,8 @@ class Planner:
         for turn in (1, 2):
             call = Call(state["run_id"], "factory", "planner", "plan", f"plan/{turn}")
             try:
-                reply = await services.models.complete(ALIAS, turns, call=call, schema=plan_schema())
+                models = await services.models_for(state["run_id"], None)
+                reply = await models.complete(ALIAS, turns, call=call, schema=plan_schema())
             except ModelFailure as failure:
                 return (
                     fallback_title(state["requirement"]),

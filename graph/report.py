@@ -37,10 +37,9 @@ class Report:
         request = HumanMessage(prompts.report_request(team=team, operative=team.author, schema=schema))
         last_error = ""
         rung = 0
-        for candidate in range(stage.services.models.candidates(alias)):
-            history = conversation(
-                stage.services.models, alias, team, team.author, state["messages"], candidate
-            )
+        models = await stage.services.models_for(state["run_id"], team.id)
+        for candidate in range(models.candidates(alias)):
+            history = conversation(models, alias, team, team.author, state["messages"], candidate)
             for fresh in (True, False):
                 # The first chance on each model has a repair turn; the second starts afresh, without one.
                 turns: list[BaseMessage] = [*history, request]
@@ -66,7 +65,8 @@ class Report:
         raw = ""
         spoken: list[Entry] = []
         try:
-            reply: Reply = await stage.services.models.complete(
+            models = await stage.services.models_for(state["run_id"], team.id)
+            reply: Reply = await models.complete(
                 team.author.alias, turns, call=call, schema=wire_schema(stage.team_ids), candidate=candidate
             )
             spoken.append(called(call, reply))

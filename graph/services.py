@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from core.database import Database
@@ -15,6 +16,7 @@ from models.service import Models
 from teams.mcp.outside import Offer, Outside
 from teams.registry import Registry
 from teams.team import Team
+from workspace import project_settings
 from workspace.checks import Baseline
 from workspace.repository import Repository, StageTree, Workspace
 from workspace.sandbox import Sandbox
@@ -54,6 +56,15 @@ class Services:
         if run_id not in self._projects:
             self._projects[run_id] = (await self.runs.get(run_id)).project
         return await self.project(self._projects[run_id])
+
+    async def models_for(self, run_id: str, team: str | None) -> Models:
+        """The models as one team of the run's project sees them: its aliases, whether cloud is forbidden."""
+        if run_id not in self._projects:
+            self._projects[run_id] = (await self.runs.get(run_id)).project
+        project = self._projects[run_id]
+        # Read each time: cloud that was forbidden a moment ago is forbidden for the next call.
+        settings = await asyncio.to_thread(project_settings.load_operators, self.settings.home, project)
+        return self.models.view(project=project, team=team, local_only=settings.models.local_only)
 
     async def tools_from_outside(self, team: Team, run_id: str) -> Offer:
         """The tools of MCP servers for a team, by what `project.toml` said when the run began."""

@@ -115,7 +115,7 @@ class Work:
     async def _think(self, state: StageState, number: int) -> tuple[Call, Thought]:
         """The reply of the first model of the chain that gives one; raises the last one's failure."""
         stage, team = self.stage, self.stage.team
-        models, alias = stage.services.models, team.author.alias
+        models, alias = await stage.services.models_for(state["run_id"], team.id), team.author.alias
         tools = await self._tools(state, await stage.tree(state))
         last = models.candidates(alias) - 1
         for candidate in range(last + 1):
@@ -191,7 +191,7 @@ class Work:
             call = stage.call(state, "review", suffix, operative=reviewer.id)
             try:
                 review = await ask_review(
-                    stage.services.models,
+                    await stage.services.models_for(state["run_id"], team.id),
                     stage.objective(state),
                     team=team,
                     operative=reviewer,

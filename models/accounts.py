@@ -1,5 +1,6 @@
 """Where models are to be had: providers, accounts, pools, and who may use what: tables of `models.toml`."""
 
+import ipaddress
 import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -13,8 +14,6 @@ Kind = Literal["ollama", "openai", "anthropic", "gemini"]
 
 POOL = "pool:"
 """How an alias names a pool in its chain; any other name is a model of the Ollama at FACTORY_OLLAMA_URL."""
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 AccountName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][\w.-]*$")]
 ModelName = Annotated[
@@ -139,7 +138,15 @@ class Privacy(Frozen):
     def is_local(self, base_url: str) -> bool:
         """Whether a call there stays where the operator says that it may."""
         host = urlsplit(base_url).hostname or ""
-        return host in LOOPBACK or host in self.local_hosts
+        return is_loopback(host) or host in self.local_hosts
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine. A name other than `localhost` is not: names can lead anywhere."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def address_of(account: Account, provider: Provider) -> str:

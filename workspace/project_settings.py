@@ -192,6 +192,16 @@ class Remote(BaseModel):
         return token
 
 
+class ModelsAllowed(BaseModel):
+    """Which models may be asked for the project."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    local_only: bool = False
+    """Nothing of the project leaves for a model that is neither on this machine nor on a host that the models
+    file lists as local."""
+
+
 class ProjectSettings(BaseModel):
     """What is set for a project."""
 
@@ -200,6 +210,7 @@ class ProjectSettings(BaseModel):
     description: str = Field(default="", max_length=500)
     """One line about the product, for people."""
     remote: Remote | None = None
+    models: ModelsAllowed = ModelsAllowed()
     dependencies: Dependencies = Dependencies()
     checks: tuple[DeclaredCheck, ...] = Field(default=(), strict=False)
     """Commands that check the product, beside the factory's own checks."""

@@ -31,7 +31,7 @@ class Wire:
     """The connections to providers' servers. No redirect is followed: it could lead off this machine."""
 
     def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+        self.timeout = httpx.Timeout(limits.silence_seconds, connect=limits.connect_seconds)
         self._open: dict[bool, httpx.AsyncClient] = {}
         self._sync: httpx.Client | None = None
 
@@ -39,7 +39,7 @@ class Wire:
         """The connections to local addresses, or to all others."""
         if local not in self._open:
             self._open[local] = httpx.AsyncClient(
-                timeout=httpx.Timeout(self.limits.silence_seconds, connect=self.limits.connect_seconds),
+                timeout=self.timeout,
                 limits=httpx.Limits(max_connections=1000, max_keepalive_connections=100),
                 follow_redirects=False,
                 trust_env=not local,
@@ -133,6 +133,7 @@ def _openai(
         base_url=base_url,
         api_key=key,
         temperature=temperature,
+        timeout=wire.timeout,  # without it LangChain asks for none, whatever the connections say
         max_retries=0,  # the pool tries again, elsewhere
         stream_usage=True,
         stream_chunk_timeout=None,  # silence is bounded by the connection

@@ -1,5 +1,8 @@
 """One model of one account, and how it has done so far."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,6 +88,8 @@ class Deployment:
         self.until = 0.0
         self.why = ""
         self.calls = 0
+        self.on_free: list[Callable[[Deployment], None]] = []
+        """Told when it may be asked sooner than was thought: the pools that have put it aside."""
 
     @property
     def name(self) -> str:
@@ -130,15 +135,15 @@ class Deployment:
     def _end_probe(self) -> None:
         if self.probing:
             self.probing = False
-            self.until = clock.monotonic()
+            self.free()
 
     def succeeded(self, seconds: float) -> None:
         """A whole answer came."""
         self.in_flight -= 1
         self.probing = False
         self.failures = 0
-        self.until = 0.0
-        self.why = ""
+        if self.until:
+            self.free()
         self.health += (1 - self.health) * _HEALTH_WEIGHT
         self.seconds += (seconds - self.seconds) * _HEALTH_WEIGHT
 
@@ -169,6 +174,13 @@ class Deployment:
                 wait = self._backoff(rules) if after is None else after
                 state = "breaker open" if self.failures >= rules.open_after else "failed a moment ago"
                 self.park(now + wait, f"{state} ({self.failures} in a row): {failure.words}")
+
+    def free(self) -> None:
+        """It may be asked again now."""
+        self.until = 0.0
+        self.why = ""
+        for tell in self.on_free:
+            tell(self)
 
     def park(self, until: float, why: str) -> None:
         """Leave it alone until then."""

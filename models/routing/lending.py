@@ -1,7 +1,7 @@
 """Divides the limits of accounts among processes: each borrows a share from Postgres and renews it.
 
-The shares never exceed the limit, and each process keeps to its own; so all together keep to the limit,
-without a round trip for each call. A process that is killed leaves a share that counts until nothing of it can be in
+The shares never exceed the limit, and each process keeps to its own; so all together keep to it, without a
+round trip for each call. A process that is killed leaves a share that counts until nothing of it can be in
 the server's window any more.
 """
 

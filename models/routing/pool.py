@@ -43,7 +43,7 @@ class Considered:
 class _Group:
     """Deployments that differ only in price, account and luck."""
 
-    __slots__ = ("capabilities", "live", "local", "parked", "window")
+    __slots__ = ("capabilities", "live", "local", "out", "parked", "turn", "window")
 
     def __init__(self, deployment: Deployment) -> None:
         self.capabilities = deployment.capabilities
@@ -52,6 +52,23 @@ class _Group:
         self.live: list[Deployment] = []
         self.parked: list[tuple[float, int, Deployment]] = []
         """A heap by the time at which they are looked at again."""
+        self.out: set[Deployment] = set()
+        """Who is in that heap; an entry of anybody else is out of date."""
+        self.turn = 0
+
+    def add(self, deployment: Deployment) -> None:
+        self.live.append(deployment)
+        deployment.on_free.append(self.recall)
+
+    def recall(self, deployment: Deployment) -> None:
+        """One that was put aside may be asked sooner than was thought."""
+        if deployment in self.out:
+            self._set_aside(deployment, deployment.free_at())
+
+    def _set_aside(self, deployment: Deployment, until: float) -> None:
+        self.out.add(deployment)
+        self.turn += 1
+        heapq.heappush(self.parked, (until, self.turn, deployment))
 
     def unfit(self, need: Need) -> str:
         """Why none of the group will ever do; empty where it may."""
@@ -67,9 +84,12 @@ class _Group:
 
     def wake(self, now: float) -> None:
         while self.parked and self.parked[0][0] <= now:
-            self.live.append(heapq.heappop(self.parked)[2])
+            deployment = heapq.heappop(self.parked)[2]
+            if deployment in self.out:
+                self.out.remove(deployment)
+                self.live.append(deployment)
 
-    def draw(self, at: int, now: float, turn: int) -> Deployment | None:
+    def draw(self, at: int, now: float) -> Deployment | None:
         """The deployment at a place of the list, or None for one that turned out to be left alone."""
         live = self.live
         deployment = live[at]
@@ -78,7 +98,7 @@ class _Group:
             return deployment
         live[at] = live[-1]
         live.pop()
-        heapq.heappush(self.parked, (free_at, turn, deployment))
+        self._set_aside(deployment, free_at)
         return None
 
 
@@ -97,14 +117,13 @@ class AccountPool:
         self.deployments: Sequence[Deployment] = tuple(deployments)
         self._rules = rules
         self._chance = chance or random.Random()  # noqa: S311 (nothing secret depends on it)
-        self._turn = 0
         self._proven: list[Deployment] = []
         groups: dict[tuple[frozenset[Capability], int, bool], _Group] = {}
         for deployment in self.deployments:
             key = (deployment.capabilities, deployment.window, deployment.account.local)
             if key not in groups:
                 groups[key] = _Group(deployment)
-            groups[key].live.append(deployment)
+            groups[key].add(deployment)
         self._groups = list(groups.values())
 
     def pick(self, need: Need, avoid: Collection[Deployment] = ()) -> Deployment | None:
@@ -142,8 +161,7 @@ class AccountPool:
             at = int(self._chance.random() * total)
             for group in groups:
                 if at < len(group.live):
-                    self._turn += 1
-                    found = group.draw(at, now, self._turn)
+                    found = group.draw(at, now)
                     if found is not None:
                         return found
                     total -= 1

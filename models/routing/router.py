@@ -7,7 +7,7 @@ times. Nothing is tried again after a listener has heard the beginning of an ans
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -60,7 +60,7 @@ class _Done:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
-    failed: tuple[Deployment, ...] = ()
+    failed: list[Deployment] = field(default_factory=list[Deployment])
     last: str = ""
 
     def add(self, spent: Spent) -> None:
@@ -166,7 +166,7 @@ class Router:
                     done.cost_usd,
                 )
             if isinstance(failure, ModelStopped):
-                done.failed = (*done.failed, deployment)
+                done.failed.append(deployment)
                 raise failure
             need = self._after(pool, deployment, failure, need, done, attempt)
 
@@ -181,7 +181,7 @@ class Router:
     ) -> Need:
         """Raise where trying again cannot help; else what is needed now."""
         done.last = f"{deployment.name}: {failure.words}"
-        done.failed = (*done.failed, deployment)
+        done.failed.append(deployment)
         _log.warning(
             "model call failed", account=deployment.name, verdict=failure.verdict, error=failure.words
         )

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from tests.doubles.schema import example, matches
 
@@ -97,6 +98,8 @@ class OpenAIServer:
     """Key -> when each request came in, by `now`."""
     requests: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     failures: list[_Failure] = field(default_factory=list[_Failure])
+    paths: list[str] = field(default_factory=list[str])
+    """The path of every request, with its host where it came as to a proxy."""
     disconnects: int = 0
 
     def __enter__(self) -> "OpenAIServer":
@@ -205,8 +208,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}"
         )
         key = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        self.double.paths.append(self.path)
         failing, over = self.double.arrive(key, body)
-        if self.path != "/v1/chat/completions":
+        # A client that takes this server for its proxy sends the whole address.
+        if urlsplit(self.path).path != "/v1/chat/completions":
             return self._error(404, f"no {self.path}", "invalid_request_error", None)
         if self._breaks(failing) or self._refuses(key, body, failing, over):
             return None
