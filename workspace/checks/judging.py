@@ -30,12 +30,13 @@ def judge_findings(name: str, now: Findings, before: Findings | None = None) -> 
     since = f" beside {len(old)} that {'was' if len(old) == 1 else 'were'} there before" if old else ""
     if not new:
         clean = f"nothing new{since}" if old else now.clean
-        return CheckResult(name, True, 100, clean, (), ticks=ticks, before=told)
+        return CheckResult(name, True, 100, clean, (), ticks=ticks, before=told, artifacts=now.artifacts)
     score = max(0, 100 - now.each * len(new))
     what = "problem" if len(new) == 1 else "problems"
     summary = f"{len(new)} {'new ' if old else ''}{what}{since}"
     details = tuple(each.told for each in new)[:MOST_DETAILS]
-    return CheckResult(name, False, score, summary, details, ticks=ticks, before=told)
+    kept = now.artifacts
+    return CheckResult(name, False, score, summary, details, ticks=ticks, before=told, artifacts=kept)
 
 
 def compared(now: Sequence[Finding], before: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:

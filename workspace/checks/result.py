@@ -89,6 +89,7 @@ class Findings:
     """Points that one fault costs."""
     ticks: tuple[Tick, ...] = ()
     """What else is to be told."""
+    artifacts: tuple[Artifact, ...] = ()
 
 
 def one_line(text: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from core.errors import FactoryError
 from workspace.checks import (
     audit,
+    browser,
     commands,
     compose,
     dockerfile,
@@ -62,6 +63,7 @@ _OWN: Mapping[str, _Check] = {
     "openapi": _Check(openapi.look, 6),
     "dockerfile": _Check(_reading(dockerfile.look), 5),
     "compose": _Check(_reading(compose.look), 5),
+    "browser": _Check(browser.look, 10),
     "audit": _Check(audit.look, 10),
     "licences": _Check(licences.look, 3),
 }
