@@ -30,6 +30,10 @@ LOUD = frozenset(
         "approval.decided",
         "stage.ended",
         "stage.skipped",
+        "merge.conflict",
+        "repair.started",
+        "repair.ended",
+        "merge.taken_in",
         "release.pushed",
         "release.requested",
         "release.failed",
@@ -142,6 +146,14 @@ _TELL: dict[str, Callable[[Payload], str]] = {
     "stage.merged": lambda p: f"{str(p['commit'])[:12]}: {_files(p['files'])}",
     "stage.ended": _ended,
     "stage.skipped": lambda p: one_line(str(p["reason"]), 240),
+    "merge.needed": lambda p: f"main is at {str(p['main'])[:12]}, the branch at {str(p['head'])[:12]}",
+    "merge.conflict": lambda p: f"{_files(p['files'])}; repaired by {', '.join(map(str, p['teams']))}",
+    "merge.taken_in": lambda p: (
+        f"main {str(p['main'])[:12]} as {str(p['commit'])[:12]}"
+        + (f", repaired {_files(p['repaired'])}" if p["repaired"] else "")
+    ),
+    "repair.started": lambda p: "",
+    "repair.ended": _ended,
     "release.permitted": lambda p: f"{p['branch']} to {p['remote']}, risk {p['risk']}",
     "release.pushed": lambda p: f"{p['branch']} ({str(p['commit'])[:12]}) to {p['remote']}",
     "release.requested": lambda p: f"{one_line(str(p['url']))} into {p['base']}",

@@ -39,6 +39,8 @@ class Pipeline:
     returns_to: str
     """The team to which a review's comment goes back."""
     max_rounds: int
+    max_repairs: int
+    """Conflicts with main that teams may repair in one run before a person is asked."""
 
     @property
     def teams(self) -> tuple[str, ...]:
@@ -74,7 +76,7 @@ def load(text: str, name: str, known_teams: Sequence[str], *, where: str) -> Pip
 
 def build(name: str, table: Mapping[str, Any], known_teams: Sequence[str], *, where: str) -> Pipeline:
     """A Pipeline from its table; raises PipelineInvalid for what cannot be run."""
-    unknown_keys = set(table) - {"description", "returns_to", "max_rounds", "stages"}
+    unknown_keys = set(table) - {"description", "returns_to", "max_rounds", "max_repairs", "stages"}
     _refuse_if(bool(unknown_keys), where, f"unknown field {', '.join(sorted(unknown_keys))}")
     stages = table.get("stages")
     if not is_array(stages) or not stages:
@@ -83,7 +85,7 @@ def build(name: str, table: Mapping[str, Any], known_teams: Sequence[str], *, wh
     waves = _waves(needs, where)
     ordered = sorted(needs, key=lambda team: (waves[team], list(needs).index(team)))
     returns_to = table.get("returns_to", ordered[0])
-    max_rounds = table.get("max_rounds", 3)
+    max_rounds, max_repairs = table.get("max_rounds", 3), table.get("max_repairs", 2)
     _refuse_if(
         returns_to not in needs, where, f"returns_to names {returns_to!r}, which is not one of its stages"
     )
@@ -92,6 +94,11 @@ def build(name: str, table: Mapping[str, Any], known_teams: Sequence[str], *, wh
         where,
         "max_rounds must be a whole number of at least 1",
     )
+    _refuse_if(
+        not isinstance(max_repairs, int) or isinstance(max_repairs, bool) or max_repairs < 0,
+        where,
+        "max_repairs must be a whole number of at least 0",
+    )
     _refuse_orphans(needs, waves, returns_to, where)
     return Pipeline(
         name=name,
@@ -99,6 +106,7 @@ def build(name: str, table: Mapping[str, Any], known_teams: Sequence[str], *, wh
         stages=tuple(PipelineStage(team, needs[team], waves[team]) for team in ordered),
         returns_to=returns_to,
         max_rounds=max_rounds,
+        max_repairs=max_repairs,
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from graph.checking import as_recorded, check_stage, payload
 from graph.gate import Evidence
 from graph.loops import detect
+from graph.repairing import unresolved
 from graph.stage_context import StageContext
 from graph.state import StageState
 from teams.contract import TaskResult
@@ -20,6 +23,7 @@ async def gather(stage: StageContext, state: StageState) -> Evidence:
     checks: tuple[CheckResult, ...] = ()
     tree = await stage.tree(state)
     sizes = await (await stage.repository(state)).sizes(state["head"])
+    repair = state.get("repair")
     missing = tuple(pattern for pattern in team.deliverables if not _filled(pattern, sizes))
     outside = tuple(path for path in await tree.changed() if not any_matches(team.paths, path))
     supply = await stage.services.supply(state["run_id"], tree)
@@ -44,11 +48,12 @@ async def gather(stage: StageContext, state: StageState) -> Evidence:
         missing=missing,
         outside=outside,
         unsupplied=tuple(refusal.sentence for refusal in supply.refused),
+        unresolved=await asyncio.to_thread(unresolved, state, tree),
         checks=checks,
         unchecked=() if checks else team.checks,
         threshold=team.threshold,
         attempt=state["attempt"],
-        retries=team.limits.retries,
+        retries=team.limits.repairs - 1 if repair else team.limits.retries,
         clarifications_left=team.limits.clarifications - state["clarifications"],
     )
 
@@ -60,7 +65,7 @@ def _left_to(stage: StageContext, state: StageState) -> str:
     once of tests that fail; where they fail still, they are left to the last team that has the check, then to
     the validation.
     """
-    if not state.get("change") or state["attempt"] == 1:
+    if not state.get("change") or state.get("repair") or state["attempt"] == 1:
         return ""
     later = stage.team_ids[stage.team_ids.index(stage.team.id) + 1 :]
     at_work = (stage.services.registry.team(team) for team in later if team not in state["skipped"])

@@ -33,6 +33,8 @@ class Evidence:
     """Changed paths that the team may not write."""
     unsupplied: tuple[str, ...] = ()
     """Dependencies that the product declares and that were refused, in words."""
+    unresolved: tuple[str, ...] = ()
+    """Files of a conflict that still hold marker lines."""
     checks: tuple[CheckResult, ...] = ()
     unchecked: tuple[str, ...] = ()
     """Checks of the team that were not tried, because it does not claim to be done."""
@@ -121,6 +123,9 @@ def _work(evidence: Evidence) -> Ruling | None:
 
 def _files(evidence: Evidence) -> list[str]:
     reasons = [f"deliverable missing or empty: {pattern}" for pattern in evidence.missing]
+    reasons += [
+        f"the conflict in {path} is not resolved: marker lines are left" for path in evidence.unresolved
+    ]
     reasons += [f"written outside the team's paths: {path}" for path in evidence.outside]
     return reasons + [f"{what}: do without it, and declare it no more" for what in evidence.unsupplied]
 

@@ -42,8 +42,9 @@ _ONWARD: Final[dict[RunStatus, tuple[RunStatus, ...]]] = {
     "paused": ("in_progress", "validating", "deployable", "awaiting_input"),
     # Back to in_progress when a reviewer sends the run round again; a reviewer's "no" is final.
     "validating": ("awaiting_input", "paused", "in_progress", "deployable", "rejected"),
-    # The deploy gate asks a person too, where there is a remote to release to.
-    "deployable": ("completed", "awaiting_input", "paused", "rejected"),
+    # The deploy gate asks a person too, where there is a remote to release to. Where main has moved, what it
+    # got is taken in, by a team where it conflicts, and validated.
+    "deployable": ("completed", "awaiting_input", "paused", "rejected", "in_progress", "validating"),
 }
 
 TRANSITIONS: Final[dict[RunStatus, frozenset[RunStatus]]] = {

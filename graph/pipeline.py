@@ -1,4 +1,7 @@
-"""The pipeline as a LangGraph graph: `govern → plan → [stages as a DAG] → validate → review → release`."""
+"""The pipeline as a LangGraph graph: `govern → plan → [stages as a DAG] → validate → review → release`.
+
+Where main moved meanwhile: `release → reconcile → validate`, and `review` again unless the merge was clean.
+"""
 
 # pyright: reportUnknownMemberType=false
 # (LangGraph's own StateGraph has unknown types in its signatures.)
@@ -16,6 +19,7 @@ from graph.dag import Pipeline
 from graph.govern import build_govern
 from graph.nodes import Node, node
 from graph.planning import Planner
+from graph.reconcile import build_reconcile
 from graph.release import build_release
 from graph.review import build_review
 from graph.services import Services
@@ -58,6 +62,7 @@ def build_pipeline(
     graph.add_node("validate", build_validate(services, pipeline))
     graph.add_node("review", build_review(services, pipeline))
     graph.add_node("release", build_release(services))
+    graph.add_node("reconcile", build_reconcile(services, pipeline))
 
     if admit is None:
         graph.add_edge(START, "govern")
@@ -71,9 +76,11 @@ def build_pipeline(
         # are longest paths.
         graph.add_edge(_all_of(stage.needs or ("plan",)), stage.team)
     graph.add_edge(_all_of(pipeline.sinks), "validate")
-    graph.add_conditional_edges("validate", _after("review", pipeline), ["review", pipeline.returns_to, END])
+    onward = ["review", "release", pipeline.returns_to, END]
+    graph.add_conditional_edges("validate", _after("review", pipeline), onward)
     graph.add_conditional_edges("review", _after("release", pipeline), ["release", pipeline.returns_to, END])
-    graph.add_edge("release", END)
+    graph.add_conditional_edges("release", _after_release, ["reconcile", END])
+    graph.add_conditional_edges("reconcile", _after_reconcile, ["validate", END])
     return graph.compile(checkpointer=checkpointer, name=pipeline.name)
 
 
@@ -86,6 +93,17 @@ def _after(onward: str, pipeline: Pipeline) -> Any:
     def route(state: RunState) -> str:
         if state.get("halted"):
             return END
-        return pipeline.returns_to if state.get("sent_back") else onward
+        if state.get("sent_back"):
+            return pipeline.returns_to
+        return "release" if onward == "review" and state.get("review_stands") else onward
 
     return route
+
+
+def _after_release(state: RunState) -> str:
+    """Where main has what the branch has not, it is taken in first: what is released is what was checked."""
+    return "reconcile" if state.get("behind") and not state.get("halted") else END
+
+
+def _after_reconcile(state: RunState) -> str:
+    return END if state.get("halted") else "validate"

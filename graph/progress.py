@@ -226,6 +226,14 @@ def _row_answered(row: StageRow, event: Event) -> None:
     row.doing = "has an answer"
 
 
+def _row_repairs(row: StageRow, event: Event) -> None:
+    row.state, row.doing = "running", "repairs a conflict with main"
+
+
+def _row_repaired(row: StageRow, event: Event) -> None:
+    row.state, row.doing = "done", ""
+
+
 def _row_ended(row: StageRow, event: Event) -> None:
     row.verdict = str(event.payload["verdict"])
     row.attempts = int(str(event.payload["attempts"]))
@@ -243,6 +251,8 @@ def _row_skipped(row: StageRow, event: Event) -> None:
 _ON_STAGE: dict[str, Callable[[StageRow, Event], None]] = {
     "stage.started": _row_started,
     "stage.ended": _row_ended,
+    "repair.started": _row_repairs,
+    "repair.ended": _row_repaired,
     "stage.skipped": _row_skipped,
     "model.called": _row_called,
     "action.called": _row_action,

@@ -30,7 +30,7 @@ from graph.nodes import node
 from graph.services import Services
 from graph.state import ReleaseTarget, RunState
 from workspace import forges, project_settings
-from workspace.errors import MergeConflict, TagTaken
+from workspace.errors import MainMoved, TagTaken
 from workspace.project_settings import Remote
 
 _MOST_STAT_LINES = 30
@@ -159,7 +159,9 @@ class Release:
                 commit = await repository.tag(run_id, tag=tag, message=title)
             else:
                 commit = await repository.release(run_id, tag=tag, message=title)
-        except (MergeConflict, TagTaken) as refused:
+        except MainMoved:
+            return {"behind": True}
+        except TagTaken as refused:
             # Trying again would not help: the run ends, and its work stays on its branch.
             reason = f"not released: {refused} The work is on the branch factory/{run_id}."
             await move(services.db, services.events, run_id, "failed", key="release/failed", failure=reason)
@@ -173,7 +175,7 @@ class Release:
             key="release/done",
         )
         await move(services.db, services.events, run_id, "completed", key="release/completed")
-        return {}
+        return {"behind": False}
 
     def _risk(self, requirement: str) -> Risk:
         """The graver of what the policy says of a release and of this requirement."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from graph.dag import Pipeline
 from graph.lifecycle import move
 from graph.nodes import node
 from graph.progress import Progress
-from graph.rounds import next_round
+from graph.rounds import next_round, passage
 from graph.services import Services
 from graph.state import Change, RunState
 from teams.output import clean, shortened
@@ -40,8 +41,9 @@ class Review:
         run = await services.run(run_id)
         repository = await services.repository(run_id)
         head = await repository.run_head(run_id)
-        base = run.base_commit or head
+        base = state.get("taken_in") or run.base_commit or head
         stat = await repository.diff(base, head, stat=True)
+        repaired = state.get("repaired", [])
         again = state["round"] < self.pipeline.max_rounds
         # The log has the events of every stage; the checks of the whole are few among them.
         told = await services.events.read(run_id, kinds=["check.ran"])
@@ -49,23 +51,25 @@ class Review:
         detail: JsonObject = {
             "branch": f"factory/{run_id}",
             "commit": head,
-            "base": run.base_commit,
+            "base": base,
             "repository": str(repository.path),
             "stat": stat,
             "diff": shortened(clean(await repository.diff(base, head)), MOST_DIFF_CHARS),
             "round": state["round"],
             "score": check_report.score_of(checks).points,
             "not_run": check_report.not_run(checks),
+            "repaired": list(repaired),
         }
         summary = stat.strip().splitlines()[-1].strip() if stat.strip() else "nothing changed"
         approval = await services.approvals.request(
             run_id,
             kind="review",
-            key=f"review/{state['round']}",
+            key=passage("review", state).replace(".", "/", 1),
             title=f"Review: {state.get('title') or 'the result'}",
             question=(
                 f"Every stage has ended; {summary} (branch factory/{run_id} in {repository.path}).\n"
                 + (_changed(stat, change) if (change := state.get("change")) else "")
+                + (_after_repair(repaired, base) if repaired else "")
                 + f"All of it: factory diff {run_id}\n{check_report.in_short(checks)}\n"
                 + (
                     "Approve to release it, respond with a comment to have it changed"
@@ -87,8 +91,9 @@ class Review:
             return {}
         done = {"question": people.NOBODY_ASKED}
         if answer["decision"] == "approve":
-            await move(services.db, services.events, run_id, "deployable", key="review/deployable")
-            return done
+            key = passage("review", state).replace(".", "/", 1)
+            await move(services.db, services.events, run_id, "deployable", key=f"{key}/deployable")
+            return {**done, "repaired": []}
         if answer["decision"] in {"respond", "edit"}:
             return {**done, **await next_round(services, state, answer["text"])}
         reason = (
@@ -107,6 +112,13 @@ def _changed(stat: str, change: Change) -> str:
     shown = lines if len(lines) <= MOST_STAT_LINES else [*lines[: MOST_STAT_LINES - 2], " …", lines[-1]]
     tests = change.get("tests") or "they did not all pass"
     return "\n".join([*shown, f"The tests before the change: {tests}."]) + "\n"
+
+
+def _after_repair(files: Sequence[str], main: str) -> str:
+    return (
+        f"Another change of the same lines came to main first (commit {main[:12]}). It was taken in, and "
+        f"teams made one of both in {', '.join(files)}: an approval given before does not cover that.\n"
+    )
 
 
 def build_review(services: Services, pipeline: Pipeline) -> CompiledStateGraph[Any, Any, Any, Any]:

@@ -18,4 +18,10 @@ async def next_round(services: Services, state: RunState, comment: str) -> dict[
     )
     await services.runs.set_revision(run_id, number - 1)
     await move(services.db, services.events, run_id, "in_progress", key=f"round/{number}/in_progress")
-    return {"round": number, "comment": comment, "sent_back": True}
+    return {"round": number, "comment": comment, "sent_back": True, "review_stands": False}
+
+
+def passage(node: str, state: RunState) -> str:
+    """Tells one passage through a node from the next: by the round, and by how often main was taken in."""
+    meetings = state.get("meetings", 0)
+    return f"{node}.{state['round']}" + (f".{meetings}" if meetings else "")

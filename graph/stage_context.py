@@ -8,7 +8,7 @@ from typing import Any
 from core.events import Entry, Event
 from core.json import JsonObject
 from graph.services import Services
-from graph.state import Change, StageState
+from graph.state import Change, Repair, StageState
 from models.calls import Call, CallKind, Reply
 from models.errors import ModelFailure
 from teams.contract import Objective, Upstream
@@ -29,8 +29,12 @@ class StageContext:
     """The teams of the pipeline: whom this one may ask."""
 
     def key(self, state: StageState) -> str:
-        """The stage's name inside its run, the prefix of every idempotency key: `team.round`."""
-        return f"{self.team.id}.{state['round']}"
+        """The stage's name inside its run, the prefix of every idempotency key: `team.round`.
+
+        A repair is a stage of its own, `team.round.repair1`.
+        """
+        repair = state.get("repair")
+        return f"{self.team.id}.{state['round']}" + (f".repair{repair['number']}" if repair else "")
 
     def call(self, state: StageState, kind: CallKind, suffix: str, *, operative: str) -> Call:
         """The identity of a model call."""
@@ -79,19 +83,23 @@ class StageContext:
         return await self.services.repository(state["run_id"])
 
     def team_in(self, state: StageState) -> Team:
-        """The team as it works in this run: a change is of what is there, wherever the project keeps it."""
-        change = state.get("change")
-        if not change:
+        """The team as it works in this run.
+
+        A change is of what is there, wherever the project keeps it; a repair is of the files of the conflict.
+        """
+        change, repair = state.get("change"), state.get("repair")
+        if not change and not repair:
             return self.team
-        return self.team.model_copy(
-            update={
-                "paths": (*self.team.paths, *change.get("adopted", {}).get(self.team.id, ())),
-                "deliverables": tuple(change.get("deliverables", {}).get(self.team.id, ())),
-            }
-        )
+        adopted = change.get("adopted", {}).get(self.team.id, ()) if change else ()
+        # A repair is no new work: the deliverables were there before it.
+        wanted = change.get("deliverables", {}).get(self.team.id, ()) if change and not repair else ()
+        paths = (*self.team.paths, *adopted, *(repair["files"] if repair else ()))
+        return self.team.model_copy(update={"paths": paths, "deliverables": tuple(wanted)})
 
     def objective(self, state: StageState) -> Objective:
         """The team's objective in this round, with what the stages before it handed on."""
+        if repair := state.get("repair"):
+            return self._repair_objective(state, repair)
         deliverables = self.team_in(state).deliverables
         return Objective(
             id=f"{state['run_id']}/{self.team.id}/{state['round']}",
@@ -112,6 +120,20 @@ class StageContext:
                 if outcome["verdict"] == "pass" and team != self.team.id
             ),
             deliverables=deliverables,
+            limits=self.team.limits,
+        )
+
+    def _repair_objective(self, state: StageState, repair: Repair) -> Objective:
+        return Objective(
+            id=f"{state['run_id']}/{self.team.id}.repair{repair['number']}/{state['round']}",
+            team=self.team.id,
+            goal=f"Make one of two changes that met in the same lines. {repair['story']}",
+            acceptance_criteria=(
+                *(f"`{path}` holds what both sides wanted, and no marker line" for path in repair["files"]),
+                *(f"the check `{check}` holds" for check in self.team.checks),
+            ),
+            inputs=(),
+            deliverables=(),
             limits=self.team.limits,
         )
 

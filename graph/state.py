@@ -84,6 +84,57 @@ class RunState(TypedDict):
     answer: NotRequired[Answer]
     target: NotRequired[ReleaseTarget | None]
     """Where the run may be released to, as a person saw it; none for a project without a remote."""
+    behind: NotRequired[bool]
+    """Whether main has something that the run's branch has not, found at the release."""
+    meetings: NotRequired[int]
+    """How often main was merged into the run's branch, or tried to be: names what comes after it."""
+    repairs: NotRequired[int]
+    """How many of these meetings teams were given to repair."""
+    merging: NotRequired[Merging | None]
+    guidance: NotRequired[str]
+    """What a person said about a conflict that teams could not repair."""
+    taken_in: NotRequired[str]
+    """The commit of main that the run's branch has taken in last."""
+    taken_as: NotRequired[str]
+    """The merge commit that it became on the branch: later stages begin no earlier."""
+    repaired: NotRequired[list[str]]
+    """The files whose conflicts with main were repaired since a person looked last."""
+    review_stands: NotRequired[bool]
+    """Whether the approval still covers what is to be released: nothing but a clean merge came after it."""
+
+
+class Repair(TypedDict):
+    """A repair objective: two changes met in the same lines, and this team is to make them one."""
+
+    number: int
+    """Which of the run's meetings with main it belongs to."""
+    base: str
+    """The commit with the conflict laid out: where the worktree begins."""
+    standing: str
+    yours: str
+    files: list[str]
+    story: str
+    """What met what, in words for the team and for a person."""
+
+
+class Group(TypedDict):
+    """The files of a conflict that are one team's to repair."""
+
+    team: str
+    files: list[str]
+
+
+class Merging(TypedDict):
+    """A conflict between main and the run's branch while it is being repaired."""
+
+    standing: str
+    yours: str
+    groups: list[Group]
+    done: int
+    """Groups that are repaired."""
+    commit: str
+    """What the repairs came to so far; empty before the first."""
+    story: str
 
 
 class ReleaseTarget(TypedDict):
@@ -143,6 +194,8 @@ class StageInput(TypedDict, total=False):
     skipped: dict[str, str]
     results: dict[str, StageOutcome]
     halted: str
+    taken_as: str
+    repair: Repair
 
 
 class StageOutput(TypedDict, total=False):
@@ -163,6 +216,9 @@ class StageState(TypedDict):
     skipped: dict[str, str]
     results: Annotated[dict[str, StageOutcome], by_team]
     halted: str
+    taken_as: NotRequired[str]
+    repair: NotRequired[Repair]
+    """Set in the stage of a repair, and in no other."""
 
     messages: Annotated[list[AnyMessage], add_messages]
     tree: str
@@ -185,6 +241,10 @@ class StageState(TypedDict):
     """Times the stage has come to the gate: tells the rulings of one attempt apart."""
     conflicts: list[str]
     """Paths that another stage has changed and that a person must decide about; empty while none are."""
+    marked: list[str]
+    """Files of the worktree whose conflicts were laid out: none may keep a marker line."""
+    marks: list[str]
+    """The two commits that the marker lines name: what stands, and the stage's own."""
     trace: list[TraceEntry]
     pending: list[ClarificationCall]
     unsupplied: NotRequired[bool]

@@ -19,7 +19,7 @@ from graph.checking import against, as_recorded, check_whole, payload
 from graph.dag import Pipeline
 from graph.lifecycle import move
 from graph.nodes import node
-from graph.rounds import next_round
+from graph.rounds import next_round, passage
 from graph.services import Services
 from graph.state import RunState
 from workspace.checks import CheckResult
@@ -40,12 +40,10 @@ class Validate:
             reason = "; ".join(f"{outcome['team']}: {outcome['reason']}" for outcome in broken)
             await move(services.db, services.events, run_id, "failed", key="validate/failed", failure=reason)
             return {"halted": f"failed: {reason}"}
-        await move(
-            services.db, services.events, run_id, "validating", key=f"validate.{state['round']}/validating"
-        )
+        name = passage("validate", state)
+        await move(services.db, services.events, run_id, "validating", key=f"{name}/validating")
         repository = await services.repository(run_id)
         head = await repository.run_head(run_id)
-        name = f"validate.{state['round']}"
         tree = await services.tree(run_id, name, base=head)
         await tree.restore(head)
         recorded: list[CheckResult] = []
@@ -59,6 +57,8 @@ class Validate:
         speaks_against += await self._against_change(state, head, recorded)
         if not speaks_against:
             await repository.close_stage(tree)
+            if state.get("review_stands"):
+                await move(services.db, services.events, run_id, "deployable", key=f"{name}/deployable")
             return {"sent_back": False}
         detail: JsonObject = {"reasons": list(speaks_against), "commit": head}
         again = state["round"] < self.pipeline.max_rounds
@@ -77,7 +77,8 @@ class Validate:
             allowed=("respond", "approve", "reject") if again else ("approve", "reject"),
             detail=detail,
         )
-        return {"question": people.question(approval), "sent_back": False}
+        # Who approved did not know this: the review is asked again.
+        return {"question": people.question(approval), "sent_back": False, "review_stands": False}
 
     def _needed(self, state: RunState) -> list[str]:
         """Every check that a team of this run answers for."""

@@ -19,14 +19,13 @@ from graph.state import StageOutcome, StageState
 from graph.work import CLARIFY
 from teams import prompts
 from teams.contract import TaskResult
-
-MOST_REBASES = 1
-"""Times a stage is done again because another one changed its branch; then a person is asked."""
+from teams.prompts import Places
 
 BRIEF_KEPT = 200_000
 """Characters of a brief that the audit keeps: any requirement is shorter, and an event holds a megabyte."""
 
 AFRESH = "your worktree now starts from the branch with their change: do your work again on top of it"
+BOTH = "your worktree now holds their change and yours; where they met, both are laid out for you to decide"
 
 _OFFERS = {
     "respond": "with guidance, it tries again",
@@ -57,6 +56,9 @@ class Verdicts:
         }
         if ruling.verdict == "retry":
             update |= self._again(state, ruling)
+        if ruling.verdict == "escalate" and state.get("repair"):
+            # There is one question about a conflict, and who merges asks it (graph/reconcile.py).
+            update["verdict"] = "fail"
         if ruling.verdict == "clarify" and evidence.result and evidence.result.clarification_needed:
             asked = evidence.result.clarification_needed
             update["pending"] = [{"call_id": "", "target": asked.target_team, "question": asked.question}]
@@ -114,6 +116,8 @@ class Verdicts:
     async def retain(self, state: StageState) -> dict[str, Any]:
         """Merge the stage's work into the run's branch and close the stage; a conflict undoes nothing."""
         stage = self.stage
+        if state.get("repair"):
+            return await self._repaired(state)
         repository = await stage.repository(state)
         tree = await stage.tree(state)
         objective = stage.objective(state)
@@ -154,35 +158,61 @@ class Verdicts:
         await self.stage.events(state, self._snapshot(state, outcome), self._ended(state, outcome))
         return {"results": {self.stage.team.id: outcome}}
 
+    async def _repaired(self, state: StageState) -> dict[str, Any]:
+        """A repair is merged with the rest of its conflict, not here."""
+        tree = await self.stage.tree(state)
+        outcome = self._outcome(state, "pass", commit=state["head"], files=await tree.changed())
+        await self.stage.events(state, self._snapshot(state, outcome), self._ended(state, outcome))
+        return {"results": {self.stage.team.id: outcome}, "verdict": "pass"}
+
     async def _conflict(self, state: StageState, conflicts: list[str]) -> dict[str, Any]:
         reasons = tuple(f"another stage changed the same lines of {path}" for path in conflicts)
-        if state["rebases"] >= MOST_REBASES:
+        if state["rebases"] >= self.stage.team.limits.repairs:
             await self._ruled(state, Ruling("escalate", reasons), suffix="/conflict")
             return {"verdict": "escalate", "reasons": list(reasons), "conflicts": conflicts}
-        ruling = Ruling("retry", (*reasons, AFRESH))
+        rebased, places = await self._rebased(state)
+        ruling = Ruling("retry", (*reasons, BOTH if places else AFRESH))
         await self._ruled(state, ruling, suffix="/conflict")
-        return {**self._again(state, ruling), **await self._rebased(state)}
+        return {**self._again(state, ruling, places), **rebased}
 
     async def _guided(self, state: StageState, ruling: Ruling) -> dict[str, Any]:
         """Another attempt with a person's guidance; after a conflict on top of what the others merged."""
         afresh: dict[str, Any] = {}
+        places: Places = {}
         if state["conflicts"]:
-            ruling = Ruling("retry", (*ruling.reasons, AFRESH))
-            afresh = await self._rebased(state)
+            afresh, places = await self._rebased(state)
+            ruling = Ruling("retry", (*ruling.reasons, BOTH if places else AFRESH))
         await self._ruled(state, ruling, suffix="/person")
-        return {**self._again(state, ruling), **afresh}
+        return {**self._again(state, ruling, places), **afresh}
 
-    async def _rebased(self, state: StageState) -> dict[str, Any]:
-        """A new worktree that starts from the run's branch as it is now."""
+    async def _rebased(self, state: StageState) -> tuple[dict[str, Any], Places]:
+        """A new worktree: the run's branch as it is now, the stage's work, and the conflict laid out.
+
+        Where a conflict is none of text, the worktree is the branch alone, and there are no places to show.
+        """
         number = state["rebases"] + 1
         name = rebased(self.stage.key(state), number)[-1]
         tree = await self.stage.services.tree(state["run_id"], name)
-        return {"tree": name, "head": tree.base, "rebases": number}
+        update: dict[str, Any] = {
+            "tree": name,
+            "head": tree.base,
+            "rebases": number,
+            "marked": [],
+            "marks": [],
+        }
+        repository = await self.stage.repository(state)
+        meeting = await repository.meet(tree.base, state["head"])
+        paths = [conflict.path for conflict in meeting.conflicts]
+        laid = await repository.lay_out(meeting, paths, parent=tree.base)
+        if laid.refused:
+            return update, {}
+        marks = [meeting.standing, meeting.yours]
+        return {**update, "head": laid.commit, "marked": paths, "marks": marks}, laid.places
 
-    def _again(self, state: StageState, ruling: Ruling) -> dict[str, Any]:
+    def _again(self, state: StageState, ruling: Ruling, places: Places | None = None) -> dict[str, Any]:
         """A further attempt: the team is told what was found, and its loop starts counting anew."""
         team = self.stage.team
-        text = prompts.feedback(ruling.reasons, team=team, operative=team.author)
+        text = prompts.feedback(ruling.reasons, team=team, operative=team.author, conflict=places)
         key = f"{self.stage.key(state)}/feedback/{state['attempt']}"
         # A call without a result is one that strict models refuse to go on from.
         unheard = [
@@ -249,7 +279,8 @@ class Verdicts:
             "confidence": outcome["confidence"],
             "reason": outcome["reason"],
         }
-        return self.stage.entry(state, "stage.ended", payload, "ended")
+        kind = "repair.ended" if state.get("repair") else "stage.ended"
+        return self.stage.entry(state, kind, payload, "ended")
 
 
 def rebased(stage: str, times: int) -> list[str]:

@@ -19,6 +19,7 @@ from core import faults
 from core.errors import FactoryError
 from core.json import JsonObject, is_object
 from graph import loops, people, touched
+from graph.repairing import laid_out
 from graph.stage_context import StageContext, called
 from graph.state import ClarificationCall, StageState, TraceEntry
 from graph.supplies import NOTHING, Supply
@@ -46,11 +47,17 @@ class Work:
         """Open the worktree and pack the context: the objective anchor first and whole."""
         stage, team = self.stage, self.stage.team
         name = stage.key(state)
-        # Not the branch's head: a stage of the same wave may have been merged already, or not yet.
-        earlier = [outcome["commit"] for outcome in state["results"].values() if outcome["commit"]]
-        base = await (await stage.repository(state)).newest(state["run_id"], earlier)
+        repair = state.get("repair")
+        if repair:
+            base = repair["base"]
+        else:
+            # Not the branch's head: a stage of the same wave may have been merged already, or not yet.
+            earlier = [outcome["commit"] for outcome in state["results"].values() if outcome["commit"]]
+            earlier.append(state.get("taken_as") or "")
+            base = await (await stage.repository(state)).newest(state["run_id"], earlier)
         tree = await stage.services.tree(state["run_id"], name, base=base)
-        await stage.event(state, "stage.started", {"round": state["round"], "name": team.name}, "started")
+        began: JsonObject = {"round": state["round"], "name": team.name}
+        await stage.event(state, "repair.started" if repair else "stage.started", began, "started")
         faults.point("brief.opened")
         files = await (await stage.repository(state)).files(tree.base)
         change = state.get("change")
@@ -61,8 +68,9 @@ class Work:
             requirement=state["requirement"],
             files=files,
             comment=state.get("comment", ""),
-            history=change["history"] if change else None,
-            named=self._named(state, files) if change else (),
+            history=change["history"] if change and not repair else None,
+            named=self._named(state, files) if change and not repair else (),
+            conflict=await laid_out(stage, state, repair["base"], repair) if repair else None,
         )
         return {
             "messages": [HumanMessage(text, id=f"{name}/brief")],
@@ -78,6 +86,8 @@ class Work:
             "rebases": 0,
             "passages": 0,
             "conflicts": [],
+            "marked": repair["files"] if repair else [],
+            "marks": [repair["standing"], repair["yours"]] if repair else [],
             "trace": [],
             "pending": [],
             "unsupplied": bool((await self._supply(state, tree)).open),
@@ -240,7 +250,9 @@ class Work:
             suffix = f"outside/{sha256(problem.encode()).hexdigest()[:16]}"
             await self.stage.event(state, "tool.missing", {"reason": problem}, suffix)
         return [
-            *stage_tools(self.stage.team, self._tool_context(state, tree, supply, reads or Reads())),
+            *stage_tools(
+                self.stage.team_in(state), self._tool_context(state, tree, supply, reads or Reads())
+            ),
             *offer.tools,
         ]
 

@@ -24,6 +24,7 @@ from teams.replies import answer_schema, parse_answer, parse_plan, plan_schema, 
 from teams.team import Operative, Team
 
 __all__ = [
+    "Places",
     "answer_schema",
     "answer_to_asker",
     "brief",
@@ -49,6 +50,10 @@ __all__ = [
 
 MOST_FILES = 300
 MOST_DIFF_CHARS = 60_000
+MOST_CONFLICT_CHARS = 20_000
+
+Places = Mapping[str, Sequence[str]]
+"""Of each file of a conflict, the places to decide: whole lines, from marker to marker."""
 FACTORY = "factory"
 
 
@@ -137,12 +142,13 @@ def brief(
     comment: str = "",
     history: Sequence[str] | None = None,
     named: Sequence[str] = (),
+    conflict: Places | None = None,
 ) -> str:
     """The first message of a stage: the objective anchor, whole.
 
     `files` are the paths in the worktree; `comment` is what a person's review asked for, from round 2 on.
     `history` makes it a change of what exists: the requirements it came about by, the oldest first. `named`:
-    the files of this team that the change names.
+    the files of this team that the change names. `conflict`: the places that a repair has to decide.
     """
     return _page(
         _matter("work", team, operative, objective=objective.id, **_kind(history is not None)),
@@ -153,6 +159,7 @@ def brief(
         _upstream(objective.inputs),
         "\n".join(["## Files in the worktree", *_paths(files)]),
         f"## Review comment\n{quote(comment)}" if comment.strip() else "",
+        _conflict(conflict),
         f"## Now\n{_prose('brief')}",
     )
 
@@ -199,10 +206,27 @@ def findings(items: Iterable[str], *, team: Team, operative: Operative) -> str:
     return _page(matter, "# Findings", _quoted_items(items), _prose("findings"))
 
 
-def feedback(reasons: Iterable[str], *, team: Team, operative: Operative) -> str:
-    """The gate's reasons, for the author."""
+def feedback(
+    reasons: Iterable[str], *, team: Team, operative: Operative, conflict: Places | None = None
+) -> str:
+    """The gate's reasons, for the author; `conflict`: the places where its work met another's."""
     matter = _matter("work", team, operative, feedback="true")
-    return _page(matter, "# Feedback", _quoted_items(reasons), _prose("feedback"))
+    return _page(matter, "# Feedback", _quoted_items(reasons), _conflict(conflict), _prose("feedback"))
+
+
+def _conflict(places: Places | None) -> str:
+    """The places in which two changes met, as they stand in the files of the worktree."""
+    if not places:
+        return ""
+    parts = ["# Conflict", _prose("conflict")]
+    left = MOST_CONFLICT_CHARS
+    for path, found in places.items():
+        parts.append(f"### `{_inline(path)}`")
+        shown = [place for place in found if (left := left - len(place)) >= 0]
+        parts += [fenced(clean(place), "conflict") for place in shown]
+        if len(shown) < len(found):
+            parts.append(f"… and {len(found) - len(shown)} more: read the file.")
+    return "\n\n".join(parts)
 
 
 def problems(found: Iterable[ParseProblem], *, team: Team, operative: Operative) -> str:

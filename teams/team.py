@@ -30,6 +30,8 @@ class Limits(BaseModel):
     """Questions to other teams in one objective."""
     depth: int = Field(2, ge=0, le=10)
     """Hops a question may take from team to team."""
+    repairs: int = Field(2, ge=1, le=10)
+    """Attempts at making one of two changes that met in the same lines."""
     minutes: int = Field(30, ge=1, le=1440)
     """Wall-clock time of a stage."""
     answer_seconds: int = Field(300, ge=1, le=86_400)

@@ -47,13 +47,12 @@ class EditFailed(WorkspaceError):
     """The text to replace is not in the file exactly once."""
 
 
-class MergeConflict(WorkspaceError):
-    """Two lines of work changed the same place."""
+class MainMoved(WorkspaceError):
+    """Main has something that the run's branch has not: it is merged into the branch first."""
 
-    def __init__(self, what: str = "", *, conflicts: list[str], untouched: str = "", todo: str = "") -> None:
-        super().__init__(what, untouched=untouched, todo=todo)
-        self.conflicts = conflicts
-        """The paths that both sides changed."""
+
+class BranchMoved(WorkspaceError):
+    """The run's branch is no longer where it was."""
 
 
 class TagTaken(WorkspaceError):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import structlog
 
-from workspace.errors import MergeConflict, TagTaken
+from workspace.errors import MainMoved, TagTaken
 from workspace.git import Git
-from workspace.merge import commit_text, tree_of_both
+from workspace.merge import commit_text
 
 _log = structlog.get_logger(__name__)
 _MAIN = "refs/heads/main"
@@ -29,14 +29,13 @@ async def release(git: Git, checkout: Path, run_id: str, branch: str, tag: str, 
         raise TagTaken(f"the tag {tag} names {tagged[:12]}", untouched="Nothing was released")
     before = main
     if merge is None:
-        tree, conflicts = await tree_of_both(git, main, run)
-        if conflicts:
-            raise MergeConflict(
-                f"main changed what the run {run_id} changed: {', '.join(conflicts[:10])}",
-                conflicts=conflicts,
+        # What goes to main is what was checked and reviewed: the branch's own tree, never a merge made here.
+        if (await git("merge-base", "--is-ancestor", main, run, ok=(0, 1))).code:
+            raise MainMoved(
+                f"main is at {main[:12]}, which the run {run_id} does not hold",
                 untouched="Main and the run's branch are as they were",
-                todo="Start a new run from the main of now",
             )
+        tree = f"{run}^{{tree}}"
         text = commit_text(message, {"Factory-Run": run_id})
         merge = (await git("commit-tree", tree, "-p", main, "-p", run, "-F", "-", stdin=text.encode())).text
         await git.clear_stale_locks(_MAIN, "HEAD")

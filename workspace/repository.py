@@ -13,14 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.settings import Settings
-from workspace import release
-from workspace.errors import GitFailed, MergeConflict, ProjectNameInvalid, SourceInvalid, WorkspaceError
-from workspace.git import ATTRIBUTES, EXCLUDES, Git
+from workspace import reconciling, release
+from workspace.errors import (
+    BranchMoved,
+    MainMoved,
+    ProjectNameInvalid,
+    WorkspaceError,
+)
+from workspace.founding import fill, vacate
+from workspace.git import Git
 from workspace.inventory import Limits
 from workspace.locks import FileLock
 from workspace.merge import commit_text, trailer_value, tree_of_both
 from workspace.project_settings import Remote
 from workspace.push import push
+from workspace.reconciling import LaidOut, Meeting
 from workspace.spares import Spares
 from workspace.stage import StageTree, remove
 
@@ -105,10 +112,10 @@ class Repository:
             # The folder too: another process that failed here may have taken it away while we waited.
             await asyncio.to_thread(unborn.mkdir, parents=True)
             try:
-                await _fill(Git(unborn / ".git", lock=lock), unborn, source)
+                await fill(Git(unborn / ".git", lock=lock), unborn, source)
             except BaseException:
                 await remove(unborn)
-                await asyncio.to_thread(_vacate, self._folder)
+                await asyncio.to_thread(vacate, self._folder)
                 raise
             await asyncio.to_thread(unborn.rename, self.path)
 
@@ -215,12 +222,52 @@ class Repository:
     async def release(self, run_id: str, *, tag: str, message: str) -> str:
         """Merge the run's branch into main, tag it, and bring the checkout of main up to date, once.
 
-        Gives the merge commit. The checkout is left alone where a person changed something in it.
-        Raises MergeConflict and TagTaken; then nothing is changed.
+        Gives the merge commit, whose tree is the branch's. The checkout is left alone where a person changed
+        something in it. Raises TagTaken, and MainMoved where the branch lacks something that main has; then
+        nothing is changed.
         """
         async with self._lock.held() as lock:
             git = self._git.locked(lock)
             return await release.release(git, self.path, run_id, _branch(run_id), _checked(tag), message)
+
+    async def main(self) -> str:
+        """The newest commit of main."""
+        return (await self._git.resolve("refs/heads/main"))[0]
+
+    async def meet(self, standing: str, yours: str) -> Meeting:
+        """How two commits meet: contained, cleanly, or with conflicts. Changes nothing."""
+        return await reconciling.meet(self._git, *await self._git.resolve(standing, yours))
+
+    async def lay_out(
+        self, meeting: Meeting, paths: Sequence[str], *, parent: str, onto: str | None = None
+    ) -> LaidOut:
+        """A commit that holds both sides in `paths`, for a worktree; on no branch."""
+        return await reconciling.lay_out(self._git, meeting, paths, parent=parent, onto=onto)
+
+    async def take_in(
+        self, run_id: str, meeting: Meeting, *, name: str, tree_of: str | None = None, message: str
+    ) -> str:
+        """Merge what stands (main) into the run's branch, once for each `name`; gives the merge commit.
+
+        The tree is that of `tree_of`, or the clean merge's. Raises BranchMoved, and changes nothing, where
+        the branch is no longer at `meeting.yours`.
+        """
+        branch, marks = _branch(run_id), {"Factory-Run": run_id, "Factory-Stage": name}
+        async with self._lock.held() as lock:
+            git = self._git.locked(lock)
+            if done := await _merged(git, _base(run_id), branch, name):
+                return done
+            (head,) = await git.resolve(branch)
+            if head != meeting.yours:
+                raise BranchMoved(f"factory/{run_id} is at {head[:12]}, not at {meeting.yours[:12]}")
+            return await reconciling.take_in(
+                *(git, branch, meeting.standing, meeting.yours), tree_of=tree_of, message=message, marks=marks
+            )
+
+    async def trailers(self, base: str, commit: str, path: str, trailer: str) -> list[str]:
+        """Who touched a path between two commits, by a trailer of theirs, the newest first."""
+        common = (await self._git("merge-base", _revision(base), _revision(commit))).text
+        return await reconciling.authors(self._git, common, _revision(commit), path, trailer)
 
     async def tag(self, run_id: str, *, tag: str, message: str) -> str:
         """Tag the run's head, once, and leave main to the remote. Gives the head. Raises TagTaken."""
@@ -288,65 +335,11 @@ class Repository:
         return answer.out.decode("utf-8", "replace")
 
 
-def _in_short(said: str) -> str:
-    """The line of git's words that says why."""
-    lines = [line.strip() for line in said.splitlines()] or [""]
-    return next((line for line in lines if "fatal: " in line), lines[0]).rpartition("fatal: ")[2]
-
-
-def _vacate(folder: Path) -> None:
-    """Take away a project's folder that holds nothing but its lock."""
-    if [entry.name for entry in folder.iterdir()] == ["lock"]:
-        (folder / "lock").unlink()
-        folder.rmdir()
-
-
-async def _fill(git: Git, unborn: Path, source: Path | None) -> None:
-    """A fresh repository with one commit, or the history of `source`."""
-    await git("init", "--quiet", "--initial-branch=main", "--template=")
-    details = git.git_dir / "info"
-    await asyncio.to_thread(details.mkdir, exist_ok=True)
-    await asyncio.to_thread((details / "exclude").write_text, EXCLUDES)
-    await asyncio.to_thread((details / "attributes").write_text, ATTRIBUTES)
-    if source is None:
-        tree = (await git("mktree")).text
-        commit = (await git("commit-tree", tree, "-m", "Begin the project")).text
-    else:
-        commit = await _fetch(git, source)
-    await git("update-ref", "refs/heads/main", commit)
-    await Git(git.git_dir, work_tree=unborn, lock=git.lock)("read-tree", "-u", "--reset", commit)
-
-
-async def _fetch(git: Git, source: Path) -> str:
-    source = await asyncio.to_thread(source.resolve)
-    if not await asyncio.to_thread(source.is_dir):
-        raise SourceInvalid(f"{source} is no folder")
-    # git drops our -c options for the process that serves the source; the owner's word stands in a file.
-    trust = git.git_dir / "trust"
-    await asyncio.to_thread(trust.write_text, "[safe]\n\tdirectory = *\n[core]\n\thooksPath = /dev/null\n")
-    try:
-        await git(
-            *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"),
-            "--update-shallow",
-            *("--", str(source), "+HEAD:refs/factory/source"),
-            config={"protocol.file.allow": "always"},
-            environment={"GIT_CONFIG_GLOBAL": str(trust)},
-        )
-    except GitFailed as failure:
-        raise SourceInvalid(
-            f"{source} is no git repository with a commit: {_in_short(failure.what)}",
-            untouched="It was not touched",
-            todo="Give the folder of a repository that has at least one commit",
-        ) from failure
-    finally:
-        trust.unlink(missing_ok=True)
-    return (await git.resolve("refs/factory/source"))[0]
-
-
 async def _merged(git: Git, base: str, branch: str, stage: str) -> str | None:
     """The run's commit that carries `Factory-Stage: <stage>`, if there is one."""
     form = "--format=%H%x09%(trailers:key=Factory-Stage,valueonly,separator=%x09)"
-    for line in (await git("log", form, f"{base}..{branch}")).text.split("\n"):
+    # Along the first parents: what was taken in from main is of other runs, whose stages have the same names.
+    for line in (await git("log", "--first-parent", form, f"{base}..{branch}")).text.split("\n"):
         commit, *stages = line.split("\t")
         if stage in stages:
             return commit
@@ -397,4 +390,4 @@ def _stage(run_id: str, stage: str) -> str:
     return f"refs/factory/{_checked(run_id)}/stages/{_checked(stage)}"
 
 
-__all__ = ["Merge", "MergeConflict", "Repository", "Workspace"]
+__all__ = ["LaidOut", "MainMoved", "Meeting", "Merge", "Repository", "Workspace"]

@@ -3,7 +3,7 @@
 import json
 import re
 
-from models.offline import changed, documents, rereading, software
+from models.offline import changed, documents, repairing, rereading, software
 from models.offline.domain import parse
 from models.offline.naming import spoken
 from models.offline.reading import Conversation, unquote
@@ -100,6 +100,9 @@ def report(conversation: Conversation) -> Answer:
         if one.action in {"write_file", "edit_file"} and one.failed and not rereading.refused(one)
     ]
     blockers += [f"{one.action}: {one.output.strip()[:300]}" for one in failed]
+    blockers += repairing.undecided(conversation)
+    if repairing.failed(conversation):
+        blockers.append("Both sides were kept, and that does not hold; the script knows no other way.")
     facts = [] if blockers else [f"Written: {', '.join(paths)}"] if paths else []
     facts += [
         f"pytest {software.TESTS[job.team]}: {summary(one)}" for one in runs if job.team in software.TESTS

@@ -151,6 +151,12 @@ def unknown(job: Job) -> Files:
     return files
 
 
+def entry(job: Job) -> str:
+    """What a team of another pack adds to a page that is there already."""
+    line = job.requirement.strip().partition("\n")[0][:80]
+    return render("docs/entry.md", heading=line or "Another requirement", team=job.team, quoted=quoted(job))
+
+
 def quoted(job: Job) -> str:
     """The requirement, in a fence that it cannot end; long ones are shortened."""
     text = job.requirement

@@ -25,3 +25,9 @@ def fence(text: str, info: str = "text") -> str:
 def sentence(items: list[str]) -> str:
     """`a, b and c`."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+def edit_block(path: str, search: str, replace: str) -> str:
+    """An edit: `search` stands in the file exactly once."""
+    body = f"<<<<<<< SEARCH\n{search.rstrip()}\n=======\n{replace.rstrip()}\n>>>>>>> REPLACE"
+    return fence(body, f"edit {path}")

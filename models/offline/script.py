@@ -4,10 +4,10 @@ import json
 import re
 
 from models.errors import ModelScriptEnded
-from models.offline import changed, documents, software
+from models.offline import changed, documents, repairing, software
 from models.offline.job import Files, Job, job_of
-from models.offline.reading import Conversation, Observation
-from models.offline.rendering import fence
+from models.offline.reading import Conversation, Observation, Page
+from models.offline.rendering import edit_block, fence
 from models.offline.rereading import after_reading
 from models.offline.writers import WRITERS
 
@@ -25,6 +25,8 @@ def work(conversation: Conversation) -> str:
 
 
 def _decide(conversation: Conversation) -> str:
+    if laid := repairing.conflicted(conversation):
+        return _repair(conversation, *laid)
     if conversation.changes:
         return changed.work(conversation)
     if _must_read(conversation):
@@ -42,7 +44,7 @@ def _decide(conversation: Conversation) -> str:
             "request_clarification", {"target_team": target, "question": question}, "One thing I must know."
         )
     if not conversation.said("write") and not conversation.said("edit"):
-        return _first(conversation, job)
+        return _first(conversation, job) if job.team in WRITERS else _add(conversation, job)
     if planted(conversation) and not conversation.said("edit"):
         return _fix(conversation, job)
     if _lost_edit(conversation, job):
@@ -130,6 +132,22 @@ def _first(conversation: Conversation, job: Job) -> str:
     return _blocks(f"I write {len(_right(job))} files.", _right(job), tests)
 
 
+def _add(conversation: Conversation, job: Job) -> str:
+    """A team without a script adds to the pages that are there already: what others wrote stays."""
+    files = documents.unknown(job)
+    there = [path for path in files if path in conversation.worktree and path.endswith(".md")]
+    reads = conversation.observations("read_file")
+    if there and not reads:
+        calls = (_call("read_file", {"path": path}, "I read what is there, to add to it.") for path in there)
+        return "\n\n".join(calls)
+    for path, read in zip(there, reads, strict=False):
+        if read.failed or re.search(r"^… \((?:lines \d+ to|\d+ characters left out)", read.output, re.M):
+            del files[path]  # what was not read whole is not written whole
+        else:
+            files[path] = f"{read.output.rstrip()}\n\n{documents.entry(job)}"
+    return _blocks(f"I write {len(files)} files.", files, "")
+
+
 def _right(job: Job) -> Files:
     """The files of the team as they should be."""
     return WRITERS.get(job.team, documents.unknown)(job)
@@ -161,6 +179,17 @@ def _rework(conversation: Conversation, job: Job) -> str:
         software.TESTS.get(job.team, ""),
         software.preparation(job),
     )
+
+
+def _repair(conversation: Conversation, since: int, page: Page) -> str:
+    """Two changes met: keep both where both only added, and test. One reply, for there is no second idea."""
+    if reasons := repairing.undecided(conversation):
+        return "I cannot make one of both.\n\n" + "\n".join(f"- {reason}" for reason in reasons)
+    if len(conversation.own) > since:
+        return _done(conversation)
+    tests = software.TESTS.get(conversation.team, "")
+    reply = f"Both sides only added lines, so I keep both.\n\n{repairing.edits(page)}"
+    return f"{reply}\n\n{_bash(tests)}" if tests else reply
 
 
 def _revise(conversation: Conversation, job: Job, findings: str) -> str:
@@ -196,12 +225,6 @@ def _bash(tests: str, before: str = "") -> str:
     # -B and no cache: a test run must leave nothing behind that would be committed
     lines = [before, f"python -B -m pytest -q -p no:cacheprovider {tests}"]
     return fence("\n".join(line for line in lines if line), "bash")
-
-
-def edit_block(path: str, search: str, replace: str) -> str:
-    """An edit: `search` stands in the file exactly once."""
-    body = f"<<<<<<< SEARCH\n{search.rstrip()}\n=======\n{replace.rstrip()}\n>>>>>>> REPLACE"
-    return fence(body, f"edit {path}")
 
 
 def _call(name: str, arguments: dict[str, str], say: str) -> str:

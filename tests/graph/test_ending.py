@@ -75,7 +75,7 @@ async def test_who_waits_for_a_driver_that_dies_takes_the_run_over(open_small: O
         assert [approval.kind for approval in outcome.waiting] == ["review"]
 
 
-async def test_a_release_that_main_has_overtaken_fails_the_run_and_leaves_both_as_they_were(
+async def test_a_release_that_nobody_can_merge_and_a_person_stops_leaves_both_as_they_were(
     open_small: OpenSmall,
 ) -> None:
     async with open_small() as factory:
@@ -88,10 +88,13 @@ async def test_a_release_that_main_has_overtaken_fails_the_run_and_leaves_both_a
         for command in (["add", "."], [*me, "commit", "-qm", "Mine"]):
             subprocess.run(["git", "-C", str(checkout), *command], check=True)
         await factory.answer(review.id, "approve", None, by="me")
+        (asked,) = (await factory.drive(run_id)).waiting
+        assert asked.kind == "escalation"
+        assert "docs/scout.md" in asked.question
+        await factory.answer(asked.id, "reject", None, by="me")
         outcome = await factory.drive(run_id)
         assert outcome.status == "failed"
         failure = str((await factory.summary(run_id)).failure)
-        assert "docs/scout.md" in failure
         assert f"factory/{run_id}" in failure
         assert (checkout / "docs" / "scout.md").read_text() == "# Somebody else's\n"
 

@@ -49,6 +49,7 @@ async def test_each_named_graph_shows_every_team_as_a_subgraph_with_its_nodes(
             "validate",
             "review",
             "release",
+            "reconcile",
         }
         picture = drawn.draw_mermaid()
         assert all(f"subgraph {team}" in picture for team in teams)

@@ -6,7 +6,7 @@ import pytest
 
 from core.settings import Settings
 from tests.workspace.conftest import git
-from workspace.errors import MergeConflict, ProjectNameInvalid, SourceInvalid, TagTaken, WorkspaceError
+from workspace.errors import MainMoved, ProjectNameInvalid, SourceInvalid, TagTaken, WorkspaceError
 from workspace.repository import Repository, Workspace
 from workspace.stage import StageTree
 
@@ -267,12 +267,16 @@ async def test_two_runs_are_released_after_each_other(repository: Repository) ->
     await repository.merge_stage(tree, message="two", trailers={})
     with pytest.raises(TagTaken):
         await repository.release("run-2", tag="v1", message="two")
+    meeting = await repository.meet("main", "factory/run-2")
+    assert (meeting.contained, meeting.conflicts) == (False, ())
+    commit = await repository.take_in("run-2", meeting, name="merge.1", message="Take main in")
+    assert await repository.take_in("run-2", meeting, name="merge.1", message="Take main in") == commit
     await repository.release("run-2", tag="v2", message="two")
     assert await repository.files("main") == ["a.txt", "b.txt"]
     assert git(repository.path, "status", "--porcelain") == ""
 
 
-async def test_a_release_that_conflicts_with_main_changes_nothing(repository: Repository) -> None:
+async def test_a_release_that_main_has_overtaken_changes_nothing(repository: Repository) -> None:
     await repository.begin_run("run-2")
     await merged(repository, "a.1", a="1")
     await repository.release("run-1", tag="v1", message="one")
@@ -281,9 +285,8 @@ async def test_a_release_that_conflicts_with_main_changes_nothing(repository: Re
     put(tree, a="2")
     await tree.snapshot("x")
     await repository.merge_stage(tree, message="two", trailers={})
-    with pytest.raises(MergeConflict) as refused:
+    with pytest.raises(MainMoved):
         await repository.release("run-2", tag="v2", message="two")
-    assert refused.value.conflicts == ["a.txt"]
     assert git(repository.path, "rev-parse", "main") == main
     assert git(repository.path, "tag") == "v1"
 

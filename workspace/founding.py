@@ -1,0 +1,62 @@
+"""How a project's repository begins: empty, or with the history of a repository of the user."""
+
+import asyncio
+from pathlib import Path
+
+from workspace.errors import GitFailed, SourceInvalid
+from workspace.git import ATTRIBUTES, EXCLUDES, Git
+
+
+def vacate(folder: Path) -> None:
+    """Take away a project's folder that holds nothing but its lock."""
+    if [entry.name for entry in folder.iterdir()] == ["lock"]:
+        (folder / "lock").unlink()
+        folder.rmdir()
+
+
+async def fill(git: Git, unborn: Path, source: Path | None) -> None:
+    """A fresh repository with one commit, or the history of `source`."""
+    await git("init", "--quiet", "--initial-branch=main", "--template=")
+    details = git.git_dir / "info"
+    await asyncio.to_thread(details.mkdir, exist_ok=True)
+    await asyncio.to_thread((details / "exclude").write_text, EXCLUDES)
+    await asyncio.to_thread((details / "attributes").write_text, ATTRIBUTES)
+    if source is None:
+        tree = (await git("mktree")).text
+        commit = (await git("commit-tree", tree, "-m", "Begin the project")).text
+    else:
+        commit = await _fetch(git, source)
+    await git("update-ref", "refs/heads/main", commit)
+    await Git(git.git_dir, work_tree=unborn, lock=git.lock)("read-tree", "-u", "--reset", commit)
+
+
+async def _fetch(git: Git, source: Path) -> str:
+    source = await asyncio.to_thread(source.resolve)
+    if not await asyncio.to_thread(source.is_dir):
+        raise SourceInvalid(f"{source} is no folder")
+    # git drops our -c options for the process that serves the source; the owner's word stands in a file.
+    trust = git.git_dir / "trust"
+    await asyncio.to_thread(trust.write_text, "[safe]\n\tdirectory = *\n[core]\n\thooksPath = /dev/null\n")
+    try:
+        await git(
+            *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"),
+            "--update-shallow",
+            *("--", str(source), "+HEAD:refs/factory/source"),
+            config={"protocol.file.allow": "always"},
+            environment={"GIT_CONFIG_GLOBAL": str(trust)},
+        )
+    except GitFailed as failure:
+        raise SourceInvalid(
+            f"{source} is no git repository with a commit: {_in_short(failure.what)}",
+            untouched="It was not touched",
+            todo="Give the folder of a repository that has at least one commit",
+        ) from failure
+    finally:
+        trust.unlink(missing_ok=True)
+    return (await git.resolve("refs/factory/source"))[0]
+
+
+def _in_short(said: str) -> str:
+    """The line of git's words that says why."""
+    lines = [line.strip() for line in said.splitlines()] or [""]
+    return next((line for line in lines if "fatal: " in line), lines[0]).rpartition("fatal: ")[2]
