@@ -30,6 +30,7 @@ LOUD = frozenset(
         "approval.decided",
         "stage.ended",
         "stage.skipped",
+        "lease.shared",
         "merge.conflict",
         "repair.started",
         "repair.ended",
@@ -146,6 +147,7 @@ _TELL: dict[str, Callable[[Payload], str]] = {
     "stage.merged": lambda p: f"{str(p['commit'])[:12]}: {_files(p['files'])}",
     "stage.ended": _ended,
     "stage.skipped": lambda p: one_line(str(p["reason"]), 240),
+    "lease.shared": lambda p: f"{p['team']} of {p['run']} works on {', '.join(map(str, p['paths']))} too",
     "merge.needed": lambda p: f"main is at {str(p['main'])[:12]}, the branch at {str(p['head'])[:12]}",
     "merge.conflict": lambda p: f"{_files(p['files'])}; repaired by {', '.join(map(str, p['teams']))}",
     "merge.taken_in": lambda p: (

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 from cli.screen import Screen
+from core.database import Database
 from core.json import JsonObject
 from core.settings import Settings
 from workspace import project_settings
 from workspace.errors import ProjectNameInvalid
+from workspace.leases import Lease, Leases
 from workspace.project_settings import Loaded
 from workspace.repository import Workspace, is_project_name
 
 
 async def show(name: str, *, as_json: bool) -> int:
-    """Print a project's settings, and what of the repository's own file is left out; returns 0."""
+    """Print a project's settings, what of the repository's own file is left out, and who works; returns 0."""
     screen, home = Screen(as_json), _home(name)
     loaded = project_settings.load(home, name, await _in_repository(name))
-    _print(screen, name, project_settings.operators_file(home, name), loaded)
+    _print(screen, name, project_settings.operators_file(home, name), loaded, await _leases(name))
     return 0
 
 
@@ -40,6 +43,15 @@ def _home(name: str) -> Path:
     return Settings.load().home
 
 
+async def _leases(name: str) -> list[Lease]:
+    """Who works on the project now. Without a repository nobody does, and no database is started to ask."""
+    settings = Settings.load()
+    if not Workspace(settings).has(name):
+        return []
+    async with Database.open(settings) as db:
+        return await Leases(db).live(name)
+
+
 async def _in_repository(name: str) -> str | None:
     settings = Settings.load()
     if not (settings.home / "projects" / name / "repository").is_dir():
@@ -57,7 +69,7 @@ def _write(path: Path, remote: project_settings.Remote) -> None:
     fresh.rename(path)
 
 
-def _print(screen: Screen, name: str, path: Path, loaded: Loaded) -> None:
+def _print(screen: Screen, name: str, path: Path, loaded: Loaded, leases: Sequence[Lease] = ()) -> None:
     settings = loaded.settings
     if screen.as_json:
         told = {
@@ -65,6 +77,7 @@ def _print(screen: Screen, name: str, path: Path, loaded: Loaded) -> None:
             "file": str(path),
             **settings.model_dump(mode="json"),
             "left_out": list(loaded.left_out),
+            "leases": [_told(lease) for lease in leases],
         }
         screen.result(cast(JsonObject, told))
         return
@@ -78,5 +91,19 @@ def _print(screen: Screen, name: str, path: Path, loaded: Loaded) -> None:
         for key, value in settings.remote.model_dump().items():
             if value:
                 screen.say(f"{key:<12} {value}")
+    for lease in leases:
+        until = f"until {lease.expires_at.astimezone():%H:%M:%S}" if lease.expires_at else ""
+        screen.say(f"at work      {lease.team} of {lease.run_id} on {', '.join(lease.paths)} ({until})")
     for key in loaded.left_out:
         screen.say(f"The repository's {project_settings.FILE} sets {key}: left out, only the operator may.")
+
+
+def _told(lease: Lease) -> JsonObject:
+    return {
+        "run_id": lease.run_id,
+        "stage": lease.stage,
+        "team": lease.team,
+        "paths": list(lease.paths),
+        "files": list(lease.files),
+        "expires_at": lease.expires_at.isoformat() if lease.expires_at else None,
+    }

@@ -35,6 +35,7 @@ from models.service import OFFLINE, Models
 from teams.mcp.outside import Outside
 from teams.registry import Registry
 from workspace import policies
+from workspace.leases import Leases
 from workspace.repository import Workspace
 from workspace.sandbox import Sandbox
 
@@ -92,6 +93,7 @@ class Factory:
                 sandbox=sandbox,
                 policy=rules,
                 outside=Outside(settings),
+                leases=Leases(db),
                 supplies=Supplies.open(settings, db, sandbox),
             )
             # Offline stays offline: a run is resumed with the model that it was started with.

@@ -18,6 +18,7 @@ from teams.registry import Registry
 from teams.team import Team
 from workspace import project_settings
 from workspace.checks import Baseline
+from workspace.leases import Leases
 from workspace.repository import Repository, StageTree, Workspace
 from workspace.sandbox import Sandbox
 
@@ -40,6 +41,8 @@ class Services:
     """The MCP servers that teams may have tools of."""
     supplies: Supplies
     """What products need of others."""
+    leases: Leases
+    """Who works where."""
     repositories: dict[str, Repository] = field(default_factory=dict[str, Repository], repr=False)
     """The projects' repositories that this process has opened."""
     baselines: dict[str, Baseline | None] = field(default_factory=dict[str, "Baseline | None"], repr=False)

@@ -9,7 +9,7 @@ elsewhere.
 
 from __future__ import annotations
 
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from langgraph.graph import END, START, StateGraph
@@ -18,6 +18,7 @@ from langgraph.graph.state import CompiledStateGraph
 from core import clock
 from graph import loops, people
 from graph.clarification import Clarify, after_clarify
+from graph.leasing import leased
 from graph.nodes import Node, node
 from graph.provision import DEPENDENCY, Provision, after_provision
 from graph.report import Report
@@ -31,21 +32,22 @@ def build_stage(stage: StageContext) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Compile the subgraph of one team."""
     work, report, clarify, verdicts = Work(stage), Report(stage), Clarify(stage), Verdicts(stage)
     provision = Provision(stage)
+    held = partial(leased, stage)
     graph: StateGraph[Any, Any, Any, Any] = StateGraph(
         StageState, input_schema=StageInput, output_schema=StageOutput
     )
-    graph.add_node("brief", node("brief", work.brief))
-    graph.add_node("work", node("work", timed(work.work)))
-    graph.add_node("act", node("act", timed(work.act)))
-    graph.add_node("peer_review", node("peer_review", timed(work.peer_review)))
-    graph.add_node("report", node("report", timed(report.report)))
-    graph.add_node("gate", node("gate", timed(verdicts.gate)))
-    graph.add_node("clarify", node("clarify", timed(clarify.clarify)))
+    graph.add_node("brief", node("brief", held(work.brief)))
+    graph.add_node("work", node("work", timed(held(work.work))))
+    graph.add_node("act", node("act", timed(held(work.act))))
+    graph.add_node("peer_review", node("peer_review", timed(held(work.peer_review))))
+    graph.add_node("report", node("report", timed(held(report.report))))
+    graph.add_node("gate", node("gate", timed(held(verdicts.gate))))
+    graph.add_node("clarify", node("clarify", timed(held(clarify.clarify))))
     graph.add_node("provide", node("provide", timed(provision.provide)))
     graph.add_node("ask_person", node("ask_person", people.ask))
     graph.add_node("heard", node("heard", _heard(clarify, provision, verdicts)))
     graph.add_node("escalate", node("escalate", verdicts.escalate))
-    graph.add_node("retain", node("retain", verdicts.retain))
+    graph.add_node("retain", node("retain", held(verdicts.retain)))
     graph.add_node("close", node("close", verdicts.close))
     graph.add_node("fail", node("fail", verdicts.fail))
 

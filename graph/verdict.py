@@ -14,6 +14,7 @@ from governance.approvals import Decision
 from graph import people
 from graph.evidence import attempt_key, gather
 from graph.gate import Ruling, decide
+from graph.leasing import give_back
 from graph.stage_context import StageContext
 from graph.state import StageOutcome, StageState
 from graph.work import CLARIFY
@@ -148,6 +149,7 @@ class Verdicts:
         """Remove the worktree. A node of its own: until it is checkpointed, `retain` may need it again."""
         repository = await self.stage.repository(state)
         await repository.close_stage(await self.stage.tree(state))
+        await give_back(self.stage, state)
         for name in rebased(self.stage.key(state), state["rebases"])[:-1]:
             await repository.close_stage(await self.stage.services.tree(state["run_id"], name))
         return {}
@@ -155,6 +157,7 @@ class Verdicts:
     async def fail(self, state: StageState) -> dict[str, Any]:
         """End the stage without merging anything. Its worktree stays, for whoever wants to see the work."""
         outcome = self._outcome(state, "fail", commit=None, files=[])
+        await give_back(self.stage, state)
         await self.stage.events(state, self._snapshot(state, outcome), self._ended(state, outcome))
         return {"results": {self.stage.team.id: outcome}}
 

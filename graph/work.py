@@ -19,6 +19,7 @@ from core import faults
 from core.errors import FactoryError
 from core.json import JsonObject, is_object
 from graph import loops, people, touched
+from graph.leasing import noting, tell_others
 from graph.repairing import laid_out
 from graph.stage_context import StageContext, called
 from graph.state import ClarificationCall, StageState, TraceEntry
@@ -58,6 +59,7 @@ class Work:
         tree = await stage.services.tree(state["run_id"], name, base=base)
         began: JsonObject = {"round": state["round"], "name": team.name}
         await stage.event(state, "repair.started" if repair else "stage.started", began, "started")
+        await tell_others(stage, state)
         faults.point("brief.opened")
         files = await (await stage.repository(state)).files(tree.base)
         change = state.get("change")
@@ -262,6 +264,7 @@ class Work:
             sandbox=self.stage.services.sandbox.with_libraries(supply.libraries),
             team=self.stage.team_in(state),
             reads=reads,
+            wrote=noting(self.stage, state),
         )
 
     async def _snapshot(

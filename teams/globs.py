@@ -51,12 +51,40 @@ def any_matches(patterns: Iterable[str], path: str) -> bool:
     return any(matches(pattern, path) for pattern in patterns)
 
 
+def overlap(one: str, other: str) -> bool:
+    """Whether there can be a path that both sound patterns mean."""
+    parts = [pattern.split("/") for pattern in (one, other)]
+    ended = [[*part, "*"] if part[-1] == "**" else part for part in parts]
+    return _meet(ended[0], ended[1], star="**", same=_segments_meet)
+
+
 def sample(pattern: str) -> str:
     """A path the pattern means, to ask whether another pattern covers it."""
     parts = [
         "a/b" if part == "**" else part.replace("*", "x").replace("?", "x") for part in pattern.split("/")
     ]
     return "/".join(parts)
+
+
+def _segments_meet(one: str, other: str) -> bool:
+    return _meet(one, other, star="*", same=lambda a, b: a == b or "?" in (a, b))
+
+
+def _meet(one: Sequence[str], other: Sequence[str], *, star: str, same: Callable[[str, str], bool]) -> bool:
+    """Whether two wildcard patterns have a text in common; by a table, so never slow."""
+    meets = [[False] * (len(other) + 1) for _ in range(len(one) + 1)]
+    meets[len(one)][len(other)] = True
+    for i in range(len(one), -1, -1):
+        for j in range(len(other), -1, -1):
+            a = one[i] if i < len(one) else None
+            b = other[j] if j < len(other) else None
+            if a == star:
+                meets[i][j] |= meets[i + 1][j] or (b is not None and meets[i][j + 1])
+            if b == star:
+                meets[i][j] |= meets[i][j + 1] or (a is not None and meets[i + 1][j])
+            if a is not None and b is not None and star not in (a, b) and same(a, b):
+                meets[i][j] |= meets[i + 1][j + 1]
+    return meets[0][0]
 
 
 def _segment_matches(pattern: str, segment: str) -> bool:

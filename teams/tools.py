@@ -70,6 +70,8 @@ class ToolContext:
     team: Team
     reads: Reads = field(default_factory=Reads, repr=False, compare=False)
     """What the operative has read in this stage."""
+    wrote: Callable[[str], Awaitable[str]] | None = field(default=None, repr=False, compare=False)
+    """Told of each file that a tool has written; gives a remark for the model, or nothing."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False, compare=False)
     """One action at a time, in the order of the reply: a test must see the file written before it."""
 
@@ -205,7 +207,7 @@ class _Actions:
             seen = self.ctx.reads.saw(path, new)
             return f"wrote {path} ({content.count(chr(10))} lines)", Artifact(ok=True, path=path, sha256=seen)
 
-        return await self._in_thread(body, path)
+        return await self._in_thread(body, path, written=True)
 
     async def edit_file(
         self,
@@ -230,7 +232,7 @@ class _Actions:
                 done["sha256"] = self.ctx.reads.saw(path, self.files.read_bytes(path))
             return f"edited {path}", done
 
-        return await self._in_thread(body, path)
+        return await self._in_thread(body, path, written=True)
 
     async def bash(
         self,
@@ -284,11 +286,17 @@ class _Actions:
         allowed = ", ".join(self.ctx.team.paths)
         return _failed(f"{path[:200]} lies outside what {self.ctx.team.id} may write: {allowed}", path=path)
 
-    async def _in_thread(self, body: Callable[[], Result], path: str | None = None) -> Result:
+    async def _in_thread(
+        self, body: Callable[[], Result], path: str | None = None, *, written: bool = False
+    ) -> Result:
         """Run file work off the loop, in turn; what the workspace refuses is told to the model."""
         async with self.ctx.turn:
             try:
-                return await asyncio.to_thread(body)
+                text, artifact = await asyncio.to_thread(body)
+                if written and artifact.get("ok") and path and self.ctx.wrote:
+                    remark = await self.ctx.wrote(path)
+                    text = f"{text}\n({remark})" if remark else text
+                return text, artifact
             except (FactoryError, OSError, ValueError) as error:
                 text = shown(str(error), MOST_CHARS // 4)
                 return _failed(text, path=path) if path is not None else _failed(text)

@@ -87,3 +87,23 @@ def test_no_pattern_is_slow() -> None:
     assert not globs.matches("**/a" * 0 + "a*" * 60 + "b", "a" * 3000)
     assert not globs.matches("/".join(["**", "a"] * 30) + "/b", "/".join(["a"] * 400))
     assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "meet"),
+    [
+        ("src/**", "src/*/web/**", True),
+        ("src/**", "tests/**", False),
+        ("src/*/data/**", "src/*/web/**", False),
+        ("docs/*.md", "docs/a*", True),
+        ("docs/*.md", "docs/*.txt", False),
+        ("**", "pyproject.toml", True),
+        ("src/**", "src", False),
+        ("a?c", "ab*", True),
+        ("**/x/**", "y/**/z", True),
+        ("a*b*c", "*d", False),
+    ],
+)
+def test_two_patterns_overlap_where_there_can_be_a_path_of_both(one: str, other: str, meet: bool) -> None:
+    assert globs.overlap(one, other) is meet
+    assert globs.overlap(other, one) is meet

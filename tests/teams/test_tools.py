@@ -80,6 +80,8 @@ async def test_a_write_outside_the_teams_paths_is_refused(
         assert str(message.content).startswith("error: ")
         assert message.artifact["ok"] is False
     assert await tree.changed() == []
+    told = await said(tools, "write_file", path="README.md", content="x")
+    assert told == "error: README.md lies outside what writer may write: docs/**, src/**"
 
 
 async def test_a_symlink_leads_nowhere(tools: dict[str, BaseTool], tree: StageTree, tmp_path: Path) -> None:

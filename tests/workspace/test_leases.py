@@ -1,0 +1,78 @@
+"""Leases tell who works where, expire by themselves, and keep nobody out."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from core import clock
+from core.database import Database
+from workspace.leases import LASTS, Lease, Leases
+
+
+class Now:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Now:
+    moved = Now()
+    monkeypatch.setattr(clock, "now", moved.now)
+    return moved
+
+
+def lease(run: str, stage: str = "writer.1", project: str = "shop") -> Lease:
+    return Lease(run, stage, project, stage.partition(".")[0], ("src/**",))
+
+
+def names(leases: list[Lease]) -> list[tuple[str, str]]:
+    return [(one.run_id, one.stage) for one in leases]
+
+
+async def test_two_runs_hold_the_same_paths_and_each_is_listed_until_it_ends(
+    database: Database, at: Now
+) -> None:
+    leases = Leases(database)
+    await leases.renew(lease("run-1"))
+    at.time += timedelta(seconds=1)
+    await leases.renew(lease("run-2"))
+    await leases.renew(lease("run-3", project="other"))
+    assert names(await leases.live("shop")) == [("run-1", "writer.1"), ("run-2", "writer.1")]
+    for _ in range(2):
+        await leases.give_back("run-1", "writer.1")
+    assert names(await leases.live("shop")) == [("run-2", "writer.1")]
+
+
+async def test_a_lease_that_nobody_renews_is_gone_after_its_time_and_its_row_too(
+    database: Database, at: Now
+) -> None:
+    leases = Leases(database)
+    await leases.renew(lease("run-1"))
+    await leases.renew(lease("run-2"))
+    at.time += LASTS / 2
+    await leases.renew(lease("run-1"))
+    at.time += LASTS / 2
+    assert names(await leases.live("shop")) == [("run-1", "writer.1")]
+    await leases.renew(lease("run-1"))
+    async with database.pool.connection() as conn:
+        rows = await (await conn.execute("SELECT run_id FROM leases")).fetchall()
+    assert [row["run_id"] for row in rows] == ["run-1"]
+
+
+async def test_who_writes_a_file_learns_who_else_has_written_it(database: Database) -> None:
+    leases = Leases(database)
+    one, two, other = lease("run-1"), lease("run-2"), lease("run-1", "painter.1")
+    for each in (one, two, other):
+        await leases.renew(each)
+    assert await leases.wrote(one, "src/a.py") == []
+    assert await leases.wrote(two, "src/b.py") == []
+    for _ in range(2):
+        assert names(await leases.wrote(two, "src/a.py")) == [("run-1", "writer.1")]
+    told = await leases.wrote(other, "src/a.py")
+    assert sorted(names(told)) == [("run-1", "writer.1"), ("run-2", "writer.1")]
+    assert told[0].files == ("src/a.py",)

@@ -1,0 +1,65 @@
+"""Every statement of this package: the table `leases`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+Connection = AsyncConnection[DictRow]
+
+
+async def no_wait_for_disk(conn: Connection) -> None:
+    """What follows in this transaction may be lost with the machine: a lease outlives nothing."""
+    await conn.execute("SET LOCAL synchronous_commit = off")
+
+
+async def upsert_lease(
+    conn: Connection,
+    *,
+    run_id: str,
+    stage: str,
+    project: str,
+    team: str,
+    paths: Sequence[str],
+    now: datetime,
+    until: datetime,
+) -> None:
+    """Take a lease, or make it last longer."""
+    await conn.execute(
+        """INSERT INTO leases (run_id, stage, project, team, paths, taken_at, expires_at)
+           VALUES (%s, %s, %s, %s, %s, %s, %s)
+           ON CONFLICT (run_id, stage) DO UPDATE SET expires_at = EXCLUDED.expires_at""",
+        (run_id, stage, project, team, list(paths), now, until),
+    )
+
+
+async def note_file(conn: Connection, run_id: str, stage: str, path: str) -> None:
+    """Record that the stage has written the file."""
+    await conn.execute(
+        """UPDATE leases SET files = array_append(files, %s)
+           WHERE run_id = %s AND stage = %s AND NOT %s = ANY (files)""",
+        (path, run_id, stage, path),
+    )
+
+
+async def select_leases(conn: Connection, project: str, now: datetime) -> list[DictRow]:
+    """The leases of a project that have not expired, the oldest first."""
+    cursor = await conn.execute(
+        """SELECT run_id, stage, project, team, paths, files, taken_at, expires_at FROM leases
+           WHERE project = %s AND expires_at > %s ORDER BY taken_at, run_id, stage""",
+        (project, now),
+    )
+    return await cursor.fetchall()
+
+
+async def delete_lease(conn: Connection, run_id: str, stage: str) -> None:
+    """Give a lease back."""
+    await conn.execute("DELETE FROM leases WHERE run_id = %s AND stage = %s", (run_id, stage))
+
+
+async def reap_leases(conn: Connection, now: datetime) -> None:
+    """Remove what has expired."""
+    await conn.execute("DELETE FROM leases WHERE expires_at <= %s", (now,))
