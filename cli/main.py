@@ -43,6 +43,10 @@ RunId = Annotated[
 ApprovalId = Annotated[
     str, typer.Argument(metavar="APPROVAL", help="The id of the question, or its unique beginning.")
 ]
+Record = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write the run's model calls to this file, secrets masked."),
+]
 Unsafe = Annotated[
     bool,
     typer.Option(
@@ -125,6 +129,11 @@ def run(
     approve_all: Annotated[
         bool, typer.Option("--approve-all", help="Approve what would wait for a person; recorded as such.")
     ] = False,
+    record: Record = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Have a recorded run answer in place of any model."),
+    ] = None,
     unsafe_no_sandbox: Unsafe = False,
     as_json: AsJson = False,
 ) -> int:
@@ -142,8 +151,9 @@ def run(
             project=project,
             repo=repo,
             pipeline=pipeline,
-            model=model,
+            model=running.chosen(model, record, replay),
             approve_all=approve_all,
+            record=record,
             unsafe_no_sandbox=unsafe_no_sandbox,
             as_json=as_json,
         )
@@ -214,11 +224,13 @@ def diff(
 
 
 @app.command()
-def resume(run_id: RunId, unsafe_no_sandbox: Unsafe = False, as_json: AsJson = False) -> int:
+def resume(
+    run_id: RunId, record: Record = None, unsafe_no_sandbox: Unsafe = False, as_json: AsJson = False
+) -> int:
     """Continue a run that was interrupted or answered."""
     from cli import running
 
-    return _do(running.resume(run_id, unsafe_no_sandbox=unsafe_no_sandbox, as_json=as_json))
+    return _do(running.resume(run_id, record=record, unsafe_no_sandbox=unsafe_no_sandbox, as_json=as_json))
 
 
 @app.command()

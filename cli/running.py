@@ -6,8 +6,17 @@ from pathlib import Path
 
 from cli.driving import to_the_end
 from cli.screen import Screen
+from core.errors import BadInput
 from core.settings import Settings
 from graph.runner import Factory
+from models.cassette import REPLAY
+
+
+_UNTOUCHED = "No run was created and nothing was changed"
+
+
+class RecordingRefused(BadInput):
+    """A run cannot be recorded or replayed like that."""
 
 
 async def run(
@@ -18,12 +27,13 @@ async def run(
     pipeline: str,
     model: str | None,
     approve_all: bool,
+    record: Path | None,
     unsafe_no_sandbox: bool,
     as_json: bool,
 ) -> int:
     """Submit a requirement and drive its run; returns the exit code."""
     screen = Screen(as_json)
-    settings = _settings(unsafe_no_sandbox, model=model)
+    settings = _settings(unsafe_no_sandbox, model=model, record=record)
     async with Factory.open(settings, model=model) as factory:
         screen.announce(factory.announcements)
         run_id = await factory.submit(
@@ -54,15 +64,34 @@ async def change(
         return await to_the_end(factory, run_id, screen)
 
 
-async def resume(run: str, *, unsafe_no_sandbox: bool, as_json: bool) -> int:
+async def resume(run: str, *, record: Path | None, unsafe_no_sandbox: bool, as_json: bool) -> int:
     """Drive a run on; returns the exit code."""
     screen = Screen(as_json)
-    async with Factory.open(_settings(unsafe_no_sandbox)) as factory:
+    async with Factory.open(_settings(unsafe_no_sandbox, record=record)) as factory:
         run_id = await factory.find(run)
         screen.announce(factory.announcements)
         return await to_the_end(factory, run_id, screen)
 
 
-def _settings(unsafe_no_sandbox: bool, *, model: str | None = None) -> Settings:
+def chosen(model: str | None, record: Path | None, replay: Path | None) -> str | None:
+    """The model of a new run, from what was given for it. Raises RecordingRefused."""
+    if replay is not None and (model is not None or record is not None):
+        raise RecordingRefused(
+            "--replay has a recorded run answer, so that neither --model nor --record can be given with it",
+            untouched=_UNTOUCHED,
+            todo="Leave out one of them",
+        )
+    if record is not None and record.exists():
+        raise RecordingRefused(
+            f"{record} is there already", untouched=_UNTOUCHED, todo="Give --record a file that is not there"
+        )
+    if record is not None and not record.absolute().parent.is_dir():
+        raise RecordingRefused(
+            f"There is no folder {record.absolute().parent}", untouched=_UNTOUCHED, todo="Make it first"
+        )
+    return model if replay is None else f"{REPLAY}{replay.absolute()}"
+
+
+def _settings(unsafe_no_sandbox: bool, *, model: str | None = None, record: Path | None = None) -> Settings:
     # An option that is not given must leave what a variable or a file says.
-    return Settings.load(model=model, unsafe_no_sandbox=unsafe_no_sandbox or None)
+    return Settings.load(model=model, record_file=record, unsafe_no_sandbox=unsafe_no_sandbox or None)

@@ -82,7 +82,9 @@ class Settings(BaseSettings):
 
     ollama_url: str = "http://127.0.0.1:11434"
     model: str | None = None
-    """Put this model behind every alias; `offline` is the scripted one."""
+    """Put this model behind every alias; `offline` is the scripted one, `replay:PATH` a recorded run."""
+    record_file: Path | None = None
+    """Write a run's model calls here, for `replay:PATH`."""
 
     mcp_token: SecretStr | None = None
     """What an MCP server over HTTP asks for; without it, a new one at each start."""

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -22,6 +23,7 @@ from models.answer import Heard
 from models.asking import OFFLINE, OLLAMA, Offline, Question, ask_ollama, ask_pool
 from models.budget import Guard, Unlimited
 from models.calls import Call, Reply
+from models.cassette import REPLAY, Asked, Facts, Recorder, Replay
 from models.catalogue import Catalogue, load
 from models.chains import Chains, has, installed_names
 from models.embeddings.base import Embedder
@@ -55,6 +57,9 @@ class _Office:
     router: Router
     offline: Offline
     is_offline: bool
+    replay: Replay | None = None
+    """Answers in place of any model."""
+    recorder: Recorder | None = None
 
 
 class Models:
@@ -77,6 +82,8 @@ class Models:
         self.local_only = local_only or office.catalogue.local_only(project, team)
         """Whether nothing may leave this machine."""
         self.announcement = ANNOUNCEMENT if office.is_offline else None
+        if office.replay is not None:
+            self.announcement = f"replay: answers recorded in {office.replay.path.name}, no model is asked"
 
     @classmethod
     async def open(
@@ -91,13 +98,20 @@ class Models:
 
         `override` (else `settings.model`) puts one model, or `pool:NAME`, behind every alias; `offline` is
         the scripted one, which also answers where nothing was chosen and neither an Ollama nor an account is
-        there. Without `db` nothing is recorded, and limits hold for this process alone. `guard` keeps the
-        budgets. Raises CatalogueInvalid, UnknownModel (override), ModelUnavailable.
+        there, and `replay:PATH` has a cassette answer. Without `db` nothing is recorded, and limits hold for
+        this process alone. `guard` keeps the budgets. Raises CatalogueInvalid, CassetteInvalid, UnknownModel
+        (override), ModelUnavailable.
         """
         catalogue = await asyncio.to_thread(load, settings.models_file)
         wanted = override or settings.model
-        if wanted == OFFLINE:
-            return cls(_office(catalogue, Chains(catalogue, Fleet(catalogue, None)), db, guard, offline=True))
+        recorder = None if settings.record_file is None else Recorder(settings.record_file, settings.home)
+        if wanted == OFFLINE or (wanted or "").startswith(REPLAY):
+            office = _office(catalogue, Chains(catalogue, Fleet(catalogue, None)), db, guard, offline=True)
+            if wanted == OFFLINE:
+                return cls(replace(office, recorder=recorder))
+            tape = Path(str(wanted).removeprefix(REPLAY))
+            replay = await asyncio.to_thread(Replay.load, tape, settings.home)
+            return cls(replace(office, replay=replay, is_offline=False))
         routing, limits = catalogue.routing, catalogue.limits
         lending = Lending(db, routing.lease_seconds, limits.connect_seconds) if db is not None else None
         fleet = await asyncio.to_thread(Fleet.build, catalogue, lending)
@@ -106,7 +120,8 @@ class Models:
         except BaseException:
             await fleet.aclose()
             raise
-        return cls(_office(catalogue, chains, db, guard, offline=not chains.anybody))
+        office = _office(catalogue, chains, db, guard, offline=not chains.anybody)
+        return cls(replace(office, recorder=recorder))
 
     def view(self, *, project: str | None, team: str | None = None, local_only: bool = False) -> "Models":
         """The same models as one team of one project sees them. Costs nothing; the original is closed."""
@@ -151,18 +166,33 @@ class Models:
 
     def candidates(self, alias: str) -> int:
         """How many can be asked for an alias. Raises UnknownAlias, and UnknownModel for none."""
-        return 1 if self._is_offline(alias) else len(self._chain(alias))
+        return len(self._facts(alias))
 
     def native_tools(self, alias: str, candidate: int = 0) -> bool:
         """True: send tool specs and ToolMessages. False: fenced blocks, history as text."""
-        if self._is_offline(alias):
-            return False
-        chosen = self.candidate(alias, candidate)
-        return chosen.can("tools") if isinstance(chosen, AccountPool) else chosen.tools
+        return self._fact(alias, candidate).tools
 
     def context_tokens(self, alias: str, candidate: int = 0) -> int:
         """Tokens of the model's window, prompt and answer together; of a pool, the largest that is there."""
-        return _OFFLINE_WINDOW if self._is_offline(alias) else self.candidate(alias, candidate).window
+        return self._fact(alias, candidate).window
+
+    def _fact(self, alias: str, candidate: int) -> Facts:
+        facts = self._facts(alias)
+        if not 0 <= candidate < len(facts):
+            raise UnknownModel(f"{alias} has {len(facts)} models; there is no candidate {candidate}")
+        return facts[candidate]
+
+    def _facts(self, alias: str) -> tuple[Facts, ...]:
+        office = self._office
+        if office.replay is not None:
+            return office.replay.facts(self._team, alias)
+        if self._is_offline(alias):
+            facts = (Facts(tools=False, window=_OFFLINE_WINDOW),)
+        else:
+            facts = tuple(_facts_of(chosen) for chosen in self._chain(alias))
+        if office.recorder is not None:
+            office.recorder.facts(self._team, alias, facts)
+        return facts
 
     async def embedder(self) -> Embedder:
         """What turns texts into vectors for this project; chosen anew at each call, and said in the log."""
@@ -187,13 +217,14 @@ class Models:
         ModelTooSmall, UnknownModel, UnknownAlias, ModelScriptEnded, and what the budget's guard raises. A
         cancelled call closes its request and leaves no row.
         """
-        chosen = None if self._is_offline(alias) else self.candidate(alias, candidate)
+        scripted = self._office.replay is not None or self._is_offline(alias)
+        chosen = None if scripted else self.candidate(alias, candidate)
         question = Question(
             alias, messages, call, self._project, self.local_only, schema, tools, heard, options
         )
         started = clock.monotonic()
         try:
-            reply = await self._ask(chosen, question)
+            reply = await self._taped(chosen, question, candidate)
         except FactoryError as error:
             await self._record_failure(chosen, question, error, clock.monotonic() - started)
             raise
@@ -211,6 +242,26 @@ class Models:
                 cost_usd=reply.cost_usd,
                 seconds=reply.seconds,
             )
+        return reply
+
+    async def _taped(self, chosen: "Candidate | None", question: Question, candidate: int) -> Reply:
+        """Ask, and write down what came; or look it up where a cassette answers."""
+        replay, recorder = self._office.replay, self._office.recorder
+        asked = Asked(
+            question.call, question.alias, candidate, question.messages, question.schema, question.tools
+        )
+        if replay is not None:
+            return replay.reply(asked)
+        if recorder is not None:
+            await asyncio.to_thread(recorder.begin, question.call.run_id)
+        try:
+            reply = await self._ask(chosen, question)
+        except FactoryError as error:
+            if recorder is not None:
+                await asyncio.to_thread(recorder.failed, asked, error)
+            raise
+        if recorder is not None:
+            await asyncio.to_thread(recorder.replied, asked, reply)
         return reply
 
     async def _ask(self, chosen: "Candidate | None", question: Question) -> Reply:
@@ -270,6 +321,12 @@ class Models:
         if embeds:
             raise UnknownAlias(f"{alias} is for embeddings, it cannot answer", todo="Use another alias")
         return chosen
+
+
+def _facts_of(chosen: "Candidate") -> Facts:
+    if isinstance(chosen, AccountPool):
+        return Facts(chosen.can("tools"), chosen.window)
+    return Facts(chosen.tools, chosen.window)
 
 
 def _office(

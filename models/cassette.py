@@ -1,0 +1,352 @@
+"""A run's model calls in one file: written while it runs, or read in place of any model.
+
+A cassette is JSON lines. The first says what it is; `text` lines hold each message once, by its hash; `facts`
+what a team's alias could do; `call` lines name the messages that were sent and hold the reply, or the
+failure, with usage and seconds. Secrets are masked in all of it.
+
+What differs between two runs of the same thing does not count: the run's id, where the factory lives, commit
+ids, times and durations (`settled`). Everything else does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, NoReturn, cast
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from core import clock
+from core.errors import BadInput, FactoryError
+from core.json import JsonObject, canonical, is_object
+from core.redaction import redact
+from models import errors
+from models.calls import Call, Reply
+from models.errors import ModelFailure, ModelUnavailable
+
+FORMAT: Final = 1
+REPLAY: Final = "replay:"
+"""What a model's name begins with where a cassette answers: `replay:PATH`."""
+
+_RUN: Final = "⟦run⟧"
+_SHOWN: Final = 60
+"""Lines of the difference that an error shows."""
+_UNSETTLED: Final = (
+    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?"), "⟦time⟧"),
+    (re.compile(r"\b\d+(?:\.\d+)? ?(?:ms|s|seconds?)\b"), "⟦duration⟧"),
+    (re.compile(r"\b[0-9a-f]{40}\b"), "⟦commit⟧"),
+    (re.compile(r"\b0x[0-9a-f]{6,16}\b"), "⟦address⟧"),
+)
+
+
+class CassetteInvalid(BadInput):
+    """A file of recorded model calls cannot be used."""
+
+
+class ReplayDiverged(FactoryError):
+    """The run asks for what was not recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one candidate of an alias can do, as far as it decides what it is sent."""
+
+    tools: bool
+    window: int
+
+
+class Recorder:
+    """Writes the calls of one run to a file, as they come."""
+
+    def __init__(self, path: Path, home: Path) -> None:
+        self._path = path
+        self._home = home
+        self._run = ""
+        self._facts: dict[str, JsonObject] = {}
+        self._written: set[str] = set()
+
+    def begin(self, run_id: str) -> None:
+        """Begin the file for a run, or go on with it. Only the first run is written down.
+
+        Raises CassetteInvalid where the file is there and is not this run's: nothing is overwritten.
+        """
+        if self._run:
+            return
+        if self._path.exists():
+            head = next(Replay.lines(self._path), None)
+            if head is None or head.get("cassette") != FORMAT or head.get("run") != run_id:
+                raise CassetteInvalid(
+                    f"{self._path} is there already, and is no recording of run {run_id}",
+                    untouched="The file is as it was",
+                    todo="Give another file to --record",
+                )
+        else:
+            self._line({"cassette": FORMAT, "run": run_id, "at": clock.now().isoformat()})
+        self._run = run_id
+
+    def facts(self, team: str | None, alias: str, facts: Sequence[Facts]) -> None:
+        """Note what a team's alias can do; written with the next call."""
+        known = [{"tools": one.tools, "window": one.window} for one in facts]
+        self._facts[f"{team or ''} {alias}"] = cast(
+            JsonObject, {"facts": alias, "team": team or "", "candidates": known}
+        )
+
+    def replied(self, asked: Asked, reply: Reply) -> None:
+        """Note a reply. Blocks for a moment."""
+        message = _settled_message(reply.message, asked.call.run_id)
+        self._call(
+            asked,
+            {
+                "reply": message,
+                "provider": reply.provider,
+                "model": reply.model,
+                "account": reply.account,
+                "input_tokens": reply.input_tokens,
+                "output_tokens": reply.output_tokens,
+                "cost_usd": str(reply.cost_usd),
+                "seconds": round(reply.seconds, 3),
+                "thinking": reply.thinking,
+                "format_honoured": reply.format_honoured,
+            },
+        )
+
+    def failed(self, asked: Asked, error: FactoryError) -> None:
+        """Note a failure. Blocks for a moment."""
+        told: dict[str, Any] = {
+            "error": type(error).__name__,
+            "what": error.what,
+            "untouched": error.untouched,
+            "todo": error.todo,
+        }
+        if isinstance(error, ModelFailure):
+            told |= {
+                "raw": error.raw,
+                "input_tokens": error.input_tokens,
+                "output_tokens": error.output_tokens,
+            }
+        self._call(asked, told)
+
+    def _call(self, asked: Asked, outcome: Mapping[str, Any]) -> None:
+        call = asked.call
+        if call.run_id != self._run:
+            return
+        for facts in list(self._facts.values()):
+            self._line(facts)
+        sent: list[str] = []
+        for text in asked.texts(self._home):
+            digest = _digest(text)
+            sent.append(digest)
+            self._line({"text": digest, "content": text})
+        self._line(
+            {
+                "call": call.key,
+                "candidate": asked.candidate,
+                "alias": asked.alias,
+                "team": call.team,
+                "kind": call.kind,
+                "sent": sent,
+                **outcome,
+            },
+            again=True,
+        )
+
+    def _line(self, entry: Mapping[str, Any], *, again: bool = False) -> None:
+        masked = redact(cast(JsonObject, dict(entry)))
+        line = json.dumps(masked, ensure_ascii=False, separators=(",", ":"))
+        if not again:
+            if line in self._written:
+                return
+            self._written.add(line)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call as it is compared: who asks whom, and what is sent."""
+
+    call: Call
+    alias: str
+    candidate: int
+    messages: Sequence[BaseMessage]
+    schema: JsonObject | None
+    tools: Sequence[BaseTool | JsonObject]
+
+    def texts(self, home: Path) -> list[str]:
+        """What is sent, settled: each message, then the schema and the tools."""
+        rest: list[Any] = [_plain(message) for message in self.messages]
+        if self.schema is not None:
+            rest.append({"schema": self.schema})
+        rest += [{"tool": convert_to_openai_tool(tool)} for tool in self.tools]
+        return [settled(canonical(part), self.call.run_id, home) for part in rest]
+
+
+def settled(text: str, run_id: str, home: Path) -> str:
+    """The text without what differs between two runs of the same thing, and without secrets."""
+    text = str(redact(text)).replace(run_id, _RUN).replace(str(home), "⟦home⟧")
+    for pattern, name in _UNSETTLED:
+        text = pattern.sub(name, text)
+    return text
+
+
+@dataclass
+class Replay:
+    """Answers from a cassette, in place of any model."""
+
+    path: Path
+    home: Path
+    _calls: dict[tuple[str, int], dict[str, Any]] = field(
+        default_factory=dict[tuple[str, int], dict[str, Any]]
+    )
+    _texts: dict[str, str] = field(default_factory=dict[str, str])
+    _facts: dict[tuple[str, str], tuple[Facts, ...]] = field(
+        default_factory=dict[tuple[str, str], tuple[Facts, ...]]
+    )
+
+    @classmethod
+    def load(cls, path: Path, home: Path) -> Replay:
+        """Read a whole cassette. Raises CassetteInvalid, which names the line."""
+        replay = cls(path, home)
+        lines = replay.lines(path)
+        if not is_object(head := next(lines, None)) or head.get("cassette") != FORMAT:
+            raise CassetteInvalid(
+                f"{path} is no cassette of this version of the factory",
+                untouched="Nothing was started",
+                todo="Give a file that `factory run --record FILE` wrote",
+            )
+        for line in lines:
+            if "text" in line:
+                replay._texts[line["text"]] = line["content"]
+            elif "facts" in line:
+                key = (line["team"], line["facts"])
+                replay._facts[key] = tuple(Facts(one["tools"], one["window"]) for one in line["candidates"])
+            elif "call" in line:
+                # Of a call that was made again after a crash, the last counts: it is the one that went on.
+                replay._calls[line["call"], line["candidate"]] = line
+        return replay
+
+    @staticmethod
+    def lines(path: Path) -> Iterator[dict[str, Any]]:
+        """The entries of a cassette. A last line that was cut off by a crash is left out."""
+        try:
+            raw = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CassetteInvalid(
+                f"{path} cannot be read: {error}", untouched="Nothing was started", todo="Give another file"
+            ) from None
+        for number, text in enumerate(raw.split("\n"), 1):
+            try:
+                entry = json.loads(text) if text else None
+            except ValueError:
+                if raw.endswith(text):
+                    return
+                raise CassetteInvalid(
+                    f"{path}:{number} is no JSON",
+                    untouched="Nothing was started",
+                    todo="Give the file as it was recorded",
+                ) from None
+            if is_object(entry):
+                yield entry
+
+    def facts(self, team: str | None, alias: str) -> tuple[Facts, ...]:
+        """What was behind a team's alias. Raises ReplayDiverged."""
+        found = self._facts.get((team or "", alias))
+        if found is None:
+            self._diverged(f"{team or 'the factory'} asks for {alias}, which was not used then")
+        return found
+
+    def reply(self, asked: Asked) -> Reply:
+        """What was replied to this call; raises what was raised then, or ReplayDiverged."""
+        key = asked.call.key
+        told = self._calls.get((key, asked.candidate))
+        if told is None:
+            self._diverged(f"the call {key} was not made then")
+        self._compare(key, told["sent"], asked.texts(self.home))
+        if "error" in told:
+            raise _failure(told)
+        return Reply(
+            message=_message(told["reply"], asked.call.run_id),
+            alias=asked.alias,
+            provider="replay",
+            model=told["model"],
+            input_tokens=told["input_tokens"],
+            output_tokens=told["output_tokens"],
+            cost_usd=Decimal(0),  # nobody was paid
+            seconds=told["seconds"],
+            thinking=told["thinking"],
+            format_honoured=told["format_honoured"],
+        )
+
+    def _compare(self, key: str, then: Sequence[str], now: Sequence[str]) -> None:
+        if [_digest(text) for text in now] == list(then):
+            return
+        before = _as_lines(self._texts.get(digest, "") for digest in then)
+        difference = list(difflib.unified_diff(before, _as_lines(now), "recorded", "now", lineterm="", n=1))
+        shown = "\n".join(line[:300] for line in difference[:_SHOWN])
+        more = f"\n… and {len(difference) - _SHOWN} lines more" if len(difference) > _SHOWN else ""
+        self._diverged(f"the call {key} sends something else than it sent then:\n{shown}{more}\n")
+
+    def _diverged(self, why: str) -> NoReturn:
+        raise ReplayDiverged(
+            f"The replay of {self.path.name} differs: {why}",
+            untouched="No model was asked, and the run stands where it stopped",
+            todo="Replay with the version and settings of the recording, and give the same answers",
+        )
+
+
+def _plain(message: BaseMessage) -> dict[str, Any]:
+    plain: dict[str, Any] = {"type": message.type, "content": message.content}
+    if isinstance(message, AIMessage) and message.invalid_tool_calls:
+        plain["invalid_tool_calls"] = [dict(call) for call in message.invalid_tool_calls]
+    if isinstance(message, AIMessage) and message.tool_calls:
+        plain["tool_calls"] = [
+            {"name": c["name"], "args": c["args"], "id": c["id"]} for c in message.tool_calls
+        ]
+    if isinstance(message, ToolMessage):
+        plain |= {"tool_call_id": message.tool_call_id, "name": message.name}
+    return plain
+
+
+def _settled_message(message: AIMessage, run_id: str) -> JsonObject:
+    # Only the run's id: the rest is what the model said, byte for byte.
+    return cast(JsonObject, json.loads(canonical(cast(Any, _plain(message))).replace(run_id, _RUN)))
+
+
+def _message(recorded: Mapping[str, Any], run_id: str) -> AIMessage:
+    told = json.loads(json.dumps(recorded, ensure_ascii=False).replace(_RUN, run_id))
+    return AIMessage(
+        content=told["content"],
+        tool_calls=told.get("tool_calls", []),
+        invalid_tool_calls=told.get("invalid_tool_calls", []),
+    )
+
+
+def _failure(told: Mapping[str, Any]) -> FactoryError:
+    kind: Any = getattr(errors, str(told["error"]), None)
+    if not (isinstance(kind, type) and issubclass(kind, ModelFailure)):
+        kind = ModelUnavailable
+    failure = cast("type[ModelFailure]", kind)(
+        str(told["what"]),
+        untouched=str(told["untouched"]),
+        todo=str(told["todo"]),
+        raw=str(told.get("raw", "")),
+        input_tokens=int(told.get("input_tokens", 0)),
+        output_tokens=int(told.get("output_tokens", 0)),
+    )
+    return failure
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _as_lines(texts: Iterable[str]) -> list[str]:
+    return [line for text in texts for line in text.replace("\\n", "\n").split("\n")]
