@@ -11,7 +11,6 @@ from core.settings import Settings
 from graph.runner import Factory
 from models.cassette import REPLAY
 
-
 _UNTOUCHED = "No run was created and nothing was changed"
 
 

@@ -97,7 +97,7 @@ class Factory:
                 supplies=Supplies.open(settings, db, sandbox),
             )
             # Offline stays offline: a run is resumed with the model that it was started with.
-            recorded = OFFLINE if models.announcement else override
+            recorded = OFFLINE if models.is_offline else override
             yield cls(services, await db.checkpointer(), recorded, stack, {recorded: services})
 
     @property
@@ -258,7 +258,7 @@ class Factory:
             services = self.services
             models = await Models.open(services.settings, services.db, override=model)
             await self._stack.enter_async_context(models)
-            if model is None and models.announcement:
+            if model is None and models.is_offline:
                 # A run of real models is never finished by the script, however long Ollama is away.
                 raise ModelUnavailable(
                     f"No Ollama answers at {redact(services.settings.ollama_url)}, "

@@ -142,6 +142,11 @@ class Models:
         await self.aclose()
 
     @property
+    def is_offline(self) -> bool:
+        """Whether the scripted model answers."""
+        return self._office.is_offline
+
+    @property
     def chains(self) -> Chains:
         """Who stands behind the aliases, for those who explain it."""
         return self._office.chains
