@@ -26,7 +26,7 @@ INSIDE = (
     *("report.called", "retain.merged", "release.merged"),
 )
 POINTS = (*(f"{node}.{border}" for node in NODES for border in ("enter", "exit")), *INSIDE)
-ELSEWHERE = ("event.append", "git")
+ELSEWHERE = ("event.append", "git", "spare.given", "spare.kept")
 """Points outside the graph: they have tests of their own."""
 
 MOST_REPEATED = 4
