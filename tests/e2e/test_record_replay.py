@@ -38,9 +38,10 @@ async def to_the_end(factory: Factory, requirement: str = REQUIREMENT) -> tuple[
     return run_id, outcome
 
 
-async def reports(factory: Factory, run_id: str) -> dict[str | None, Any]:
-    """What each event of a report says, by its key: stages of one wave report in any order."""
-    return {e.key: e.payload for e in await factory.events.read(run_id, kinds=["report.received"])}
+async def reports(factory: Factory, run_id: str) -> list[tuple[str, str]]:
+    """What each team reported: side by side in a wave, they do so in any order."""
+    events = await factory.events.read(run_id, kinds=["report.received"])
+    return sorted((str(event.team), str(event.payload)) for event in events)
 
 
 async def tree(factory: Factory, run_id: str) -> str:
