@@ -29,6 +29,8 @@ class Intent:
     """The most that the answer may have."""
     cost_usd: Decimal | None
     """What these tokens cost; None where the price list does not know the model."""
+    attempt: int = 1
+    """1 for the first request of a call."""
 
 
 @dataclass(frozen=True, slots=True)

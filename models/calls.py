@@ -22,6 +22,8 @@ class Call:
     kind: CallKind
     key: str
     """Idempotency key of the ledger row: one row for one (run, key)."""
+    paid_by: str = ""
+    """The team whose stage pays, where it is not the one that is called: who asked a question."""
 
 
 @dataclass(frozen=True, slots=True)

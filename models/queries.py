@@ -1,8 +1,12 @@
 """Every statement of this package that touches the database (tables `model_calls`, `embeddings`)."""
 
 # One row for one (run, key). A call that went well is never changed; one that failed gives way to the next
-# try under the same key, whose tokens, cost and time come on top: they were spent.
+# try under the same key, whose tokens, cost and time come on top: they were spent. What a budget kept of its
+# requests until now is in the ledger with it.
 RECORD = """
+WITH recorded AS (
+    DELETE FROM factory.budget_reservations WHERE run_id = %(run_id)s AND call_key = %(key)s
+)
 INSERT INTO factory.model_calls AS known (id, run_id, team, operative, call, alias, provider, account,
     model, input_tokens, output_tokens, cost_usd, seconds, status, error, at, key)
 VALUES (%(id)s, %(run_id)s, %(team)s, %(operative)s, %(call)s, %(alias)s, %(provider)s,
@@ -16,7 +20,7 @@ ON CONFLICT (run_id, key) DO UPDATE SET
     cost_usd = known.cost_usd + excluded.cost_usd,
     seconds = known.seconds + excluded.seconds,
     status = excluded.status, error = excluded.error, at = excluded.at
-WHERE known.status = 'error'
+WHERE known.status <> 'ok'
 """
 
 # What a run has spent, a row for each team.

@@ -146,6 +146,7 @@ def intent_of(
         input_tokens=request.prompt,
         output_tokens=request.answer,
         cost_usd=cost if deployment.priced else None,
+        attempt=number,
     )
 
 

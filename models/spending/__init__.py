@@ -1,0 +1,1 @@
+"""What may be spent on models: budgets, the guard that keeps to them, and what was spent."""

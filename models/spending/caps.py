@@ -1,0 +1,58 @@
+"""Budgets as rows: set, extended by a person, looked at."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from core.database import Database
+from models.spending import queries
+
+Scope = Literal["run", "stage", "team", "project", "account", "day"]
+"""What a budget is for. Its subject: a run; `RUN/TEAM`; `PROJECT/TEAM`; a project; an account; a UTC date."""
+
+ASK_FROM = Decimal("0.9")
+"""Share of a budget that is spent when a person is asked before anything more is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One budget and how it stands. USD."""
+
+    scope: Scope
+    subject: str
+    cap_usd: Decimal
+    """What was agreed, extensions included."""
+    extended_usd: Decimal
+    extensions: int
+    spent_usd: Decimal
+    reserved_usd: Decimal
+    """Set aside for calls under way: what they may cost at most."""
+
+
+async def agree(db: Database, scope: Scope, subject: str, cap_usd: Decimal | None) -> None:
+    """Set a budget, or take it away. What people added to it stays; a new one knows what was spent before."""
+    async with db.pool.connection() as connection:
+        await connection.execute(queries.SET, {"scope": scope, "subject": subject, "cap": cap_usd})
+
+
+async def extend(db: Database, approval_id: str, budget_id: str, amount_usd: Decimal) -> bool:
+    """Add what a person allowed; False where that decision was applied before."""
+    values = {"approval": approval_id, "budget": budget_id, "amount": amount_usd}
+    async with db.pool.connection() as connection:
+        row = await (await connection.execute(queries.EXTEND, values)).fetchone()
+    return row is not None and bool(row["applied"])
+
+
+async def of_run(db: Database, run_id: str, project: str) -> list[Budget]:
+    """The budgets that a run is under, its own first."""
+    async with db.pool.connection() as connection:
+        cursor = await connection.execute(queries.OF_RUN, {"run_id": run_id, "project": project})
+        return [Budget(**row) for row in await cursor.fetchall()]
+
+
+async def lapse(db: Database, run_id: str | None = None) -> int:
+    """Count as spent what processes that are gone had set aside: all that is overdue, and all of one run,
+    which only its one driver may name."""
+    async with db.pool.connection() as connection:
+        row = await (await connection.execute(queries.LAPSE, {"run_id": run_id})).fetchone()
+    return 0 if row is None else int(row["lapsed"])
