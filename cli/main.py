@@ -33,6 +33,8 @@ mcp_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="MCP servers, for editors and assistants."
 )
 app.add_typer(mcp_app, name="mcp")
+models_app = typer.Typer(rich_markup_mode=None, help="Who answers: aliases, pools, accounts.")
+app.add_typer(models_app, name="models")
 project_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A project's settings.")
 app.add_typer(project_app, name="project")
 
@@ -300,6 +302,41 @@ def reject(
     from cli import deciding
 
     return _do(deciding.decide(approval_id, "reject", reason, go_on=not no_resume, as_json=as_json))
+
+
+@models_app.callback(invoke_without_command=True)
+def models(context: typer.Context, as_json: AsJson = False) -> int:
+    """List the aliases, the pools and their accounts."""
+    if context.invoked_subcommand is None:
+        from cli import accounts
+
+        return _do(accounts.listing(as_json=as_json))
+    return 0
+
+
+@models_app.command()
+def check(
+    account: Annotated[str | None, typer.Argument(metavar="ACCOUNT", help="Ask this account only.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Ask every account one tiny question; exit code 4 when one does not answer."""
+    from cli import accounts
+
+    return _do(accounts.checking(account, as_json=as_json))
+
+
+@models_app.command()
+def why(
+    name: Annotated[str, typer.Argument(metavar="ALIAS|TEAM", help="An alias, or a team's id.")],
+    project: Annotated[
+        str | None, typer.Option(metavar="NAME", help="As this project sees it: its aliases, local_only.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Explain who is chosen, and why the others are not."""
+    from cli import accounts
+
+    return _do(accounts.explaining(name, project, as_json=as_json))
 
 
 @app.command()
