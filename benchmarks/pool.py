@@ -1,8 +1,8 @@
 """Choosing among accounts: a pick at 5,000 of them beside one at 5, and beside LiteLLM's Router.
 
-LiteLLM gets the same list in an environment of its own, made on first use under the user's cache folder; where
-it cannot be installed that line is left out, and the output says so. A pick of ours is measured with a tenth of the accounts
-down, as they are on a bad day.
+LiteLLM gets the same list in an environment of its own, made on first use under the user's cache folder.
+Where it cannot be installed, that line is left out, and the output says so. Of ours a tenth of the accounts
+is down, as on a bad day.
 """
 
 from __future__ import annotations

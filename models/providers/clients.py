@@ -143,4 +143,46 @@ def _openai(
     )
 
 
-_MAKE: dict[Kind, Callable[..., BaseChatModel]] = {"openai": _openai}
+def _anthropic(
+    module: Any,
+    wire: Wire,
+    model: str,
+    base_url: str,
+    key: SecretStr,
+    local: bool,
+    temperature: float | None,
+) -> BaseChatModel:
+    return module.ChatAnthropic(
+        model=model,
+        base_url=base_url,
+        api_key=key,
+        temperature=temperature,
+        timeout=wire.timeout.read,
+        max_retries=0,
+    )
+
+
+def _gemini(
+    module: Any,
+    wire: Wire,
+    model: str,
+    base_url: str,
+    key: SecretStr,
+    local: bool,
+    temperature: float | None,
+) -> BaseChatModel:
+    return module.ChatGoogleGenerativeAI(
+        model=model,
+        base_url=base_url,
+        google_api_key=key,
+        temperature=temperature,
+        timeout=wire.timeout.read,
+        max_retries=1,  # the library's word for none
+    )
+
+
+_MAKE: dict[Kind, Callable[..., BaseChatModel]] = {
+    "openai": _openai,
+    "anthropic": _anthropic,
+    "gemini": _gemini,
+}

@@ -61,11 +61,14 @@ class LangChainEndpoint:
             local=self._local,
             temperature=self._spec.temperature,
         )
-        formatted = request.schema is not None and "format" in self._spec.capabilities
+        # Elsewhere than with OpenAI's protocol a schema is only asked for, in the prompt.
+        able = self._kind == "openai" and "format" in self._spec.capabilities
+        formatted = request.schema is not None and able
         wish = _WISH[self._kind](request, formatted, self._base_url)
+        asked: Any = client.bind_tools(wish.pop("bind")) if "bind" in wish else client
         chunks: list[AIMessageChunk] = []
         longest = request.answer * _CHARACTERS_PER_TOKEN
-        stream = cast("AsyncGenerator[AIMessageChunk, None]", client.astream(messages, **wish))
+        stream = cast("AsyncGenerator[AIMessageChunk, None]", asked.astream(messages, **wish))
         async with aclosing(stream):
             async for chunk in stream:
                 chunks.append(chunk)
@@ -142,4 +145,19 @@ def _strict(schema: JsonObject) -> bool:
     )
 
 
-_WISH = {"openai": _openai}
+def _anthropic(request: Request, formatted: bool, base_url: str) -> dict[str, Any]:
+    wish: dict[str, Any] = {"max_tokens": request.answer}
+    if stop := (request.options or {}).get("stop"):
+        wish["stop"] = stop
+    if request.tools:
+        wish["bind"] = list(request.tools)  # the library knows how to write them
+    return wish
+
+
+def _gemini(request: Request, formatted: bool, base_url: str) -> dict[str, Any]:
+    wish = _anthropic(request, formatted, base_url)
+    wish["max_output_tokens"] = wish.pop("max_tokens")
+    return wish
+
+
+_WISH = {"openai": _openai, "anthropic": _anthropic, "gemini": _gemini}

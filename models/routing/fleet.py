@@ -66,7 +66,9 @@ class Fleet:
     def _add(self, name: str, entry: Entry) -> list[Deployment]:
         provider = self.catalogue.known_providers[entry.provider]
         base_url = address_of(entry, provider)
-        local = self.catalogue.privacy.is_local(base_url)
+        # Only of these two the connections are ours: no proxy, and no redirect that leads elsewhere.
+        own = provider.kind in ("openai", "ollama")
+        local = own and self.catalogue.privacy.is_local(base_url)
         added: list[Deployment] = []
         found = keys.read(name, entry, self.catalogue.folder)
         for key in found:
