@@ -156,6 +156,9 @@ _TELL: dict[str, Callable[[Payload], str]] = {
     ),
     "repair.started": lambda p: "",
     "repair.ended": _ended,
+    "release.unseen": lambda p: (
+        f"the branch is at {str(p['head'])[:12]}, reviewed was {str(p['checked'])[:12]}: looked at anew"
+    ),
     "release.permitted": lambda p: f"{p['branch']} to {p['remote']}, risk {p['risk']}",
     "release.pushed": lambda p: f"{p['branch']} ({str(p['commit'])[:12]}) to {p['remote']}",
     "release.requested": lambda p: f"{one_line(str(p['url']))} into {p['base']}",

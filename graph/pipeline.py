@@ -79,7 +79,7 @@ def build_pipeline(
     onward = ["review", "release", pipeline.returns_to, END]
     graph.add_conditional_edges("validate", _after("review", pipeline), onward)
     graph.add_conditional_edges("review", _after("release", pipeline), ["release", pipeline.returns_to, END])
-    graph.add_conditional_edges("release", _after_release, ["reconcile", END])
+    graph.add_conditional_edges("release", _after_release, ["reconcile", "validate", END])
     graph.add_conditional_edges("reconcile", _after_reconcile, ["validate", END])
     return graph.compile(checkpointer=checkpointer, name=pipeline.name)
 
@@ -101,8 +101,12 @@ def _after(onward: str, pipeline: Pipeline) -> Any:
 
 
 def _after_release(state: RunState) -> str:
-    """Where main has what the branch has not, it is taken in first: what is released is what was checked."""
-    return "reconcile" if state.get("behind") and not state.get("halted") else END
+    """Where main or the branch has what nobody looked at, that comes first: what is released was checked."""
+    if state.get("halted"):
+        return END
+    if state.get("unseen"):
+        return "validate"
+    return "reconcile" if state.get("behind") else END
 
 
 def _after_reconcile(state: RunState) -> str:

@@ -157,7 +157,11 @@ class Reconcile:
             "taken_as": commit,
             "repaired": [*state.get("repaired", []), *files],
             # A clean merge of two things that were each looked at needs the checks, and no second look.
-            "review_stands": not files and not state.get("repaired"),
+            "review_stands": (
+                not files
+                and not state.get("repaired")
+                and meeting.yours == state.get("checked", meeting.yours)
+            ),
         }
 
     async def _groups(self, run_id: str, repository: Repository, meeting: Meeting) -> tuple[list[Group], str]:

@@ -49,6 +49,8 @@ class Release:
     async def propose(self, state: RunState) -> dict[str, Any]:
         """The deploy gate: put before a person what would go where. Nothing to ask without a remote."""
         services, run_id = self.services, state["run_id"]
+        if unseen := await self._unseen(state):
+            return unseen
         remote = await self._remote(run_id)
         if remote is None:
             return {"target": None, "question": people.NOBODY_ASKED}
@@ -151,6 +153,8 @@ class Release:
     async def release(self, state: RunState) -> dict[str, Any]:
         """Merge or only tag, record. A second time it finds its own work and changes nothing."""
         services, run_id = self.services, state["run_id"]
+        if unseen := await self._unseen(state):
+            return unseen
         repository = await services.repository(run_id)
         tag = f"factory-{run_id}"
         title = state.get("title") or "Release"
@@ -176,6 +180,24 @@ class Release:
         )
         await move(services.db, services.events, run_id, "completed", key="release/completed")
         return {"behind": False}
+
+    async def _unseen(self, state: RunState) -> dict[str, Any]:
+        """The update that sends the run back where its branch has moved since its check; else nothing."""
+        services, run_id = self.services, state["run_id"]
+        head = await (await services.repository(run_id)).run_head(run_id)
+        checked = state.get("checked") or head
+        if head == checked:
+            return {}
+        number = state.get("looks", 0) + 1
+        payload: JsonObject = {"checked": checked, "head": head}
+        await services.events.append(run_id, "release.unseen", payload, key=f"release/unseen/{number}")
+        return {
+            "unseen": True,
+            "looks": number,
+            "review_stands": False,
+            "target": None,
+            "question": people.NOBODY_ASKED,
+        }
 
     def _risk(self, requirement: str) -> Risk:
         """The graver of what the policy says of a release and of this requirement."""
@@ -222,7 +244,7 @@ def build_release(services: Services) -> CompiledStateGraph[Any, Any, Any, Any]:
     graph.add_node("request", node("request", nodes.request))
     graph.add_node("release", node("release", nodes.release))
     graph.add_edge(START, "propose")
-    graph.add_conditional_edges("propose", _onward, ["ask_person", "push", "release"])
+    graph.add_conditional_edges("propose", _onward, ["ask_person", "push", "release", END])
     graph.add_edge("ask_person", "heard")
     graph.add_conditional_edges("heard", _onward, ["ask_person", "push", END])
     graph.add_conditional_edges("push", _approved("request"), ["request", "propose"])
@@ -232,7 +254,7 @@ def build_release(services: Services) -> CompiledStateGraph[Any, Any, Any, Any]:
 
 
 def _onward(state: RunState) -> str:
-    if state.get("halted"):
+    if state.get("halted") or state.get("unseen"):
         return END
     if people.waits(state):
         return "ask_person"

@@ -40,7 +40,7 @@ class Review:
         services, run_id = self.services, state["run_id"]
         run = await services.run(run_id)
         repository = await services.repository(run_id)
-        head = await repository.run_head(run_id)
+        head = state.get("checked") or await repository.run_head(run_id)
         base = state.get("taken_in") or run.base_commit or head
         stat = await repository.diff(base, head, stat=True)
         repaired = state.get("repaired", [])

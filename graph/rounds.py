@@ -22,6 +22,7 @@ async def next_round(services: Services, state: RunState, comment: str) -> dict[
 
 
 def passage(node: str, state: RunState) -> str:
-    """Tells one passage through a node from the next: by the round, and by how often main was taken in."""
-    meetings = state.get("meetings", 0)
-    return f"{node}.{state['round']}" + (f".{meetings}" if meetings else "")
+    """Tells one passage through a node from the next: by the round, and by how often the run came back to it
+    because main, or its branch, had moved."""
+    again = state.get("meetings", 0) + state.get("looks", 0)
+    return f"{node}.{state['round']}" + (f".{again}" if again else "")

@@ -84,6 +84,12 @@ class RunState(TypedDict):
     answer: NotRequired[Answer]
     target: NotRequired[ReleaseTarget | None]
     """Where the run may be released to, as a person saw it; none for a project without a remote."""
+    checked: NotRequired[str]
+    """The commit that was validated last: what a reviewer is shown, and all that may be released."""
+    unseen: NotRequired[bool]
+    """Whether the branch has moved since, so that it has to be validated and reviewed again."""
+    looks: NotRequired[int]
+    """How often that was so."""
     behind: NotRequired[bool]
     """Whether main has something that the run's branch has not, found at the release."""
     meetings: NotRequired[int]

@@ -59,7 +59,7 @@ class Validate:
             await repository.close_stage(tree)
             if state.get("review_stands"):
                 await move(services.db, services.events, run_id, "deployable", key=f"{name}/deployable")
-            return {"sent_back": False}
+            return {"sent_back": False, "checked": head, "unseen": False}
         detail: JsonObject = {"reasons": list(speaks_against), "commit": head}
         again = state["round"] < self.pipeline.max_rounds
         approval = await services.approvals.request(
@@ -78,7 +78,13 @@ class Validate:
             detail=detail,
         )
         # Who approved did not know this: the review is asked again.
-        return {"question": people.question(approval), "sent_back": False, "review_stands": False}
+        return {
+            "question": people.question(approval),
+            "sent_back": False,
+            "review_stands": False,
+            "checked": head,
+            "unseen": False,
+        }
 
     def _needed(self, state: RunState) -> list[str]:
         """Every check that a team of this run answers for."""
