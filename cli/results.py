@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from textwrap import indent
 
 from cli import screen as look_of
@@ -73,6 +74,11 @@ def page(summary: RunSummary, screen: Screen) -> None:
     used = f"{look_of.tokens(summary.tokens) or '0'} tokens, {look_of.cost(summary.cost_usd)}"
     screen.say(f"  used        {used}, {look_of.seconds(summary.seconds)}")
     checks(summary, screen)
+    if summary.status == "completed":
+        screen.say("  next")
+        screen.say(f"    read it     git -C {quote(summary.repository)} log --stat -1 {summary.tag}")
+        screen.say(f'    change it   factory change {summary.run_id} "…"')
+        screen.say(f"    retrace it  factory replay {summary.run_id}")
     for waiting in summary.waiting_for:
         screen.say()
         screen.say(f"? {waiting.approval_id} ({waiting.kind})", style="bold yellow")
