@@ -236,6 +236,24 @@ def resume(
 
 
 @app.command()
+def rollback(
+    run_id: RunId,
+    stage: Annotated[
+        str,
+        typer.Argument(
+            metavar="STAGE", help="The team whose end to go back to, or `plan` for before them all."
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Take a run back to where a stage had ended: what came after it is undone, nothing of it is lost."""
+    from cli import running
+
+    return _do(running.rollback(run_id, stage, yes=yes, as_json=as_json))
+
+
+@app.command()
 def runs(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
     as_json: AsJson = False,

@@ -16,6 +16,7 @@ LOUD = frozenset(
         "run.created",
         "run.status",
         "run.announced",
+        "run.rolled_back",
         "governance.assessed",
         "change.baseline",
         "plan.decided",
@@ -164,6 +165,10 @@ _TELL: dict[str, Callable[[Payload], str]] = {
     "release.requested": lambda p: f"{one_line(str(p['url']))} into {p['base']}",
     "release.failed": lambda p: f"{p['step']}: {one_line(str(p['error']), 240)}",
     "release.done": lambda p: f"{p['tag']} ({str(p['commit'])[:12]}) in {p['repository']}",
+    "run.rollback_begun": lambda p: f"{p['number']}: to {p['stage']} ({str(p['commit'])[:12]}), by {p['by']}",
+    "run.rolled_back": lambda p: (
+        f"to {p['stage']} ({str(p['commit'])[:12]}) by {one_line(str(p['by']))}; before: {p['old_head']}"
+    ),
     "run.ended": lambda p: str(p["status"]),
 }
 

@@ -1,11 +1,15 @@
-"""`factory run`, `factory change` and `factory resume`."""
+"""`factory run`, `change`, `resume` and `rollback`."""
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from pathlib import Path
 
+from cli import results
 from cli.driving import to_the_end
 from cli.screen import Screen
+from cli.whoami import whoami
 from core.errors import BadInput
 from core.settings import Settings
 from graph.runner import Factory
@@ -70,6 +74,38 @@ async def resume(run: str, *, record: Path | None, unsafe_no_sandbox: bool, as_j
         run_id = await factory.find(run)
         screen.announce(factory.announcements)
         return await to_the_end(factory, run_id, screen)
+
+
+class NotConfirmed(BadInput):
+    """A rollback is to be confirmed."""
+
+
+async def rollback(run: str, stage: str, *, yes: bool, as_json: bool) -> int:
+    """Take a run back to where a stage had ended; returns 0."""
+    screen = Screen(as_json)
+    async with Factory.open(Settings.load()) as factory:
+        run_id = await factory.find(run)
+        if not yes:
+            await _confirmed(screen, run_id, stage)
+        aim = await factory.roll_back(run_id, stage, by=whoami())
+        screen.note(f"✓ {run_id} stands at {aim.commit[:12]}, where {stage} had ended", style="green")
+        results.show(await factory.summary(run_id), screen)
+        if not as_json:
+            screen.say(f"Continue it with: factory resume {run_id}")
+    return 0
+
+
+async def _confirmed(screen: Screen, run_id: str, stage: str) -> None:
+    """Ask the person here; raises NotConfirmed where there is none, or for any answer but yes."""
+    said = ""
+    if screen.interactive:
+        screen.note(f"Undo all that run {run_id} did after {stage}? It is kept under a ref of its own.")
+        screen.note("Type yes to go on: ", style="bold")
+        said = (await asyncio.to_thread(sys.stdin.readline)).strip().lower()
+    if said != "yes":
+        raise NotConfirmed(
+            untouched="Nothing was rolled back", todo="Say --yes to roll back without being asked"
+        )
 
 
 def chosen(model: str | None, record: Path | None, replay: Path | None) -> str | None:

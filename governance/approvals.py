@@ -30,6 +30,8 @@ CLOCK = "the clock"
 """Who decides `expired`."""
 END_OF_RUN = "the end of the run"
 """Who decides what is still open when a run ends."""
+ROLLBACK = "a rollback"
+"""Who decides what is still open when a run is taken back to before it was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +211,11 @@ class Approvals:
         return approval
 
 
-async def close_open(conn: queries.Connection, events: EventLog, run_id: str, *, why: str) -> None:
-    """Expire what is still open of a run that ends, in the transaction that ends it."""
-    for row in await queries.close(conn, run_id, answer=why, by=END_OF_RUN, at=clock.now()):
+async def close_open(
+    conn: queries.Connection, events: EventLog, run_id: str, *, why: str, by: str = END_OF_RUN
+) -> None:
+    """Expire what is still open of a run that ends or is taken back, in the transaction that does it."""
+    for row in await queries.close(conn, run_id, answer=why, by=by, at=clock.now()):
         await _tell_decided(conn, events, _approval(row))
 
 

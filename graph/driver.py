@@ -25,9 +25,10 @@ from psycopg.rows import DictRow
 
 from core import clock, incarnation, logs
 from core.database import DatabaseUnavailable
-from core.errors import FactoryError
+from core.errors import BadInput, FactoryError
 from governance.approvals import AlreadyDecided, Approval
-from graph import people, queries
+from graph import people, queries, rollback
+from graph.again import ending
 from graph.lifecycle import ENDED, WAITING, RunStatus, move
 from graph.pipeline import first_input
 from graph.runs import Run
@@ -48,11 +49,18 @@ _PAUSES: Final = (0.5, 2.0, 5.0)
 _LOOK_AGAIN: Final = 60.0
 """Seconds between two looks at the connection that holds a run; it says by itself when it breaks."""
 
+_LOCK_TRIES: Final = 20
+"""Looks, 0.2 s apart, at whether a run is driven elsewhere, before a rollback gives up."""
+
 Connection = AsyncConnection[DictRow]
 
 
 class Stuck(FactoryError):
     """The run's graph stopped without an end and without a question."""
+
+
+class RunBusy(BadInput):
+    """Another process drives the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,21 @@ class Driver:
                     todo=f"Look at it with `factory replay {run_id}`",
                 )
 
+    async def roll_back(self, run_id: str, stage: str, *, by: str) -> rollback.Aim:
+        """Take the run back to where `stage` had ended; raises RunBusy where somebody drives it."""
+        for _ in range(_LOCK_TRIES):
+            async with self._only_driver(run_id) as lock:
+                if lock is not None:
+                    run = await self.services.run(run_id)
+                    return await rollback.roll_back(self.services, await self.graphs(run), run, stage, by=by)
+            # The database may not have noticed yet that a process was killed.
+            await asyncio.sleep(0.2)
+        raise RunBusy(
+            f"Run {run_id} is being worked on by another process",
+            untouched="Nothing was rolled back",
+            todo="Wait until it ends or waits, or stop that process; then try again",
+        )
+
     async def outcome(self, run_id: str) -> Outcome:
         """The run's status and the questions that wait."""
         run = await self.services.run(run_id)
@@ -129,8 +152,11 @@ class Driver:
     async def _execute(self, run_id: str) -> None:
         services = self.services
         run = await services.run(run_id)
+        if (begun := await rollback.unfinished(services, run)) is not None:
+            await rollback.finish(services, await self.graphs(run), run, begun)
+            run = await services.run(run_id)
         if run.status in ENDED:
-            await self._ended(run_id, run.status)
+            await self._ended(run)
             return
         await services.approvals.expire(clock.now())
         graph = await self.graphs(run)
@@ -147,7 +173,8 @@ class Driver:
             given, answered = await self._next_input(run, snapshot)
             started = snapshot.created_at is not None
             # Without an answer, one pass finishes whatever a crash cut off; a second would change nothing.
-            if started and not answered and (went_on or not snapshot.next):
+            # Tasks that have ended and are not taken in yet are no `next`; it goes on from them all the same.
+            if started and not answered and (went_on or not snapshot.tasks):
                 break
             try:
                 await graph.ainvoke(given, config, durability=services.settings.durability)
@@ -192,25 +219,29 @@ class Driver:
     async def _stopped(self, run_id: str, snapshot: StateSnapshot) -> None:
         run = await self.services.run(run_id)
         if run.status in ENDED:
-            await self._ended(run_id, run.status)
+            await self._ended(run)
         elif snapshot.interrupts and (reason := await self._failed_stages(run)):
             # What still waits for a person beside it cannot save the run.
             await move(self.services.db, self.services.events, run_id, "failed", failure=reason)
-            await self._ended(run_id, "failed")
+            await self._ended(await self.services.run(run_id))
         elif snapshot.interrupts and run.status not in WAITING:
             await move(self.services.db, self.services.events, run_id, "awaiting_input")
 
     async def _failed_stages(self, run: Run) -> str:
         """Which stages have failed in the run's round, and why; empty when none has."""
-        ended = await self.services.events.read(run.id, kinds=["stage.ended"])
+        ended = await self.services.events.read(run.id, kinds=["stage.ended", "run.rolled_back"])
+        undone = max(
+            (n for n, event in enumerate(ended, start=1) if event.kind == "run.rolled_back"), default=0
+        )
         return "; ".join(
             f"{event.team}: {event.payload['reason']}"
-            for event in ended
+            for event in ended[undone:]
             if event.payload["verdict"] == "fail" and event.payload["round"] == run.revision + 1
         )
 
-    async def _ended(self, run_id: str, status: RunStatus) -> None:
-        await self.services.events.append(run_id, "run.ended", {"status": status}, key="run.ended", last=True)
+    async def _ended(self, run: Run) -> None:
+        key = f"run.ended{ending(run.rollbacks)}"
+        await self.services.events.append(run.id, "run.ended", {"status": run.status}, key=key, last=True)
 
     async def _answers_wait(self, run_id: str) -> bool:
         """Whether an interrupt of the run has an answer that no driver has handed over yet."""

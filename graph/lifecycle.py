@@ -7,8 +7,9 @@ from typing import Final, Literal, cast, get_args
 from core.database import Database
 from core.errors import FactoryError
 from core.events import EventLog
+from core.json import JsonObject
 from core.redaction import redact
-from governance.approvals import close_open
+from governance.approvals import ROLLBACK, close_open
 from graph import queries
 
 RunStatus = Literal[
@@ -54,6 +55,12 @@ TRANSITIONS: Final[dict[RunStatus, frozenset[RunStatus]]] = {
 """From each status, where a run may go. From any live one also `failed` and `cancelled`."""
 
 
+REOPENS: Final[frozenset[RunStatus]] = frozenset(
+    (*ENDED, "in_progress", "awaiting_input", "paused", "validating", "deployable")
+)
+"""From where a rollback may bring a run back to `in_progress`: wherever a plan has been made."""
+
+
 class IllegalTransition(FactoryError):
     """A run cannot go from its status to that one."""
 
@@ -97,6 +104,38 @@ async def move(
         if failure:
             payload["reason"] = failure
         await events.append(run_id, "run.status", {**payload}, key=key, conn=conn)
+    return True
+
+
+async def reopen(
+    db: Database,
+    events: EventLog,
+    run_id: str,
+    *,
+    number: int,
+    revision: int,
+    why: str,
+    payload: JsonObject,
+) -> bool:
+    """Record a rollback, the `number`th of the run: status, open questions and events in one transaction.
+
+    Returns False, and changes nothing, when it is recorded. Raises IllegalTransition.
+    """
+    key = f"rollback/{number}/done"
+    async with db.pool.connection() as conn, conn.transaction():
+        current = await queries.lock_status(conn, run_id)
+        if await queries.event_exists(conn, run_id, key):
+            return False
+        if current not in REOPENS:
+            raise IllegalTransition(
+                f"Run {run_id} is {current} and cannot be rolled back", untouched="The run is unchanged"
+            )
+        await close_open(conn, events, run_id, why=why, by=ROLLBACK)
+        await queries.reopen(conn, run_id, rollbacks=number, revision=revision)
+        await events.append(run_id, "run.rolled_back", payload, key=key, conn=conn)
+        moved = {"from": current, "to": "in_progress"}
+        if current != "in_progress":
+            await events.append(run_id, "run.status", moved, key=f"rollback/{number}/in_progress", conn=conn)
     return True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from core.events import Event
 from graph import check_report
@@ -148,6 +148,19 @@ def _checked(progress: Progress, event: Event) -> None:
         progress.checks[str(event.payload["name"])] = check_report.summary_of(event)
 
 
+def _rolled_back(progress: Progress, event: Event) -> None:
+    """What was undone waits again; what it cost was spent."""
+    kept: list[Any] = cast("list[Any]", event.payload["kept"])
+    progress.tag = progress.commit = progress.pull_request = progress.failure = ""
+    progress.ended_at = None
+    progress.round = int(str(event.payload["round"]))
+    progress.checks.clear()
+    for row in progress.rows:
+        if row.team not in kept and row.state != "skipped":
+            row.state, row.verdict, row.doing, row.attempts = "waiting", "", "", 0
+            row.ended_at = None
+
+
 def _round(progress: Progress, event: Event) -> None:
     progress.round = int(str(event.payload["round"]))
 
@@ -173,6 +186,7 @@ _ON_RUN: dict[str, Callable[[Progress, Event], None]] = {
     "release.done": _released,
     "release.requested": _requested,
     "check.ran": _checked,
+    "run.rolled_back": _rolled_back,
     "round.started": _round,
 }
 

@@ -109,6 +109,17 @@ async def set_status(conn: Connection, run_id: str, status: str, *, failure: str
     )
 
 
+async def reopen(conn: Connection, run_id: str, *, rollbacks: int, revision: int) -> None:
+    """Make a run one that is in progress, without an end or a result."""
+    await conn.execute(
+        """UPDATE runs SET status = 'in_progress', failure = NULL, ended_at = NULL, tag = NULL,
+             result_commit = NULL, revision = %s, updated_at = now(),
+             options = options || jsonb_build_object('rollbacks', %s::int)
+           WHERE id = %s""",
+        (revision, rollbacks, run_id),
+    )
+
+
 async def event_exists(conn: Connection, run_id: str, key: str) -> bool:
     """Whether the run has an event of that key."""
     cursor = await conn.execute("SELECT 1 FROM events WHERE run_id = %s AND key = %s", (run_id, key))

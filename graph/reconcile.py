@@ -19,6 +19,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from core.json import JsonObject
 from graph import people
+from graph.again import again
 from graph.dag import Pipeline
 from graph.lifecycle import move
 from graph.nodes import node
@@ -47,17 +48,23 @@ class Reconcile:
         services, run_id = self.services, state["run_id"]
         number = state.get("meetings", 0) + 1
         repository = await services.repository(run_id)
-        now: JsonObject = {"main": await repository.main(), "head": await repository.run_head(run_id)}
+        standing, supersedes = await repository.standing(run_id)
+        now: JsonObject = {"main": standing, "head": await repository.run_head(run_id)}
+        if supersedes:
+            now["supersedes"] = True
         # What counts is what the log says: when this node runs again, both may have moved on.
-        told = await services.events.append(run_id, "merge.needed", now, key=f"merge/{number}/needed")
+        told = await services.events.append(
+            run_id, "merge.needed", now, key=f"merge/{number}{again(state)}/needed"
+        )
         meeting = await repository.meet(str(told.payload["main"]), str(told.payload["head"]))
+        whole = meeting.yours if told.payload.get("supersedes") else None
         update: dict[str, Any] = {"meetings": number, "behind": False, "merging": None, "guidance": ""}
         if meeting.contained:
             # A person has merged it; what came of that nobody has looked at.
             by_hand = {"taken_in": meeting.standing, "taken_as": meeting.yours, "review_stands": False}
             return {**update, **by_hand}
-        if not meeting.conflicts:
-            return {**update, **await self._take_in(state, meeting, number)}
+        if whole or not meeting.conflicts:
+            return {**update, **await self._take_in(state, meeting, number, whole=whole)}
         groups, unfit = await self._groups(run_id, repository, meeting)
         story = await self._story(run_id, repository, meeting)
         if unfit or (state.get("repairs", 0) >= self.pipeline.max_repairs and not state.get("guidance")):
@@ -72,8 +79,16 @@ class Reconcile:
             "main": meeting.standing,
             "head": meeting.yours,
         }
-        await services.events.append(run_id, "merge.conflict", payload, key=f"merge/{number}/conflict")
-        await move(services.db, services.events, run_id, "in_progress", key=f"merge/{number}/in_progress")
+        await services.events.append(
+            run_id, "merge.conflict", payload, key=f"merge/{number}{again(state)}/conflict"
+        )
+        await move(
+            services.db,
+            services.events,
+            run_id,
+            "in_progress",
+            key=f"merge/{number}{again(state)}/in_progress",
+        )
         repairs = state.get("repairs", 0) + 1
         return {
             **update,
@@ -93,6 +108,7 @@ class Reconcile:
             "comment": state.get("guidance", ""),
             "title": state.get("title", ""),
             "change": state.get("change"),
+            "rollbacks": state.get("rollbacks", 0),
             "halted": "",
             "repair": repair,
         }
@@ -130,26 +146,36 @@ class Reconcile:
         by = "nobody answered in time" if answer["decision"] == "expired" else f"stopped by {answer['by']}"
         reason = f"not released, {by}: {answer['text']}".rstrip(": ")
         reason = f"{reason}. Main is as it was; the work is on the branch factory/{run_id}."
-        await move(services.db, services.events, run_id, "failed", key="merge/failed", failure=reason)
+        await move(
+            services.db, services.events, run_id, "failed", key=f"merge/failed{again(state)}", failure=reason
+        )
         return {**done, "halted": f"failed: {reason}"}
 
     async def _take_in(
-        self, state: RunState, meeting: Meeting, number: int, merging: Merging | None = None
+        self,
+        state: RunState,
+        meeting: Meeting,
+        number: int,
+        merging: Merging | None = None,
+        *,
+        whole: str | None = None,
     ) -> dict[str, Any]:
         services, run_id = self.services, state["run_id"]
         repository = await services.repository(run_id)
         try:
             commit = await repository.take_in(
                 *(run_id, meeting),
-                name=f"merge.{number}",
-                tree_of=merging["commit"] if merging else None,
+                name=f"merge.{number}{again(state)}",
+                tree_of=merging["commit"] if merging else whole,
                 message=f"Take in main for {state.get('title') or run_id}",
             )
         except BranchMoved:
             return {"merging": None, "behind": True}  # look again
         files = [path for group in merging["groups"] for path in group["files"]] if merging else []
         payload: JsonObject = {"main": meeting.standing, "commit": commit, "repaired": list(files)}
-        await services.events.append(run_id, "merge.taken_in", payload, key=f"merge/{number}/taken_in")
+        await services.events.append(
+            run_id, "merge.taken_in", payload, key=f"merge/{number}{again(state)}/taken_in"
+        )
         return {
             "merging": None,
             "guidance": "",
@@ -220,7 +246,7 @@ class Reconcile:
         approval = await services.approvals.request(
             run_id,
             kind="escalation",
-            key=f"merge/{number}/escalation",
+            key=f"merge/{number}{again(state)}/escalation",
             risk="MEDIUM",
             title="Two changes met in the same lines",
             question=(

@@ -25,6 +25,7 @@ from core.json import JsonObject, canonical
 from governance.policy import ORDER, Risk
 from governance.risk import assess
 from graph import people, pull_request
+from graph.again import again
 from graph.lifecycle import move
 from graph.nodes import node
 from graph.services import Services
@@ -58,7 +59,7 @@ class Release:
         if not base:
             async with self._telling(run_id, "base"), forges.connect(remote, remote.token()) as forge:
                 base = await forges.default_branch(forge)
-        target = await self._target(run_id, remote, base)
+        target = await self._target(state, remote, base)
         if target["branch"] == base:
             raise BaseIsBranch(
                 f"The run's branch would be {base} itself",
@@ -70,7 +71,7 @@ class Release:
         if not services.policy.asks(risk):
             payload: JsonObject = {**cast(JsonObject, dict(target)), "risk": risk}
             await services.events.append(
-                run_id, "release.permitted", payload, key=f"release/{digest}/permitted"
+                run_id, "release.permitted", payload, key=f"release/{digest}{again(state)}/permitted"
             )
             return {"target": target, "question": people.NOBODY_ASKED}
         run = await services.run(run_id)
@@ -81,7 +82,7 @@ class Release:
         approval = await services.approvals.request(
             run_id,
             kind="release",
-            key=f"release/{digest}",
+            key=f"release/{digest}{again(state)}",
             risk=risk,
             title=f"Release: {state.get('title') or 'the result'}",
             question=(
@@ -108,7 +109,14 @@ class Release:
             else f"its release was refused by {answer['by']}"
         )
         reason = f"{reason}: {answer['text']}".rstrip(": ")
-        await move(services.db, services.events, run_id, "rejected", key="release/rejected", failure=reason)
+        await move(
+            services.db,
+            services.events,
+            run_id,
+            "rejected",
+            key=f"release/rejected{again(state)}",
+            failure=reason,
+        )
         return {**done, "halted": f"rejected: {reason}"}
 
     async def push(self, state: RunState) -> dict[str, Any]:
@@ -116,14 +124,14 @@ class Release:
         services, run_id, target = self.services, state["run_id"], state.get("target")
         assert target
         remote = await self._remote(run_id)
-        if remote is None or await self._target(run_id, remote, remote.base or target["base"]) != target:
+        if remote is None or await self._target(state, remote, remote.base or target["base"]) != target:
             return {"target": None}
         repository = await services.repository(run_id)
         async with self._telling(run_id, "push"):
-            await repository.push(run_id, remote, remote.token())
+            await repository.push(run_id, remote, remote.token(), target["branch"])
         faults.point("release.pushed")
         payload: JsonObject = {name: target[name] for name in ("remote", "branch", "commit")}
-        await services.events.append(run_id, "release.pushed", payload, key="release/pushed")
+        await services.events.append(run_id, "release.pushed", payload, key=f"release/pushed{again(state)}")
         return {}
 
     async def request(self, state: RunState) -> dict[str, Any]:
@@ -131,7 +139,7 @@ class Release:
         services, run_id, target = self.services, state["run_id"], state.get("target")
         assert target
         remote = await self._remote(run_id)
-        if remote is None or await self._target(run_id, remote, remote.base or target["base"]) != target:
+        if remote is None or await self._target(state, remote, remote.base or target["base"]) != target:
             return {"target": None}
         draft = forges.Draft(
             branch=target["branch"],
@@ -146,7 +154,7 @@ class Release:
             run_id,
             "release.requested",
             {"url": opened.url, "number": opened.number, "branch": draft.branch, "base": draft.base},
-            key="release/requested",
+            key=f"release/requested{again(state)}",
         )
         return {}
 
@@ -156,7 +164,7 @@ class Release:
         if unseen := await self._unseen(state):
             return unseen
         repository = await services.repository(run_id)
-        tag = f"factory-{run_id}"
+        tag = f"factory-{run_id}{again(state)}"
         title = state.get("title") or "Release"
         try:
             if state.get("target"):
@@ -168,7 +176,14 @@ class Release:
         except TagTaken as refused:
             # Trying again would not help: the run ends, and its work stays on its branch.
             reason = f"not released: {refused} The work is on the branch factory/{run_id}."
-            await move(services.db, services.events, run_id, "failed", key="release/failed", failure=reason)
+            await move(
+                services.db,
+                services.events,
+                run_id,
+                "failed",
+                key=f"release/failed{again(state)}",
+                failure=reason,
+            )
             return {"halted": f"failed: {reason}"}
         faults.point("release.merged")
         await services.runs.set_result(run_id, tag, commit)
@@ -176,9 +191,9 @@ class Release:
             run_id,
             "release.done",
             {"tag": tag, "commit": commit, "repository": str(repository.path)},
-            key="release/done",
+            key=f"release/done{again(state)}",
         )
-        await move(services.db, services.events, run_id, "completed", key="release/completed")
+        await move(services.db, services.events, run_id, "completed", key=f"release/completed{again(state)}")
         return {"behind": False}
 
     async def _unseen(self, state: RunState) -> dict[str, Any]:
@@ -190,7 +205,9 @@ class Release:
             return {}
         number = state.get("looks", 0) + 1
         payload: JsonObject = {"checked": checked, "head": head}
-        await services.events.append(run_id, "release.unseen", payload, key=f"release/unseen/{number}")
+        await services.events.append(
+            run_id, "release.unseen", payload, key=f"release/unseen/{number}{again(state)}"
+        )
         return {
             "unseen": True,
             "looks": number,
@@ -211,13 +228,15 @@ class Release:
         home = self.services.settings.home
         return (await asyncio.to_thread(project_settings.load_operators, home, project)).remote
 
-    async def _target(self, run_id: str, remote: Remote, base: str) -> ReleaseTarget:
+    async def _target(self, state: RunState, remote: Remote, base: str) -> ReleaseTarget:
+        run_id = state["run_id"]
         return {
             "remote": remote.url,
             "forge": remote.forge,
             "api": remote.endpoint,
             "repository": remote.path,
-            "branch": remote.branch(run_id),
+            # What was pushed before a rollback stays as it is: it is never pushed over.
+            "branch": remote.branch(f"{run_id}{again(state)}"),
             "base": base,
             "commit": await (await self.services.repository(run_id)).run_head(run_id),
         }

@@ -14,6 +14,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from core.json import JsonObject
 from graph import check_report, people
+from graph.again import again
 from graph.dag import Pipeline
 from graph.lifecycle import move
 from graph.nodes import node
@@ -44,7 +45,7 @@ class Review:
         base = state.get("taken_in") or run.base_commit or head
         stat = await repository.diff(base, head, stat=True)
         repaired = state.get("repaired", [])
-        again = state["round"] < self.pipeline.max_rounds
+        another = state["round"] < self.pipeline.max_rounds
         # The log has the events of every stage; the checks of the whole are few among them.
         told = await services.events.read(run_id, kinds=["check.ran"])
         checks = list(Progress.of(told).checks.values())
@@ -73,12 +74,12 @@ class Review:
                 + f"All of it: factory diff {run_id}\n{check_report.in_short(checks)}\n"
                 + (
                     "Approve to release it, respond with a comment to have it changed"
-                    if again
+                    if another
                     else "Approve to release it"
                 )
                 + ", or reject it."
             ),
-            allowed=("approve", "respond", "reject") if again else ("approve", "reject"),
+            allowed=("approve", "respond", "reject") if another else ("approve", "reject"),
             detail=detail,
         )
         return {"question": people.question(approval)}
@@ -102,7 +103,14 @@ class Review:
             else f"refused in review by {answer['by']}"
         )
         reason = f"{reason}: {answer['text']}".rstrip(": ")
-        await move(services.db, services.events, run_id, "rejected", key="review/rejected", failure=reason)
+        await move(
+            services.db,
+            services.events,
+            run_id,
+            "rejected",
+            key=f"review/rejected{again(state)}",
+            failure=reason,
+        )
         return {**done, "halted": f"rejected: {reason}"}
 
 

@@ -26,6 +26,7 @@ from graph.driver import Driver, Outcome
 from graph.lifecycle import ENDED
 from graph.pipeline import build_pipeline
 from graph.progress import Progress
+from graph.rollback import Aim
 from graph.runs import Run, Runs
 from graph.services import Services
 from graph.summary import RunSummary, summarise
@@ -215,6 +216,13 @@ class Factory:
         if said and (await self.services.run(run_id)).status not in ENDED:
             key = f"announced/{sha256(said.encode()).hexdigest()[:16]}"
             await self.events.append(run_id, "run.announced", {"text": said}, key=key)
+
+    async def roll_back(self, run_id: str, stage: str, *, by: str) -> Aim:
+        """Take a run back to where `stage` had ended; `drive` goes on from there.
+
+        Raises StageNotEnded, RollbackUnfinished, RunBusy.
+        """
+        return await Driver(self.services, self.graph).roll_back(run_id, stage, by=by)
 
     async def answer(self, approval_id: str, decision: Decision, text: str | None, *, by: str) -> Approval:
         """Record a person's decision, once. Does not drive the run."""

@@ -32,6 +32,8 @@ class Run:
     status: RunStatus
     revision: int
     approve_all: bool
+    rollbacks: int
+    """How often it was rolled back."""
     change: Change | None
     """What it changes; None where it builds from its requirement alone."""
     tag: str | None
@@ -157,6 +159,7 @@ def _run(row: dict[str, Any]) -> Run:
         status=cast(RunStatus, row["status"]),
         revision=row["revision"],
         approve_all=bool(options.get("approve_all")),
+        rollbacks=int(options.get("rollbacks", 0)),
         change=options.get("change"),
         tag=row["tag"],
         result_commit=row["result_commit"],

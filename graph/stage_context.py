@@ -7,6 +7,7 @@ from typing import Any
 
 from core.events import Entry, Event
 from core.json import JsonObject
+from graph.again import again
 from graph.services import Services
 from graph.state import Change, Repair, StageState
 from models.calls import Call, CallKind, Reply
@@ -34,7 +35,8 @@ class StageContext:
         A repair is a stage of its own, `team.round.repair1`.
         """
         repair = state.get("repair")
-        return f"{self.team.id}.{state['round']}" + (f".repair{repair['number']}" if repair else "")
+        name = f"{self.team.id}.{state['round']}" + (f".repair{repair['number']}" if repair else "")
+        return name + again(state)
 
     def call(self, state: StageState, kind: CallKind, suffix: str, *, operative: str) -> Call:
         """The identity of a model call."""

@@ -80,6 +80,8 @@ class RunState(TypedDict):
     """Why the run stops before its end ("rejected: …", "failed: …"); empty while it goes on."""
     sent_back: NotRequired[bool]
     """Whether a person has sent the run round again since it was last validated."""
+    rollbacks: NotRequired[int]
+    """How often the run was rolled back; part of the name of everything that is done since."""
     question: NotRequired[Question]
     answer: NotRequired[Answer]
     target: NotRequired[ReleaseTarget | None]
@@ -197,6 +199,7 @@ class StageInput(TypedDict, total=False):
     comment: str
     title: str
     change: Change | None
+    rollbacks: int
     skipped: dict[str, str]
     results: dict[str, StageOutcome]
     halted: str
@@ -219,6 +222,7 @@ class StageState(TypedDict):
     comment: str
     title: NotRequired[str]
     change: NotRequired[Change | None]
+    rollbacks: NotRequired[int]
     skipped: dict[str, str]
     results: Annotated[dict[str, StageOutcome], by_team]
     halted: str

@@ -15,6 +15,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from core.json import JsonObject
 from graph import people
+from graph.again import again
 from graph.checking import against, as_recorded, check_whole, payload
 from graph.dag import Pipeline
 from graph.lifecycle import move
@@ -38,7 +39,14 @@ class Validate:
         broken = [o for o in state.get("results", {}).values() if o["verdict"] == "fail"]
         if broken:
             reason = "; ".join(f"{outcome['team']}: {outcome['reason']}" for outcome in broken)
-            await move(services.db, services.events, run_id, "failed", key="validate/failed", failure=reason)
+            await move(
+                services.db,
+                services.events,
+                run_id,
+                "failed",
+                key=f"validate/failed{again(state)}",
+                failure=reason,
+            )
             return {"halted": f"failed: {reason}"}
         name = passage("validate", state)
         await move(services.db, services.events, run_id, "validating", key=f"{name}/validating")
@@ -61,7 +69,7 @@ class Validate:
                 await move(services.db, services.events, run_id, "deployable", key=f"{name}/deployable")
             return {"sent_back": False, "checked": head, "unseen": False}
         detail: JsonObject = {"reasons": list(speaks_against), "commit": head}
-        again = state["round"] < self.pipeline.max_rounds
+        another = state["round"] < self.pipeline.max_rounds
         approval = await services.approvals.request(
             run_id,
             kind="escalation",
@@ -71,10 +79,10 @@ class Validate:
             question=(
                 "The merged project does not pass its checks:\n"
                 + "\n".join(f"- {reason}" for reason in speaks_against)
-                + ("\nRespond with a comment to send it round again, a" if again else "\nA")
+                + ("\nRespond with a comment to send it round again, a" if another else "\nA")
                 + "pprove to go on to the review as it is, or reject to stop the run."
             ),
-            allowed=("respond", "approve", "reject") if again else ("approve", "reject"),
+            allowed=("respond", "approve", "reject") if another else ("approve", "reject"),
             detail=detail,
         )
         # Who approved did not know this: the review is asked again.
@@ -123,7 +131,12 @@ class Validate:
             return {**done, **await next_round(services, state, answer["text"])}
         reason = f"the checks of the merged project failed, stopped by {answer['by'] or 'nobody in time'}"
         await move(
-            services.db, services.events, state["run_id"], "failed", key="validate/failed", failure=reason
+            services.db,
+            services.events,
+            state["run_id"],
+            "failed",
+            key=f"validate/failed{again(state)}",
+            failure=reason,
         )
         return {**done, "halted": f"failed: {reason}"}
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -16,7 +17,14 @@ _log = structlog.get_logger(__name__)
 _MAIN = "refs/heads/main"
 
 
-async def release(git: Git, checkout: Path, run_id: str, branch: str, tag: str, message: str) -> str:
+async def release(
+    git: Git,
+    checkout: Path,
+    run_id: str,
+    branch: str,
+    tag: str,
+    message: str,
+) -> str:
     """Merge `branch` into main, tag the merge, update the checkout. Every step is skipped where it is done.
 
     The caller holds the project's lock.
@@ -58,6 +66,20 @@ async def tag_head(git: Git, branch: str, tag: str, message: str) -> str:
     elif tagged != head:
         raise TagTaken(f"the tag {tag} names {tagged[:12]}", untouched="Nothing was released")
     return head
+
+
+async def replaced(git: Git, branch: str, undone: Sequence[str]) -> tuple[str, str] | None:
+    """What main has of the heads that rollbacks have undone, and `branch` has not superseded yet.
+
+    The merge on main of the newest of them, and the main that it was merged into.
+    """
+    for head in undone:
+        merge = await _merge_of(git, head)
+        if merge is not None:
+            known = await git("merge-base", "--is-ancestor", merge, branch, ok=(0, 1))
+            before = (await git.resolve(f"{merge}^1"))[0]
+            return None if known.code == 0 else (merge, before)
+    return None
 
 
 async def _merge_of(git: Git, run: str) -> str | None:

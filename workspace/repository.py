@@ -2,7 +2,8 @@
 
 On disk, below `<home>/projects/<name>/`: `repository` (a normal clone, `main` checked out), `worktrees`
 (what stages work in), `stages` (their indexes), `spares` (worktrees for stages to come) and `lock`. Refs:
-`factory/<run>` is the run's branch, `refs/factory/<run>/base` where it began, and
+`factory/<run>` is the run's branch, `refs/factory/<run>/base` where it began,
+`refs/factory/<run>/rolled-back/<n>/head` its head before its nth rollback, and
 `refs/factory/<run>/stages/<stage>` a stage's newest snapshot.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core import faults
 from core.settings import Settings
 from workspace import reconciling, release
 from workspace.errors import (
@@ -204,6 +206,29 @@ class Repository:
         async with self._lock.held():
             return await asyncio.to_thread(self._spares.give, tree, index)
 
+    async def roll_back(self, run_id: str, number: int, commit: str) -> str:
+        """Set the run's branch back to `commit`, once, and close its stages. Gives the ref of its old head.
+
+        Below that ref stand the branch's old head and the newest snapshot of each stage that was open.
+        """
+        branch, kept = _branch(run_id), f"{_rolled_back(run_id)}/{number}"
+        open_now = self.open_stages(run_id)
+        async with self._lock.held() as lock:
+            git = self._git.locked(lock)
+            (head,) = await git.resolve(branch)
+            for stage in open_now:
+                if snapshot := await git.find(_stage(run_id, stage)):
+                    await git("update-ref", f"{kept}/stages/{stage}", snapshot)
+            if await git.find(f"{kept}/head") is None:
+                await git.clear_stale_locks(f"{kept}/head")
+                await git("update-ref", f"{kept}/head", head)
+            faults.point("rollback.kept")
+            await git.clear_stale_locks(branch)
+            await git("update-ref", branch, commit)
+        for stage in open_now:
+            await self.close_stage(await self.open_stage(run_id, stage))
+        return f"{kept}/head"
+
     async def close_stage(self, tree: StageTree) -> None:
         """Take the stage's worktree and snapshots away; what was merged stays. Closing twice is fine."""
         self._stages.pop((tree.run_id, tree.stage), None)
@@ -233,6 +258,20 @@ class Repository:
     async def main(self) -> str:
         """The newest commit of main."""
         return (await self._git.resolve("refs/heads/main"))[0]
+
+    async def standing(self, run_id: str) -> tuple[str, bool]:
+        """What the run's branch has to take in before its release, and whether it is to take its place.
+
+        Main; but where main has a result of the run that a rollback has undone, first what main was before
+        that, then that result itself, which the branch supersedes.
+        """
+        branch = _branch(run_id)
+        found = await release.replaced(self._git, branch, await _undone(self._git, run_id))
+        if found is None:
+            return await self.main(), False
+        merge, before = found
+        known = await self._git("merge-base", "--is-ancestor", before, branch, ok=(0, 1))
+        return (merge, True) if known.code == 0 else (before, False)
 
     async def meet(self, standing: str, yours: str) -> Meeting:
         """How two commits meet: contained, cleanly, or with conflicts. Changes nothing."""
@@ -276,12 +315,14 @@ class Repository:
                 self._git.locked(lock), _branch(run_id), _checked(tag), message.strip() or tag
             )
 
-    async def push(self, run_id: str, remote: Remote, token: str | None) -> bool:
-        """Bring the run's head to its branch at the remote, and to no other; False where it is there.
+    async def push(self, run_id: str, remote: Remote, token: str | None, branch: str | None = None) -> bool:
+        """Bring the run's head to `branch` at the remote (its own if not given); False where it is there.
 
         Raises BranchTaken and PushFailed; then the remote is as it was.
         """
-        return await push(self._git, remote, token, await self.run_head(run_id), remote.branch(run_id))
+        return await push(
+            self._git, remote, token, await self.run_head(run_id), branch or remote.branch(run_id)
+        )
 
     async def tree(self, commit: str) -> str:
         """The id of the tree that `commit` records: equal trees have equal ids."""
@@ -335,6 +376,18 @@ class Repository:
         return answer.out.decode("utf-8", "replace")
 
 
+async def _undone(git: Git, run_id: str) -> list[str]:
+    """The heads that the run's branch had before its rollbacks, the newest first."""
+    listed = await git("for-each-ref", "--format=%(refname) %(objectname)", f"{_rolled_back(run_id)}/")
+    heads: dict[int, str] = {}
+    for line in listed.text.split("\n"):
+        name, _, commit = line.partition(" ")
+        number, _, what = name.removeprefix(f"{_rolled_back(run_id)}/").partition("/")
+        if what == "head" and number.isdecimal():
+            heads[int(number)] = commit
+    return [heads[number] for number in sorted(heads, reverse=True)]
+
+
 async def _merged(git: Git, base: str, branch: str, stage: str) -> str | None:
     """The run's commit that carries `Factory-Stage: <stage>`, if there is one."""
     form = "--format=%H%x09%(trailers:key=Factory-Stage,valueonly,separator=%x09)"
@@ -384,6 +437,10 @@ def _branch(run_id: str) -> str:
 
 def _base(run_id: str) -> str:
     return f"refs/factory/{_checked(run_id)}/base"
+
+
+def _rolled_back(run_id: str) -> str:
+    return f"refs/factory/{_checked(run_id)}/rolled-back"
 
 
 def _stage(run_id: str, stage: str) -> str:

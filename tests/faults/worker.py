@@ -55,7 +55,7 @@ def drive(
     It dies at the point `crash_at`, or wherever it is after `kill_after` seconds.
     """
     _start_server()
-    process = _context.Process(target=_drive, args=(dict(settings), run_id, crash_at, str(trace or "")))
+    process = _context.Process(target=_drive, args=(dict(settings), run_id, _environment(crash_at, trace)))
     process.start()
     process.join(LONGEST if kill_after is None else kill_after)
     if process.is_alive():
@@ -67,19 +67,37 @@ def drive(
     return process.exitcode
 
 
-def _drive(settings: dict[str, Any], run_id: str, crash_at: str, trace: str) -> None:
-    os.environ |= {"FACTORY_CRASH_AT": crash_at, "FACTORY_CRASH_TRACE": trace}
+def roll_back(settings: Mapping[str, Any], run_id: str, stage: str, *, crash_at: str) -> int:
+    """Take a run back to a stage in a process of its own that dies at the point `crash_at`; its exit code."""
+    _start_server()
+    process = _context.Process(target=_drive, args=(dict(settings), run_id, _environment(crash_at), stage))
+    process.start()
+    process.join(LONGEST)
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _environment(crash_at: str, trace: Path | None = None) -> dict[str, str]:
+    """This process's environment as it is now: the fork server has that of the test which started it."""
+    return {**os.environ, "FACTORY_CRASH_AT": crash_at, "FACTORY_CRASH_TRACE": str(trace or "")}
+
+
+def _drive(settings: dict[str, Any], run_id: str, environment: dict[str, str], stage: str = "") -> None:
+    os.environ |= environment
     importlib.reload(faults)
     try:
-        asyncio.run(_run(settings, run_id))
+        asyncio.run(_run(settings, run_id, stage))
     except FactoryError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(UNAVAILABLE)
 
 
-async def _run(settings: dict[str, Any], run_id: str) -> None:
+async def _run(settings: dict[str, Any], run_id: str, stage: str) -> None:
     async with Factory.open(Settings(**settings)) as factory:
-        await factory.drive(run_id)
+        if stage:
+            await factory.roll_back(run_id, stage, by="a person who is cut off")
+        else:
+            await factory.drive(run_id)
 
 
 def points(trace: Path) -> list[str]:
