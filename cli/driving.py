@@ -14,6 +14,7 @@ from cli.whoami import whoami
 from governance.approvals import AlreadyDecided, Approval
 from graph.driver import Outcome
 from graph.runner import Factory
+from models.spending.amount import AmountInvalid
 
 
 async def to_the_end(factory: Factory, run_id: str, screen: Screen) -> int:
@@ -53,7 +54,9 @@ async def _drive(factory: Factory, run_id: str, screen: Screen, seen: int) -> tu
 async def _ask(factory: Factory, waiting: Sequence[Approval], screen: Screen) -> bool:
     """Ask the person here each question; whether anything was decided, so that the run can go on."""
     decided = False
-    for approval in waiting:
+    queue = list(waiting)
+    while queue:
+        approval = queue.pop(0)
         said = await person.ask(screen, approval)
         if said is None:
             continue
@@ -62,6 +65,10 @@ async def _ask(factory: Factory, waiting: Sequence[Approval], screen: Screen) ->
             screen.note(
                 f"✓ {said.decision}{f': {one_line(said.text, 60)}' if said.text else ''}", style="green"
             )
+        except AmountInvalid as invalid:
+            screen.note(str(invalid), style="yellow")
+            queue.insert(0, approval)
+            continue
         except AlreadyDecided as already:
             screen.note(str(already), style="yellow")
         decided = True

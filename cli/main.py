@@ -63,7 +63,22 @@ Http = Annotated[
 ]
 Stdio = Annotated[bool, typer.Option("--stdio", help="Serve standard input and output. [default]")]
 
+Budget = Annotated[
+    str | None,
+    typer.Option("--budget", metavar="USD", help="What the run may spend on models, as in 0.10."),
+]
 NoResume = Annotated[bool, typer.Option("--no-resume", help="Record it only; do not continue the run.")]
+
+
+class By(StrEnum):
+    """What costs are summed up by; models/spending/costs.py knows how."""
+
+    team = "team"
+    alias = "alias"
+    account = "account"
+    model = "model"
+    project = "project"
+    day = "day"
 
 
 class AsRole(StrEnum):
@@ -131,6 +146,7 @@ def run(
     approve_all: Annotated[
         bool, typer.Option("--approve-all", help="Approve what would wait for a person; recorded as such.")
     ] = False,
+    budget: Budget = None,
     record: Record = None,
     replay: Annotated[
         Path | None,
@@ -155,6 +171,7 @@ def run(
             pipeline=pipeline,
             model=running.chosen(model, record, replay),
             approve_all=approve_all,
+            budget=budget,
             record=record,
             unsafe_no_sandbox=unsafe_no_sandbox,
             as_json=as_json,
@@ -189,6 +206,7 @@ def change(
     approve_all: Annotated[
         bool, typer.Option("--approve-all", help="Approve what would wait for a person; recorded as such.")
     ] = False,
+    budget: Budget = None,
     unsafe_no_sandbox: Unsafe = False,
     as_json: AsJson = False,
 ) -> int:
@@ -207,6 +225,7 @@ def change(
             pipeline=pipeline,
             model=model,
             approve_all=approve_all,
+            budget=budget,
             unsafe_no_sandbox=unsafe_no_sandbox,
             as_json=as_json,
         )
@@ -273,6 +292,26 @@ def show(run_id: RunId, as_json: AsJson = False) -> int:
 
 
 @app.command()
+def costs(
+    by: Annotated[By, typer.Option(help="What to sum up by.")] = By.team,
+    run_id: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Of one run only.")] = None,
+    project: Annotated[str | None, typer.Option(metavar="NAME", help="Of one project only.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="DAY", help="From this day (UTC) on.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="Up to this day (UTC).")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Sum up what was spent on models."""
+    from cli import costs as spending
+
+    return _do(
+        spending.costs(
+            by.value, run=run_id, project=project, since=since, until=until, as_csv=as_csv, as_json=as_json
+        )
+    )
+
+
+@app.command()
 def watch(run_id: RunId, as_json: AsJson = False) -> int:
     """Follow a run that works elsewhere, to its end.
 
@@ -299,7 +338,9 @@ def answer(
 @app.command()
 def approve(
     approval_id: ApprovalId,
-    note: Annotated[str | None, typer.Option(metavar="TEXT", help="A note for the record.")] = None,
+    note: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A note for the record; of a budget, the US dollars.")
+    ] = None,
     no_resume: NoResume = False,
     as_json: AsJson = False,
 ) -> int:

@@ -17,6 +17,7 @@ from governance.approvals import Approvals
 from graph.progress import Progress
 from graph.runs import Run, Runs
 from graph.summary import RunSummary, summarise
+from models.spending import caps
 
 SCRIPTED = "offline model: scripted output"
 
@@ -33,7 +34,8 @@ class Records:
     async def summary(self, run: Run) -> RunSummary:
         """The run in one object, the same that `Factory.summary` gives."""
         progress = Progress.of(await self.events.read(run.id))
-        return summarise(run, progress, await self.approvals.pending(run.id))
+        budgets = await caps.of_run(self.db, run.id, run.project)
+        return summarise(run, progress, await self.approvals.pending(run.id), budgets)
 
     async def run(self, name: str) -> Run:
         """The run that an id, its unique beginning, or `last` stands for; raises NotFound."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from shlex import quote
 from textwrap import indent
 
@@ -10,6 +11,7 @@ from cli.screen import Screen, one_line, table
 from graph import check_report
 from graph.lifecycle import WAITING
 from graph.summary import RunSummary
+from models.spending.caps import ASK_FROM
 
 _ENDINGS = {"completed": 0, "failed": 4, "rejected": 5, "cancelled": 5}
 
@@ -73,6 +75,7 @@ def page(summary: RunSummary, screen: Screen) -> None:
         screen.say(f"  request     {summary.pull_request}")
     used = f"{look_of.tokens(summary.tokens) or '0'} tokens, {look_of.cost(summary.cost_usd)}"
     screen.say(f"  used        {used}, {look_of.seconds(summary.seconds)}")
+    budgets(summary, screen)
     checks(summary, screen)
     if summary.status == "completed":
         screen.say("  next")
@@ -84,6 +87,17 @@ def page(summary: RunSummary, screen: Screen) -> None:
         screen.say(f"? {waiting.approval_id} ({waiting.kind})", style="bold yellow")
         screen.read(indent(look_of.clean(waiting.question), "  "))
         screen.say(f"  answer with: {waiting.answer_with}")
+
+
+def budgets(summary: RunSummary, screen: Screen) -> None:
+    """The run's own budget and the wide ones; a team's or a stage's where little is left."""
+    for one in summary.budgets:
+        cap, spent = Decimal(one.cap_usd), Decimal(one.spent_usd)
+        if one.scope in {"stage", "team"} and spent < ASK_FROM * cap:
+            continue
+        aside = f", {look_of.cost(one.reserved_usd)} set aside" if Decimal(one.reserved_usd) else ""
+        whose = "" if one.scope == "run" else f" ({one.scope} {look_of.clean(one.subject)})"
+        screen.say(f"  budget      {look_of.cost(spent)} of {look_of.cost(cap)} spent{aside}{whose}")
 
 
 def checks(summary: RunSummary, screen: Screen) -> None:

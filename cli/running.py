@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 from cli import results
@@ -14,6 +15,7 @@ from core.errors import BadInput
 from core.settings import Settings
 from graph.runner import Factory
 from models.cassette import REPLAY
+from models.spending.amount import AmountInvalid, usd
 
 _UNTOUCHED = "No run was created and nothing was changed"
 
@@ -30,17 +32,24 @@ async def run(
     pipeline: str,
     model: str | None,
     approve_all: bool,
+    budget: str | None,
     record: Path | None,
     unsafe_no_sandbox: bool,
     as_json: bool,
 ) -> int:
     """Submit a requirement and drive its run; returns the exit code."""
     screen = Screen(as_json)
+    amount = _amount(budget)
     settings = _settings(unsafe_no_sandbox, model=model, record=record)
     async with Factory.open(settings, model=model) as factory:
         screen.announce(factory.announcements)
         run_id = await factory.submit(
-            requirement, project=project, repo=repo, pipeline=pipeline, approve_all=approve_all
+            requirement,
+            project=project,
+            repo=repo,
+            pipeline=pipeline,
+            approve_all=approve_all,
+            budget_usd=amount,
         )
         screen.note(f"run {run_id}", style="bold")
         return await to_the_end(factory, run_id, screen)
@@ -54,15 +63,19 @@ async def change(
     pipeline: str | None,
     model: str | None,
     approve_all: bool,
+    budget: str | None,
     unsafe_no_sandbox: bool,
     as_json: bool,
 ) -> int:
     """Submit a change and drive its run; returns the exit code."""
     screen = Screen(as_json)
+    amount = _amount(budget)
     settings = _settings(unsafe_no_sandbox, model=model)
     async with Factory.open(settings, model=model) as factory:
         screen.announce(factory.announcements)
-        run_id = await factory.change(target, text, repo=repo, pipeline=pipeline, approve_all=approve_all)
+        run_id = await factory.change(
+            target, text, repo=repo, pipeline=pipeline, approve_all=approve_all, budget_usd=amount
+        )
         screen.note(f"run {run_id}", style="bold")
         return await to_the_end(factory, run_id, screen)
 
@@ -125,6 +138,15 @@ def chosen(model: str | None, record: Path | None, replay: Path | None) -> str |
             f"There is no folder {record.absolute().parent}", untouched=_UNTOUCHED, todo="Make it first"
         )
     return model if replay is None else f"{REPLAY}{replay.absolute()}"
+
+
+def _amount(budget: str | None) -> Decimal | None:
+    try:
+        return None if budget is None else usd(budget)
+    except AmountInvalid as invalid:
+        raise AmountInvalid(
+            f"--budget: {invalid.what}", untouched="Nothing was started", todo=invalid.todo
+        ) from None
 
 
 def _settings(unsafe_no_sandbox: bool, *, model: str | None = None, record: Path | None = None) -> Settings:

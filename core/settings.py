@@ -4,6 +4,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -40,6 +41,7 @@ OPERATORS_ONLY = frozenset(
         "index_url",
         "dependency_file",
         "pack_dirs",
+        "budget_day",
     }
 )
 """What no file in the current folder may set. It decides what confines code, what is started outside the
@@ -85,6 +87,9 @@ class Settings(BaseSettings):
     """Put this model behind every alias; `offline` is the scripted one, `replay:PATH` a recorded run."""
     record_file: Path | None = None
     """Write a run's model calls here, for `replay:PATH`."""
+
+    budget_day: Decimal | None = Field(default=None, ge=0, le=1_000_000)
+    """US dollars that all runs together may spend on models in one day (UTC, by the database's clock)."""
 
     mcp_token: SecretStr | None = None
     """What an MCP server over HTTP asks for; without it, a new one at each start."""
@@ -157,6 +162,7 @@ class Settings(BaseSettings):
     @field_validator(
         "database_url",
         "database_owner_url",
+        "budget_day",
         "mcp_token",
         "model",
         "bwrap",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from psycopg.rows import DictRow
@@ -15,6 +16,7 @@ from core.json import JsonObject, JsonValue
 from core.redaction import redact
 from governance import queries
 from governance.policy import Risk
+from models.spending.amount import AmountInvalid, usd
 
 if TYPE_CHECKING:
     from core.database import Database
@@ -251,7 +253,21 @@ def _checked_answer(asked: Approval, decision: Decision, answer: str | None) -> 
         raise AnswerMissing(
             f"To {decision}, {asked.id} needs a text", untouched="Nothing was decided", todo="Give the answer"
         )
+    if text and asked.kind == "budget" and decision != "reject":
+        text = _amount(text)
     return text or None
+
+
+def _amount(text: str) -> str:
+    """The US dollars that extend a budget, in plain digits."""
+    try:
+        return str(usd(text, least=Decimal("0.000001")))
+    except AmountInvalid as invalid:
+        raise AmountInvalid(
+            invalid.what,
+            untouched="Nothing was decided",
+            todo=f"Say by how much to extend it. {invalid.todo}",
+        ) from None
 
 
 def _approval(row: DictRow) -> Approval:

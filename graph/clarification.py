@@ -13,6 +13,7 @@ from core.json import JsonObject
 from core.redaction import redact
 from graph import people, queries
 from graph.broker import PERSON, Request, refusal
+from graph.pauses import after_pauses
 from graph.stage_context import StageContext, called_payload
 from graph.state import ClarificationCall, StageState
 from graph.work import CLARIFY
@@ -160,7 +161,14 @@ class Clarify:
             HumanMessage(text),
         ]
         for turn in range(1, 4):
-            call = Call(state["run_id"], target.id, target.author.id, "clarify", f"{key}/{target.id}/{turn}")
+            call = Call(
+                run_id=state["run_id"],
+                team=target.id,
+                operative=target.author.id,
+                kind="clarify",
+                key=f"{key}/{target.id}/{turn}{after_pauses(state)}",
+                paid_by=self.stage.team.id,
+            )
             models = await services.models_for(state["run_id"], target.id)
             reply = await models.complete(
                 target.author.alias, turns, call=call, schema=answer_schema(self.stage.team_ids)

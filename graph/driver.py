@@ -27,7 +27,7 @@ from core import clock, incarnation, logs
 from core.database import DatabaseUnavailable
 from core.errors import BadInput, FactoryError
 from governance.approvals import AlreadyDecided, Approval
-from graph import people, queries, rollback
+from graph import paying, people, queries, rollback
 from graph.again import ending
 from graph.lifecycle import ENDED, WAITING, RunStatus, move
 from graph.pipeline import first_input
@@ -159,6 +159,7 @@ class Driver:
             await self._ended(run)
             return
         await services.approvals.expire(clock.now())
+        await paying.agree(services, run)
         graph = await self.graphs(run)
         config: RunnableConfig = {
             "configurable": {"thread_id": run_id},
@@ -224,8 +225,12 @@ class Driver:
             # What still waits for a person beside it cannot save the run.
             await move(self.services.db, self.services.events, run_id, "failed", failure=reason)
             await self._ended(await self.services.run(run_id))
-        elif snapshot.interrupts and run.status not in WAITING:
-            await move(self.services.db, self.services.events, run_id, "awaiting_input")
+        elif snapshot.interrupts:
+            open_ones = await self.services.approvals.pending(run_id)
+            paused = any(approval.kind == paying.BUDGET for approval in open_ones)
+            if paused or run.status not in WAITING:
+                target: RunStatus = "paused" if paused else "awaiting_input"
+                await move(self.services.db, self.services.events, run_id, target)
 
     async def _failed_stages(self, run: Run) -> str:
         """Which stages have failed in the run's round, and why; empty when none has."""

@@ -37,10 +37,10 @@ _ONWARD: Final[dict[RunStatus, tuple[RunStatus, ...]]] = {
     "governance_analysis": ("awaiting_approval", "approved", "rejected"),
     "awaiting_approval": ("approved", "rejected"),
     "approved": ("planning",),
-    "planning": ("in_progress",),
+    "planning": ("in_progress", "paused"),
     "in_progress": ("awaiting_input", "paused", "validating"),
     "awaiting_input": ("in_progress", "validating", "deployable", "paused"),
-    "paused": ("in_progress", "validating", "deployable", "awaiting_input"),
+    "paused": ("planning", "in_progress", "validating", "deployable", "awaiting_input"),
     # Back to in_progress when a reviewer sends the run round again; a reviewer's "no" is final.
     "validating": ("awaiting_input", "paused", "in_progress", "deployable", "rejected"),
     # The deploy gate asks a person too, where there is a remote to release to. Where main has moved, what it
@@ -146,6 +146,6 @@ async def wake(db: Database, events: EventLog, run_id: str) -> None:
         return
     slept = [str(change.payload["from"]) for change in changes if change.payload["to"] in WAITING]
     before: RunStatus = "in_progress"
-    if slept[-1] in ("validating", "deployable"):
+    if slept[-1] in ("planning", "validating", "deployable"):
         before = cast(RunStatus, slept[-1])
     await move(db, events, run_id, before)

@@ -23,6 +23,7 @@ from governance.decisions import parse_decision
 from graph.lifecycle import wake
 from graph.services import Services
 from graph.state import Answer, Question, RunState
+from models.spending.amount import AmountInvalid
 
 CLIENT: Final = "a LangGraph client"
 """Who decided, when an answer came as a bare resume."""
@@ -69,7 +70,7 @@ async def settle(services: Services, state: Any) -> Answer | None:
             )
         except AlreadyDecided:
             approval = await approvals.get(approval.id)
-        except (NotAllowed, AnswerMissing):
+        except (NotAllowed, AnswerMissing, AmountInvalid):
             return None
     await wake(services.db, services.events, approval.run_id)
     return {

@@ -18,7 +18,7 @@ from langgraph.graph.state import CompiledStateGraph
 from graph.dag import Pipeline
 from graph.govern import build_govern
 from graph.nodes import Node, node
-from graph.planning import Planner
+from graph.planning import build_plan
 from graph.reconcile import build_reconcile
 from graph.release import build_release
 from graph.review import build_review
@@ -55,7 +55,7 @@ def build_pipeline(
     """
     graph: StateGraph[Any, Any, Any, Any] = StateGraph(RunState, input_schema=Submission if admit else None)
     graph.add_node("govern", build_govern(services))
-    graph.add_node("plan", node("plan", Planner(services, pipeline).plan))
+    graph.add_node("plan", build_plan(services, pipeline))
     for stage in pipeline.stages:
         team = services.registry.team(stage.team)
         graph.add_node(stage.team, build_stage(StageContext(services, team, pipeline.teams)))

@@ -1,5 +1,8 @@
 """`plan`: which of the pipeline's teams this requirement needs, and why each other one is skipped."""
 
+# pyright: reportUnknownMemberType=false
+# (LangGraph's own StateGraph has unknown types in its signatures.)
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -7,11 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
 
 from core import faults
 from core.json import JsonObject
+from graph import paying, people
 from graph.dag import Pipeline
 from graph.lifecycle import move
+from graph.nodes import node
+from graph.pauses import after_pauses
+from graph.paying import paid
 from graph.services import Services
 from graph.stage_context import called_payload
 from graph.state import Change, RunState, StageOutcome
@@ -100,7 +109,7 @@ class Planner:
         ]
         problem = ""
         for turn in (1, 2):
-            call = Call(state["run_id"], "factory", "planner", "plan", f"plan/{turn}")
+            call = Call(state["run_id"], "factory", "planner", "plan", f"plan/{turn}{after_pauses(state)}")
             try:
                 models = await services.models_for(state["run_id"], None)
                 reply = await models.complete(ALIAS, turns, call=call, schema=plan_schema())
@@ -121,6 +130,38 @@ class Planner:
                 continue
             return plan.title.strip() or fallback_title(state["requirement"]), list(plan.skip), ""
         return fallback_title(state["requirement"]), [], f"every team runs: the plan was unusable ({problem})"
+
+    async def heard(self, state: RunState) -> dict[str, Any]:
+        """Plan again with what a person added to a budget, or end."""
+        decided = await paying.heard(self.services, state)
+        if decided is None:
+            return {}
+        goes_on, why = decided
+        if goes_on:
+            return {"question": people.NOBODY_ASKED}
+        services, run_id = self.services, state["run_id"]
+        await move(services.db, services.events, run_id, "failed", key="plan/failed", failure=why)
+        return {"question": people.NOBODY_ASKED, "halted": f"failed: {why}"}
+
+
+def build_plan(services: Services, pipeline: Pipeline) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Compile the subgraph."""
+    planner = Planner(services, pipeline)
+    graph: StateGraph[Any, Any, Any, Any] = StateGraph(RunState)
+    graph.add_node("plan", node("plan", paid(services, "plan", planner.plan)))
+    graph.add_node("ask_person", node("ask_person", people.ask))
+    graph.add_node("heard", node("heard", planner.heard))
+    graph.add_edge(START, "plan")
+    graph.add_conditional_edges("plan", people.if_asked, ["ask_person", END])
+    graph.add_edge("ask_person", "heard")
+    graph.add_conditional_edges("heard", _after_heard, ["ask_person", "plan", END])
+    return graph.compile(name="plan")
+
+
+def _after_heard(state: RunState) -> str:
+    if people.waits(state):
+        return "ask_person"
+    return END if state.get("halted") else "plan"
 
 
 def allowed_skips(

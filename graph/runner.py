@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +34,8 @@ from graph.summary import RunSummary, summarise
 from graph.supplies import Supplies
 from models.errors import ModelUnavailable
 from models.service import OFFLINE, Models
+from models.spending import caps
+from models.spending.guard import Budgets
 from teams.mcp.outside import Outside
 from teams.registry import Registry
 from workspace import policies
@@ -80,7 +83,10 @@ class Factory:
             db = await stack.enter_async_context(Database.open(settings))
             events = EventLog(db)
             override = model or settings.model
-            models = await stack.enter_async_context(await Models.open(settings, db, override=override))
+            budgets = Budgets(db, day_usd=settings.budget_day)
+            models = await stack.enter_async_context(
+                await Models.open(settings, db, override=override, guard=budgets)
+            )
             sandbox = await Sandbox.open(settings)
             services = Services(
                 settings=settings,
@@ -89,6 +95,7 @@ class Factory:
                 runs=Runs(db, events),
                 approvals=Approvals(db, events),
                 models=models,
+                budgets=budgets,
                 registry=registry,
                 workspace=Workspace(settings),
                 sandbox=sandbox,
@@ -154,6 +161,7 @@ class Factory:
         repo: Path | None = None,
         pipeline: str = "full",
         approve_all: bool = False,
+        budget_usd: Decimal | None = None,
     ) -> str:
         """Record a run and return its id. Nothing is created when the input is refused."""
         text = checked_requirement(requirement)
@@ -170,6 +178,7 @@ class Factory:
             pipeline=pipeline,
             model=self.model,
             approve_all=approve_all,
+            budget_usd=budget_usd,
         )
 
     async def change(
@@ -180,6 +189,7 @@ class Factory:
         repo: Path | None = None,
         pipeline: str | None = None,
         approve_all: bool = False,
+        budget_usd: Decimal | None = None,
     ) -> str:
         """Record a run that changes what a finished run made, or what a project holds; return its id.
 
@@ -203,6 +213,7 @@ class Factory:
             model=self.model,
             approve_all=approve_all,
             change=found.change,
+            budget_usd=budget_usd,
         )
 
     async def drive(self, run_id: str) -> Outcome:
@@ -264,7 +275,7 @@ class Factory:
     async def _services_for(self, model: str | None) -> Services:
         if model not in self._by_model:
             services = self.services
-            models = await Models.open(services.settings, services.db, override=model)
+            models = await Models.open(services.settings, services.db, override=model, guard=services.budgets)
             await self._stack.enter_async_context(models)
             if model is None and models.is_offline:
                 # A run of real models is never finished by the script, however long Ollama is away.
@@ -279,7 +290,8 @@ class Factory:
 
     async def _summary(self, run: Run) -> RunSummary:
         waiting = await self.approvals.pending(run.id)
-        return summarise(run, await self.progress(run.id), waiting)
+        budgets = await caps.of_run(self.db, run.id, run.project)
+        return summarise(run, await self.progress(run.id), waiting, budgets)
 
     async def _free_project(self, requirement: str) -> str:
         stem = slug(requirement)

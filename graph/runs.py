@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,6 +35,8 @@ class Run:
     approve_all: bool
     rollbacks: int
     """How often it was rolled back."""
+    budget_usd: Decimal | None
+    """What it may spend on models, where it was started with a budget of its own."""
     change: Change | None
     """What it changes; None where it builds from its requirement alone."""
     tag: str | None
@@ -61,6 +64,7 @@ class Runs:
         model: str | None,
         approve_all: bool,
         change: Change | None = None,
+        budget_usd: Decimal | None = None,
     ) -> str:
         """Record a run as `draft`, with its first event, in one transaction; returns its id."""
         run_id = clock.new_id("run")
@@ -73,7 +77,11 @@ class Runs:
                 requirement=requirement,
                 pipeline=pipeline,
                 model=model,
-                options={"approve_all": approve_all, **({"change": change} if change else {})},
+                options={
+                    "approve_all": approve_all,
+                    **({"change": change} if change else {}),
+                    **({} if budget_usd is None else {"budget_usd": str(budget_usd)}),
+                },
             )
             await self._events.append(
                 run_id,
@@ -84,6 +92,7 @@ class Runs:
                     "pipeline": pipeline,
                     "model": model,
                     "approve_all": approve_all,
+                    **({} if budget_usd is None else {"budget_usd": str(budget_usd)}),
                     **({"changes": change["of"] or project} if change else {}),
                 },
                 key="run.created",
@@ -160,6 +169,7 @@ def _run(row: dict[str, Any]) -> Run:
         revision=row["revision"],
         approve_all=bool(options.get("approve_all")),
         rollbacks=int(options.get("rollbacks", 0)),
+        budget_usd=Decimal(options["budget_usd"]) if "budget_usd" in options else None,
         change=options.get("change"),
         tag=row["tag"],
         result_commit=row["result_commit"],

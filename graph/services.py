@@ -13,6 +13,7 @@ from governance.policy import Policy
 from graph.runs import Run, Runs
 from graph.supplies import Supplies, Supply
 from models.service import Models
+from models.spending.guard import Budgets
 from teams.mcp.outside import Offer, Outside
 from teams.registry import Registry
 from teams.team import Team
@@ -33,6 +34,8 @@ class Services:
     runs: Runs
     approvals: Approvals
     models: Models
+    budgets: Budgets
+    """What keeps models within the budgets."""
     registry: Registry
     workspace: Workspace
     sandbox: Sandbox

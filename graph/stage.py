@@ -9,6 +9,7 @@ elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
@@ -16,10 +17,11 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from core import clock
-from graph import loops, people
+from graph import loops, paying, people
 from graph.clarification import Clarify, after_clarify
 from graph.leasing import leased
 from graph.nodes import Node, node
+from graph.paying import BUDGET, paid
 from graph.provision import DEPENDENCY, Provision, after_provision
 from graph.report import Report
 from graph.stage_context import StageContext
@@ -33,19 +35,20 @@ def build_stage(stage: StageContext) -> CompiledStateGraph[Any, Any, Any, Any]:
     work, report, clarify, verdicts = Work(stage), Report(stage), Clarify(stage), Verdicts(stage)
     provision = Provision(stage)
     held = partial(leased, stage)
+    spends = partial(paid, stage.services)
     graph: StateGraph[Any, Any, Any, Any] = StateGraph(
         StageState, input_schema=StageInput, output_schema=StageOutput
     )
     graph.add_node("brief", node("brief", held(work.brief)))
-    graph.add_node("work", node("work", timed(held(work.work))))
+    graph.add_node("work", node("work", timed(held(spends("work", work.work)))))
     graph.add_node("act", node("act", timed(held(work.act))))
-    graph.add_node("peer_review", node("peer_review", timed(held(work.peer_review))))
-    graph.add_node("report", node("report", timed(held(report.report))))
+    graph.add_node("peer_review", node("peer_review", timed(held(spends("peer_review", work.peer_review)))))
+    graph.add_node("report", node("report", timed(held(spends("report", report.report)))))
     graph.add_node("gate", node("gate", timed(held(verdicts.gate))))
-    graph.add_node("clarify", node("clarify", timed(held(clarify.clarify))))
+    graph.add_node("clarify", node("clarify", timed(held(spends("clarify", clarify.clarify)))))
     graph.add_node("provide", node("provide", timed(provision.provide)))
     graph.add_node("ask_person", node("ask_person", people.ask))
-    graph.add_node("heard", node("heard", _heard(clarify, provision, verdicts)))
+    graph.add_node("heard", node("heard", _heard(stage, clarify, provision, verdicts)))
     graph.add_node("escalate", node("escalate", verdicts.escalate))
     graph.add_node("retain", node("retain", held(verdicts.retain)))
     graph.add_node("close", node("close", verdicts.close))
@@ -57,21 +60,29 @@ def build_stage(stage: StageContext) -> CompiledStateGraph[Any, Any, Any, Any]:
 
     def after_brief_work(state: StageState) -> str:
         target = after_work(state)
-        return "report" if target == "peer_review" and not reviews_left(stage, state) else target
+        if target == "peer_review" and not reviews_left(stage, state):
+            return "report"
+        return target
 
     graph.add_conditional_edges(START, on_entry, ["brief", END])
     graph.add_conditional_edges("brief", _after_brief, ["provide", "work"])
-    graph.add_conditional_edges("work", after_brief_work, ["act", "work", "peer_review", "report", "gate"])
+    graph.add_conditional_edges(
+        "work",
+        _unless_asked(after_brief_work),
+        ["ask_person", "act", "work", "peer_review", "report", "gate"],
+    )
     graph.add_conditional_edges("act", _after_act, ["provide", "clarify", "work", "gate"])
     graph.add_conditional_edges("provide", after_provision, ["ask_person", "clarify", "work"])
-    graph.add_conditional_edges("peer_review", _after_review, ["work", "report"])
-    graph.add_edge("report", "gate")
+    graph.add_conditional_edges("peer_review", _unless_asked(_after_review), ["ask_person", "work", "report"])
+    graph.add_conditional_edges("report", _unless_asked(_after_report), ["ask_person", "gate"])
     graph.add_conditional_edges("gate", after_gate, ["retain", "work", "clarify", "escalate", "fail"])
     graph.add_conditional_edges("clarify", after_clarify, ["ask_person", "clarify", "work"])
     graph.add_edge("escalate", "ask_person")
     graph.add_edge("ask_person", "heard")
     graph.add_conditional_edges(
-        "heard", _after_heard, ["ask_person", "provide", "clarify", "work", "retain", "fail"]
+        "heard",
+        _after_heard,
+        ["ask_person", "provide", "clarify", "work", "peer_review", "report", "retain", "fail"],
     )
     graph.add_conditional_edges("retain", after_retain, ["work", "escalate", "close"])
     graph.add_edge("close", END)
@@ -118,17 +129,37 @@ def _after_brief(state: StageState) -> str:
     return "provide" if state.get("unsupplied") else "work"
 
 
+def _unless_asked(onward: Callable[[StageState], str]) -> Callable[[StageState], str]:
+    """`onward`, or to a person where there was no budget for what the node had to ask a model."""
+
+    def after(state: StageState) -> str:
+        return "ask_person" if people.waits(state) else onward(state)
+
+    return after
+
+
+def _after_report(state: StageState) -> str:
+    return "gate"
+
+
 def _after_review(state: StageState) -> str:
     return "work" if state["reasons"] else "report"
 
 
-def _heard(clarify: Clarify, provision: Provision, verdicts: Verdicts) -> Any:
+def _heard(stage: StageContext, clarify: Clarify, provision: Provision, verdicts: Verdicts) -> Any:
     async def heard(state: StageState) -> dict[str, Any]:
         """Hand a person's answer to the team that asked, or to the stage that could not go on."""
         if state["question"]["kind"] == "clarification":
             return {**await clarify.heard(state), "verdict": "clarify"}
         if state["question"]["kind"] == DEPENDENCY:
             return {**await provision.heard(state), "verdict": DEPENDENCY}
+        if state["question"]["kind"] == BUDGET:
+            decided = await paying.heard(stage.services, state)
+            if decided is None:
+                return {}
+            goes_on, why = decided
+            done = {"question": people.NOBODY_ASKED}
+            return {**done, "verdict": BUDGET} if goes_on else {**done, **await verdicts.stopped(state, why)}
         return await verdicts.heard(state)
 
     return heard
@@ -137,6 +168,8 @@ def _heard(clarify: Clarify, provision: Provision, verdicts: Verdicts) -> Any:
 def _after_heard(state: StageState) -> str:
     if people.waits(state):
         return "ask_person"
+    if state["verdict"] == BUDGET:
+        return state.get("refused_at", "work")
     if state["verdict"] == DEPENDENCY:
         return "provide"
     if state["verdict"] == "clarify":

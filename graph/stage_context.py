@@ -8,6 +8,7 @@ from typing import Any
 from core.events import Entry, Event
 from core.json import JsonObject
 from graph.again import again
+from graph.pauses import after_pauses
 from graph.services import Services
 from graph.state import Change, Repair, StageState
 from models.calls import Call, CallKind, Reply
@@ -45,7 +46,7 @@ class StageContext:
             team=self.team.id,
             operative=operative,
             kind=kind,
-            key=f"{self.key(state)}/{suffix}",
+            key=f"{self.key(state)}/{suffix}{after_pauses(state)}",
         )
 
     async def event(self, state: StageState, kind: str, payload: JsonObject, suffix: str) -> Event:

@@ -84,6 +84,10 @@ class RunState(TypedDict):
     """How often the run was rolled back; part of the name of everything that is done since."""
     question: NotRequired[Question]
     answer: NotRequired[Answer]
+    refused_at: NotRequired[str]
+    """The node that had no budget left for a call, while a person is asked; it runs again after that."""
+    pauses: NotRequired[int]
+    """How often that was so: tells calls that are made again from the first ones."""
     target: NotRequired[ReleaseTarget | None]
     """Where the run may be released to, as a person saw it; none for a project without a remote."""
     checked: NotRequired[str]
@@ -267,3 +271,6 @@ class StageState(TypedDict):
     reasons: list[str]
     question: Question
     answer: NotRequired[Answer]
+    refused_at: NotRequired[str]
+    """As in the run's state; so is the next."""
+    pauses: NotRequired[int]

@@ -12,6 +12,7 @@ from graph.check_report import CheckSummary
 from graph.lifecycle import ENDED
 from graph.progress import Progress
 from graph.runs import Run
+from models.spending.caps import Budget
 
 
 class StageSummary(BaseModel):
@@ -27,6 +28,21 @@ class StageSummary(BaseModel):
     tokens: int
     cost_usd: float
     skipped_because: str | None
+
+
+class BudgetSummary(BaseModel):
+    """One budget that the run is under, and how it stands. US dollars as text: exact."""
+
+    model_config = ConfigDict(frozen=True)
+
+    scope: str
+    """run, project, day, account, team or stage."""
+    subject: str
+    cap_usd: str
+    spent_usd: str
+    reserved_usd: str
+    """Set aside for calls under way."""
+    extensions: int
 
 
 class Waiting(BaseModel):
@@ -61,11 +77,15 @@ class RunSummary(BaseModel):
     """Where it was released to, in a project with a remote."""
     score: int | None = None
     """0 to 100, what the checks of the merged project say; null before they ran."""
+    budgets: list[BudgetSummary] = []
+    """The budgets that the run is under."""
     checks: list[CheckSummary] = []
     """The checks of the merged project, as last run."""
 
 
-def summarise(run: Run, progress: Progress, waiting: Sequence[Approval]) -> RunSummary:
+def summarise(
+    run: Run, progress: Progress, waiting: Sequence[Approval], budgets: Sequence[Budget] = ()
+) -> RunSummary:
     """Put the record, the events and the open questions together."""
     checks = list(progress.checks.values())
     return RunSummary(
@@ -97,6 +117,17 @@ def summarise(run: Run, progress: Progress, waiting: Sequence[Approval]) -> RunS
         failure=run.failure,
         pull_request=progress.pull_request or None,
         score=check_report.score_of(checks).points,
+        budgets=[
+            BudgetSummary(
+                scope=one.scope,
+                subject=one.subject,
+                cap_usd=f"{one.cap_usd:f}",
+                spent_usd=f"{one.spent_usd:f}",
+                reserved_usd=f"{one.reserved_usd:f}",
+                extensions=one.extensions,
+            )
+            for one in budgets
+        ],
         checks=checks,
     )
 
@@ -104,6 +135,8 @@ def summarise(run: Run, progress: Progress, waiting: Sequence[Approval]) -> RunS
 def answer_with(approval: Approval) -> str:
     """The command that answers a question."""
     # To approve an escalation is to accept work that failed its checks: guidance is the better first thought.
+    if approval.kind == "budget":
+        return f"factory answer {approval.id} {approval.default_answer}"
     if "approve" in approval.allowed and approval.kind != "escalation":
         return f"factory approve {approval.id}"
     return f'factory answer {approval.id} "…"'

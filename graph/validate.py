@@ -36,6 +36,8 @@ class Validate:
     async def check(self, state: RunState) -> dict[str, Any]:
         """Stop if a stage failed; else check the branch, and ask a person if a check speaks against it."""
         services, run_id = self.services, state["run_id"]
+        if state.get("halted"):
+            return {}
         broken = [o for o in state.get("results", {}).values() if o["verdict"] == "fail"]
         if broken:
             reason = "; ".join(f"{outcome['team']}: {outcome['reason']}" for outcome in broken)

@@ -114,6 +114,11 @@ class Verdicts:
         await self._ruled(state, Ruling("fail", (reason,)), suffix="/person")
         return {**update, "verdict": "fail", "reasons": [reason, *state["reasons"]]}
 
+    async def stopped(self, state: StageState, why: str) -> dict[str, Any]:
+        """Fail the stage because a person stopped it, or nobody answered."""
+        await self._ruled(state, Ruling("fail", (why,)), suffix="/person")
+        return {"verdict": "fail", "reasons": [why]}
+
     async def retain(self, state: StageState) -> dict[str, Any]:
         """Merge the stage's work into the run's branch and close the stage; a conflict undoes nothing."""
         stage = self.stage

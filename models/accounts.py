@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from decimal import Decimal
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -79,6 +80,8 @@ class Account(Frozen):
     """Requests that the account takes in a window, over all its models and all our processes."""
     tpm: int | None = Field(default=None, ge=1)
     """Tokens of prompts and answers that it takes in a window."""
+    budget_usd: Decimal | None = Field(default=None, ge=0, le=1_000_000)
+    """What may be spent on it in all, until a person extends it."""
     window_seconds: float = Field(default=60, gt=0, le=86_400)
     """The window of `rpm` and `tpm`."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from models.accounts import POOL
@@ -33,6 +34,17 @@ class Chains:
     """The entry that stands behind every alias but the one for embeddings."""
     ollama: Mapping[str, "OllamaModel"] = field(default_factory=dict[str, "OllamaModel"])
     """Model -> how it is asked, of those that the server has and an alias names."""
+
+    def account_budgets(self) -> dict[str, Decimal]:
+        """Account -> what may be spent on it, of those that the file gives a budget. USD."""
+        entries = self.catalogue.accounts
+        found: dict[str, Decimal] = {}
+        for name in {one.account.name for one in self.fleet.deployments}:
+            # The accounts of a keys_file are called NAME-1, NAME-2 …
+            entry = entries.get(name) or entries.get(name.rpartition("-")[0])
+            if entry is not None and entry.budget_usd is not None:
+                found[name] = entry.budget_usd
+        return found
 
     @property
     def anybody(self) -> bool:

@@ -35,6 +35,7 @@ from models.routing.lending import Lending
 from models.routing.pool import AccountPool
 from models.routing.router import Router
 from models.server import OllamaServer, full_name
+from models.spending.guard import BudgetReached
 
 if TYPE_CHECKING:
     from models.chains import Candidate
@@ -230,6 +231,8 @@ class Models:
         started = clock.monotonic()
         try:
             reply = await self._taped(chosen, question, candidate)
+        except BudgetReached:
+            raise  # nothing was sent: no call
         except FactoryError as error:
             await self._record_failure(chosen, question, error, clock.monotonic() - started)
             raise

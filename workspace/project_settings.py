@@ -11,14 +11,24 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from core.errors import BadInput
 from core.redaction import MASK, know, redact
+from models.spending.amount import usd
 from workspace.declared import DeclaredCheck, Page, unlike
 from workspace.dependencies.settings import Dependencies
 from workspace.policies import PLAIN
@@ -202,6 +212,33 @@ class ModelsAllowed(BaseModel):
     file lists as local."""
 
 
+def _amount(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return value
+    try:
+        return usd(str(value))
+    except BadInput as invalid:
+        raise ValueError(f"{invalid.what}") from None
+
+
+Usd = Annotated[Decimal, BeforeValidator(_amount)]
+
+
+class BudgetSettings(BaseModel):
+    """What may be spent on models, in US dollars; a person is asked at 90 %."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    run: Usd | None = None
+    """Each run that was not given a budget of its own."""
+    stage: Usd | None = None
+    """Each team's turn in a run, with the questions that it asks other teams."""
+    project: Usd | None = None
+    """All runs of the project together."""
+    teams: dict[str, Usd] = {}
+    """A team in all runs of the project, by the team's id."""
+
+
 class ProjectSettings(BaseModel):
     """What is set for a project."""
 
@@ -211,6 +248,7 @@ class ProjectSettings(BaseModel):
     """One line about the product, for people."""
     remote: Remote | None = None
     models: ModelsAllowed = ModelsAllowed()
+    budget: BudgetSettings = BudgetSettings()
     dependencies: Dependencies = Dependencies()
     checks: tuple[DeclaredCheck, ...] = Field(default=(), strict=False)
     """Commands that check the product, beside the factory's own checks."""

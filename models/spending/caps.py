@@ -1,5 +1,6 @@
 """Budgets as rows: set, extended by a person, looked at."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -31,8 +32,20 @@ class Budget:
 
 async def agree(db: Database, scope: Scope, subject: str, cap_usd: Decimal | None) -> None:
     """Set a budget, or take it away. What people added to it stays; a new one knows what was spent before."""
+    await agree_all(db, {(scope, subject): cap_usd})
+
+
+async def agree_all(db: Database, agreed: Mapping[tuple[Scope, str], Decimal | None]) -> None:
+    """Set several at once: (scope, subject) -> USD, or None to take it away."""
+    # In one order, so that two processes never wait for each other.
+    rows = sorted(agreed.items(), key=lambda item: item[0])
+    values = {
+        "scopes": [scope for (scope, _), _ in rows],
+        "subjects": [subject for (_, subject), _ in rows],
+        "caps": [cap for _, cap in rows],
+    }
     async with db.pool.connection() as connection:
-        await connection.execute(queries.SET, {"scope": scope, "subject": subject, "cap": cap_usd})
+        await connection.execute(queries.SET, values)
 
 
 async def extend(db: Database, approval_id: str, budget_id: str, amount_usd: Decimal) -> bool:

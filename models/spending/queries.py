@@ -1,6 +1,9 @@
 """Every statement about budgets and costs. What changes sums is a function in r0006_budgets.sql."""
 
-SET = "SELECT factory.set_budget(%(scope)s, %(subject)s, %(cap)s)"
+SET = """
+SELECT factory.set_budget(c.scope, c.subject, c.cap)
+FROM unnest(%(scopes)s::text[], %(subjects)s::text[], %(caps)s::numeric[]) AS c(scope, subject, cap)
+"""
 EXTEND = "SELECT factory.extend_budget(%(approval)s, %(budget)s, %(amount)s) AS applied"
 RESERVE = "SELECT factory.reserve_budgets(%(calls)s, %(share)s, %(day)s) AS answer"
 SETTLE = "SELECT factory.settle_budgets(%(requests)s)"

@@ -1,0 +1,93 @@
+"""`factory costs`: what was spent on models, as a table, CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import asdict
+from datetime import date
+from typing import cast
+
+from cli import records
+from cli import screen as look_of
+from cli.screen import Screen, table
+from core.errors import BadInput
+from core.json import JsonObject
+from models.spending.costs import Costs, Dimension, Row
+from models.spending.costs import costs as spent
+
+_NUMBERS = ("calls", "failed", "input_tokens", "output_tokens", "cost_usd", "seconds")
+
+
+class DateInvalid(BadInput):
+    """That is no day."""
+
+
+async def costs(
+    by: Dimension,
+    *,
+    run: str | None,
+    project: str | None,
+    since: str | None,
+    until: str | None,
+    as_csv: bool,
+    as_json: bool,
+) -> int:
+    """Print what was spent by `by`; returns 0."""
+    first, last = _day(since), _day(until)
+    screen = Screen(as_json)
+    async with records.opened() as kept:
+        run_id = None if run is None else (await kept.run(run)).id
+        found = await spent(kept.db, by, run_id=run_id, project=project, since=first, until=last)
+    if as_json:
+        told = {"by": by, "rows": [_plain(row) for row in found.rows], "total": _plain(found.total)}
+        screen.result(cast(JsonObject, told))
+    elif as_csv:
+        _csv(by, found)
+    else:
+        _table(screen, by, found)
+    return 0
+
+
+def _day(text: str | None) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise DateInvalid(f"{text[:40]!r} is no day", todo="Write it as 2026-01-31, a day in UTC") from None
+
+
+def _plain(row: Row) -> dict[str, object]:
+    """Money as text: a float would not be what was spent."""
+    return {**asdict(row), "cost_usd": f"{row.cost_usd:f}"}
+
+
+def _csv(by: str, found: Costs) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow((by, *_NUMBERS))
+    for row in (*found.rows, found.total):
+        plain = _plain(row)
+        name = row.name
+        # A spreadsheet would take such a cell for a formula.
+        name = f"'{name}" if name[:1] in ("=", "+", "-", "@") else name
+        writer.writerow((look_of.clean(name), *(plain[number] for number in _NUMBERS)))
+
+
+def _table(screen: Screen, by: str, found: Costs) -> None:
+    if not found.rows:
+        screen.say("Nothing was spent yet")
+        return
+    rows = table(by, "calls", "failed", "in", "out", "cost", "time",
+                 right=("calls", "failed", "in", "out", "cost", "time"))  # fmt: skip
+    for row in (*found.rows, found.total):
+        rows.add_row(
+            look_of.clean(row.name) or "(none)",
+            str(row.calls),
+            str(row.failed or ""),
+            look_of.tokens(row.input_tokens),
+            look_of.tokens(row.output_tokens),
+            look_of.cost(row.cost_usd),
+            look_of.seconds(row.seconds),
+        )
+    screen.out.print(rows)
