@@ -444,6 +444,16 @@ def project_show(
     return _do(projects.show(name, as_json=as_json))
 
 
+@project_app.command("sync")
+def project_sync(
+    name: Annotated[str, typer.Argument(metavar="PROJECT", help="The project.")], as_json: AsJson = False
+) -> int:
+    """Move the project's main forward to what its remote has, so that changes begin from there."""
+    from cli import projects
+
+    return _do(projects.sync(name, as_json=as_json))
+
+
 @project_app.command("set-remote")
 def project_set_remote(
     name: Annotated[str, typer.Argument(metavar="PROJECT", help="The project.")],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
 from cli.screen import Screen
 from core.database import Database
+from core.errors import BadInput, NotFound
 from core.json import JsonObject
 from core.settings import Settings
 from workspace import project_settings
@@ -34,6 +36,40 @@ async def set_remote(name: str, fields: dict[str, str | None], *, as_json: bool)
     remote = project_settings.remote_of(given, "the options")
     await asyncio.to_thread(_write, path, remote)
     _print(screen, name, path, Loaded(project_settings.load_operators(home, name), ()))
+    return 0
+
+
+class NoRemote(BadInput):
+    """The project has no remote to fetch from."""
+
+
+async def sync(name: str, *, as_json: bool) -> int:
+    """Move a project's main forward to what its remote has; returns 0."""
+    screen, home = Screen(as_json), _home(name)
+    workspace = Workspace(Settings.load())
+    remote = project_settings.load_operators(home, name).remote
+    if not workspace.has(name):
+        raise NotFound(
+            f"There is no project {name!r}", todo="Import one with: factory change NAME … --repo PATH"
+        )
+    if remote is None:
+        raise NoRemote(
+            f"The project {name} has no remote",
+            untouched="Nothing was fetched",
+            todo=f"Set one with: factory project set-remote {name} URL --forge NAME",
+        )
+    done = await (await workspace.project(name)).sync(remote, remote.token())
+    if as_json:
+        told = {"project": name, **asdict(done)}
+        screen.result(cast(JsonObject, told))
+        return 0
+    if done.before == done.after:
+        more = f"; {done.ahead} commits are only here" if done.ahead else ""
+        screen.say(f"main already has all of {done.branch}{more}")
+    else:
+        screen.say(f"main: {done.before[:12]} → {done.after[:12]}, as {done.branch} at the remote")
+    if not done.shown:
+        screen.note("The checkout of main has changes of yours and was left alone.", style="yellow")
     return 0
 
 

@@ -95,5 +95,13 @@ class PushFailed(WorkspaceError):
     """The remote could not be pushed to."""
 
 
+class SyncFailed(WorkspaceError):
+    """The remote could not be fetched from."""
+
+
+class RemoteDiverged(WorkspaceError):
+    """Main here and the remote's branch have gone apart."""
+
+
 class BranchTaken(WorkspaceError):
     """The remote's branch holds somebody else's commits."""

@@ -30,7 +30,7 @@ async def push(git: Git, remote: Remote, token: str | None, commit: str, branch:
     Raises BranchTaken where the branch holds commits that `commit` does not, and PushFailed.
     """
     ref = f"refs/heads/{branch}"
-    config, environment = _transport(remote, token)
+    config, environment = transport(remote, token)
     there = await _there(git, remote, ref, config, environment)
     if there == commit:
         return False
@@ -39,7 +39,7 @@ async def push(git: Git, remote: Remote, token: str | None, commit: str, branch:
     # Without --force: what came there since the look is refused by the remote itself.
     arguments = ("push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
     try:
-        await _patiently(git, (*arguments, "--", remote.url, f"{commit}:{ref}"), config, environment)
+        await patiently(git, (*arguments, "--", remote.url, f"{commit}:{ref}"), config, environment)
     except GitFailed as failure:
         if any(word in failure.what for word in ("non-fast-forward", "fetch first", "rejected")):
             there = await _there(git, remote, ref, config, environment)
@@ -54,7 +54,7 @@ async def _there(
 ) -> str | None:
     """The commit that the remote's branch has, or None."""
     try:
-        listed = await _patiently(git, ("ls-remote", "--refs", "--", remote.url, ref), config, environment)
+        listed = await patiently(git, ("ls-remote", "--refs", "--", remote.url, ref), config, environment)
     except GitFailed as failure:
         raise _failed(remote, failure) from None
     for line in listed.split("\n"):
@@ -71,9 +71,10 @@ async def _holds(git: Git, commit: str, there: str) -> bool:
     return (await git("merge-base", "--is-ancestor", there, commit, ok=(0, 1))).code == 0
 
 
-async def _patiently(
+async def patiently(
     git: Git, arguments: tuple[str, ...], config: Mapping[str, str], environment: Mapping[str, str]
 ) -> str:
+    """What a git command says that talks to a remote; it ends after LONGEST_SECONDS. Raises GitFailed."""
     try:
         async with asyncio.timeout(LONGEST_SECONDS):
             return (await git(*arguments, config=config, environment=environment)).text
@@ -81,7 +82,7 @@ async def _patiently(
         raise GitFailed(f"git {arguments[0]} took longer than {LONGEST_SECONDS:.0f} s") from None
 
 
-def _transport(remote: Remote, token: str | None) -> tuple[dict[str, str], dict[str, str]]:
+def transport(remote: Remote, token: str | None) -> tuple[dict[str, str], dict[str, str]]:
     """(configuration that may be seen, environment) for talking to the remote."""
     scheme = urlsplit(remote.url).scheme if "://" in remote.url else ""
     scheme = scheme or ("file" if remote.url.startswith("/") else "ssh")
@@ -117,10 +118,14 @@ def _taken(branch: str) -> BranchTaken:
     )
 
 
+def failed_at(remote: Remote, failure: GitFailed) -> str:
+    """What git said of the remote, without secrets."""
+    return f"{remote.host or remote.url}: {redact(failure.what)}"
+
+
 def _failed(remote: Remote, failure: GitFailed) -> PushFailed:
-    where = remote.host or remote.url
     return PushFailed(
-        f"{where}: {redact(failure.what)}",
+        failed_at(remote, failure),
         untouched="The remote is as it was",
         todo="Look at [remote] in project.toml and at the token, then resume the run",
     )

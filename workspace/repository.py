@@ -32,6 +32,7 @@ from workspace.push import push
 from workspace.reconciling import LaidOut, Meeting
 from workspace.spares import Spares
 from workspace.stage import StageTree, remove
+from workspace.sync import Synced, sync
 
 _PROJECT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
@@ -323,6 +324,11 @@ class Repository:
         return await push(
             self._git, remote, token, await self.run_head(run_id), branch or remote.branch(run_id)
         )
+
+    async def sync(self, remote: Remote, token: str | None) -> Synced:
+        """Move main forward to the remote's base branch. Raises RemoteDiverged and SyncFailed."""
+        async with self._lock.held() as lock:
+            return await sync(self._git.locked(lock), self.path, remote, token)
 
     async def tree(self, commit: str) -> str:
         """The id of the tree that `commit` records: equal trees have equal ids."""
