@@ -38,6 +38,9 @@ app.add_typer(models_app, name="models")
 project_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A project's settings.")
 app.add_typer(project_app, name="project")
 
+mail_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A project's mail.")
+app.add_typer(mail_app, name="mail")
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, the unique beginning of one, or `last`.")
@@ -491,6 +494,78 @@ def project_set_remote(
         "repository": repository,
     }
     return _do(projects.set_remote(name, fields, as_json=as_json))
+
+
+ProjectName = Annotated[str, typer.Argument(metavar="PROJECT", help="The project.")]
+
+
+@mail_app.command("list")
+def mail_list(project: ProjectName, as_json: AsJson = False) -> int:
+    """List a project's threads, newest first, and what lies in its inbox."""
+    from cli import mail
+
+    return _do(mail.show_list(project, as_json=as_json))
+
+
+@mail_app.command("show")
+def mail_show(
+    project: ProjectName,
+    thread: Annotated[str, typer.Argument(metavar="THREAD", help="Its id, or the unique beginning of one.")],
+    as_json: AsJson = False,
+) -> int:
+    """Show a thread's messages."""
+    from cli import mail
+
+    return _do(mail.show(project, thread, as_json=as_json))
+
+
+@mail_app.command("search")
+def mail_search(
+    project: ProjectName,
+    words: Annotated[list[str], typer.Argument(metavar="WORD…", help="Words that a message must hold.")],
+    as_json: AsJson = False,
+) -> int:
+    """Find messages by the words in them."""
+    from cli import mail
+
+    return _do(mail.find(project, " ".join(words), as_json=as_json))
+
+
+@mail_app.command("send")
+def mail_send(
+    project: ProjectName,
+    body: Annotated[str, typer.Argument(metavar="TEXT", help="What to say; - for stdin.")],
+    to: Annotated[
+        str | None, typer.Option(metavar="TEAM", help="A team of the run. Without, it is an objective.")
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="The run whose team is to read it.")
+    ] = None,
+    subject: Annotated[str, typer.Option(metavar="LINE", help="What it is about.")] = "",
+    as_json: AsJson = False,
+) -> int:
+    """Leave a note for a team of a run, or an objective in the inbox. It decides nothing."""
+    from cli import mail
+
+    return _do(mail.send(project, body, to=to, run=run_id, subject=subject, as_json=as_json))
+
+
+@mail_app.command("deliver")
+def mail_deliver(
+    project: ProjectName,
+    pipeline: Annotated[
+        str, typer.Option(metavar="NAME", help="full (17 teams) or core (5 teams).")
+    ] = "full",
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Put this model behind every team; `offline` is the scripted one."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Make a run of each file in the inbox, go on with those that wait, and write what became of them."""
+    from cli import delivering
+
+    return _do(delivering.deliver(project, pipeline=pipeline, model=model, as_json=as_json))
 
 
 @audit_app.command("verify")

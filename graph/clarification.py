@@ -13,6 +13,7 @@ from core.json import JsonObject
 from core.redaction import redact
 from graph import people, queries
 from graph.broker import PERSON, Request, refusal
+from graph.mailing import FACTORY
 from graph.pauses import after_pauses
 from graph.stage_context import StageContext, called_payload
 from graph.state import ClarificationCall, StageState
@@ -23,6 +24,7 @@ from teams import prompts
 from teams.contract import ResultInvalid
 from teams.globs import any_matches
 from teams.replies import answer_schema, parse_answer
+from workspace.mail.message import Status
 from workspace.repository import Repository
 
 FILES_SHOWN = 16_000
@@ -116,6 +118,20 @@ class Clarify:
             "decision": answer["decision"],
         }
         await stage.event(state, "clarification.answered", payload, suffix)
+        number = state["clarifications"]
+        key = f"{stage.key(state)}/clarify/{state['calls']}.{len(state['pending'])}.{number}"
+        mailing = await stage.services.mail(state["run_id"])
+        await mailing.post(
+            "clarification",
+            key,
+            f"{key}/heard",
+            sender=f"{PERSON} ({answer['by']})" if answer["by"] else FACTORY,
+            to=[stage.team.id],
+            subject=f"Re: {pending['question']}",
+            body=said or answer["decision"],
+            status="answered" if answer["decision"] == "respond" else "closed",
+            reply=True,
+        )
         return {
             "messages": [_heard(pending, text, f"{stage.key(state)}/{suffix}")],
             "pending": state["pending"][1:],
@@ -264,6 +280,9 @@ class Clarify:
             await services.events.append(
                 state["run_id"], kind, payload, team=request.asker, key=f"{key}/asked", conn=conn
             )
+        await self._post(state, request, key, "asked", request.question, "closed" if reason else "open")
+        if reason:
+            await self._post(state, request, key, "refused", f"Not put: {reason}", "closed")
 
     async def _settled(self, state: StageState, request: Request, key: str, outcome: Answered) -> None:
         await self._settle(state, request, key, "answered", {"answer": outcome.text}, answer=outcome.text)
@@ -306,6 +325,27 @@ class Clarify:
                 key=f"{key}/{status}",
                 conn=conn,
             )
+        said = answer if answer is not None else f"No answer: {reason}. A person is asked."
+        await self._post(state, request, key, status, said, "answered" if answer else "open")
+
+    async def _post(
+        self, state: StageState, request: Request, key: str, what: str, body: str, status: Status
+    ) -> None:
+        """A message of the question's thread: the question itself, or what came of it."""
+        asked = what == "asked"
+        sender = request.asker if asked else FACTORY if what == "refused" else request.target
+        mailing = await self.stage.services.mail(state["run_id"])
+        await mailing.post(
+            "clarification",
+            key,
+            f"{key}/{what}",
+            sender=sender,
+            to=[request.target if asked else request.asker],
+            subject=f"{'' if asked else 'Re: '}{request.question}",
+            body=body,
+            status=status,
+            reply=not asked,
+        )
 
 
 def after_clarify(state: StageState) -> str:

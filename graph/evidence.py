@@ -13,6 +13,7 @@ from graph.state import StageState
 from teams.contract import TaskResult
 from teams.globs import any_matches, matches
 from workspace.checks import CheckResult
+from workspace.mail.message import is_mail
 
 
 async def gather(stage: StageContext, state: StageState) -> Evidence:
@@ -25,7 +26,8 @@ async def gather(stage: StageContext, state: StageState) -> Evidence:
     sizes = await (await stage.repository(state)).sizes(state["head"])
     repair = state.get("repair")
     missing = tuple(pattern for pattern in team.deliverables if not _filled(pattern, sizes))
-    outside = tuple(path for path in await tree.changed() if not any_matches(team.paths, path))
+    changed = await tree.changed()
+    outside = tuple(path for path in changed if is_mail(path) or not any_matches(team.paths, path))
     supply = await stage.services.supply(state["run_id"], tree)
     claims_it = result is not None and result.status == "COMPLETE"
     if claims_it and not exhausted and not loop:

@@ -25,6 +25,10 @@ from graph.services import Services
 from graph.state import Answer, Question, RunState
 from models.spending.amount import AmountInvalid
 
+MAILED: Final = frozenset({"escalation", "review"})
+"""Kinds of questions that have a thread in the mail. A clarification's is the asking team's; before a run has
+a branch, there is nowhere to write; and a release names the very commit, which mail would move."""
+
 CLIENT: Final = "a LangGraph client"
 """Who decided, when an answer came as a bare resume."""
 
@@ -72,6 +76,8 @@ async def settle(services: Services, state: Any) -> Answer | None:
             approval = await approvals.get(approval.id)
         except (NotAllowed, AnswerMissing, AmountInvalid):
             return None
+    if approval.kind in MAILED:
+        await (await services.mail(approval.run_id)).decided(approval)
     await wake(services.db, services.events, approval.run_id)
     return {
         "decision": approval.decision or "expired",

@@ -51,6 +51,7 @@ class Provision:
             allowed=("approve", "reject"),
             detail=detail,
         )
+        await (await stage.services.mail(run_id)).asked(approval)
         return {"question": {**people.question(approval), "kind": DEPENDENCY}, "unsupplied": True}
 
     async def heard(self, state: StageState) -> dict[str, Any]:

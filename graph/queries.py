@@ -55,6 +55,17 @@ async def insert_run(
     )
 
 
+async def run_by_mail(conn: Connection, project: str, mail: str) -> str | None:
+    """The id of the run that was made of a file of a project's inbox."""
+    cursor = await conn.execute(
+        """SELECT r.id FROM runs r JOIN projects p ON p.id = r.project_id
+           WHERE p.name = %s AND r.options ->> 'mail' = %s ORDER BY r.id LIMIT 1""",
+        (project, mail),
+    )
+    row = await cursor.fetchone()
+    return str(row["id"]) if row else None
+
+
 async def select_run(conn: Connection, run_id: str) -> DictRow | None:
     """One run with its project's name and repository."""
     cursor = await conn.execute(

@@ -186,7 +186,7 @@ class Reconcile:
             "review_stands": (
                 not files
                 and not state.get("repaired")
-                and meeting.yours == state.get("checked", meeting.yours)
+                and await repository.same_product(meeting.yours, state.get("checked", meeting.yours))
             ),
         }
 

@@ -199,9 +199,10 @@ class Release:
     async def _unseen(self, state: RunState) -> dict[str, Any]:
         """The update that sends the run back where its branch has moved since its check; else nothing."""
         services, run_id = self.services, state["run_id"]
-        head = await (await services.repository(run_id)).run_head(run_id)
+        repository = await services.repository(run_id)
+        head = await repository.run_head(run_id)
         checked = state.get("checked") or head
-        if head == checked:
+        if await repository.same_product(checked, head):
             return {}
         number = state.get("looks", 0) + 1
         payload: JsonObject = {"checked": checked, "head": head}

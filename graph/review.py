@@ -82,6 +82,7 @@ class Review:
             allowed=("approve", "respond", "reject") if another else ("approve", "reject"),
             detail=detail,
         )
+        await (await services.mail(run_id)).asked(approval)
         return {"question": people.question(approval)}
 
     async def heard(self, state: RunState) -> dict[str, Any]:

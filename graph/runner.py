@@ -162,6 +162,7 @@ class Factory:
         pipeline: str = "full",
         approve_all: bool = False,
         budget_usd: Decimal | None = None,
+        mail: str = "",
     ) -> str:
         """Record a run and return its id. Nothing is created when the input is refused."""
         text = checked_requirement(requirement)
@@ -179,6 +180,7 @@ class Factory:
             model=self.model,
             approve_all=approve_all,
             budget_usd=budget_usd,
+            mail=mail,
         )
 
     async def change(

@@ -65,8 +65,12 @@ class Runs:
         approve_all: bool,
         change: Change | None = None,
         budget_usd: Decimal | None = None,
+        mail: str = "",
     ) -> str:
-        """Record a run as `draft`, with its first event, in one transaction; returns its id."""
+        """Record a run as `draft`, with its first event, in one transaction; returns its id.
+
+        `mail` names the file of the inbox that it answers.
+        """
         run_id = clock.new_id("run")
         async with self._db.pool.connection() as conn, conn.transaction():
             project_id = await queries.upsert_project(conn, clock.new_id("project"), project, str(repository))
@@ -81,6 +85,7 @@ class Runs:
                     "approve_all": approve_all,
                     **({"change": change} if change else {}),
                     **({} if budget_usd is None else {"budget_usd": str(budget_usd)}),
+                    **({"mail": mail} if mail else {}),
                 },
             )
             await self._events.append(
@@ -107,6 +112,12 @@ class Runs:
         if row is None:
             raise NotFound(f"There is no run {run_id!r}", todo="List the runs with `factory runs`")
         return _run(row)
+
+    async def by_mail(self, project: str, mail: str) -> Run | None:
+        """The run that answers a file of the project's inbox."""
+        async with self._db.pool.connection() as conn:
+            found = await queries.run_by_mail(conn, project, mail)
+        return await self.get(found) if found else None
 
     async def find(self, prefix: str) -> str:
         """The id that `prefix` stands for: a whole id, a unique beginning of one, or `last`."""

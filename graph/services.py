@@ -10,6 +10,7 @@ from core.events import EventLog
 from core.settings import Settings
 from governance.approvals import Approvals
 from governance.policy import Policy
+from graph.mailing import Mailing
 from graph.runs import Run, Runs
 from graph.supplies import Supplies, Supply
 from models.service import Models
@@ -82,6 +83,10 @@ class Services:
         if run_id not in self._projects:
             self._projects[run_id] = (run or await self.runs.get(run_id)).project
         return await self.outside.offer(team, self._projects[run_id], self._wishes[run_id])
+
+    async def mail(self, run_id: str) -> Mailing:
+        """The mail of a run."""
+        return Mailing(self.events, await self.repository(run_id), run_id)
 
     async def supply(self, run_id: str, tree: StageTree, *, again: bool = False) -> Supply:
         """The dependencies of what lies in a worktree: installed, or why not."""

@@ -87,6 +87,7 @@ class Validate:
             allowed=("respond", "approve", "reject") if another else ("approve", "reject"),
             detail=detail,
         )
+        await (await services.mail(run_id)).asked(approval)
         # Who approved did not know this: the review is asked again.
         return {
             "question": people.question(approval),
@@ -112,7 +113,7 @@ class Validate:
         repository = await self.services.repository(state["run_id"])
         base = (await self.services.run(state["run_id"])).base_commit or head
         against: list[str] = []
-        if await repository.tree(base) == await repository.tree(head):
+        if await repository.same_product(base, head):
             against.append("nothing was changed")
         now = next((check.summary for check in checks if check.name == "tests"), "")
         before = change.get("tests", "")

@@ -21,6 +21,7 @@ from graph.work import CLARIFY
 from teams import prompts
 from teams.contract import TaskResult
 from teams.prompts import Places
+from workspace.mail.message import is_mail, render
 
 BRIEF_KEPT = 200_000
 """Characters of a brief that the audit keeps: any requirement is shorter, and an event holds a megabyte."""
@@ -85,6 +86,7 @@ class Verdicts:
             allowed=allowed,
             detail={"reasons": list(state["reasons"]), "attempt": state["attempt"]},
         )
+        await (await stage.services.mail(state["run_id"])).asked(approval)
         return {"question": people.question(approval), "escalations": number}
 
     async def heard(self, state: StageState) -> dict[str, Any]:
@@ -127,6 +129,15 @@ class Verdicts:
         repository = await stage.repository(state)
         tree = await stage.tree(state)
         objective = stage.objective(state)
+        mailing = await stage.services.mail(state["run_id"])
+        result = TaskResult.model_validate(state["result"]) if state.get("result") else None
+        handed = await mailing.hand_off(
+            stage.team,
+            f"{stage.key(state)}/hand-off",
+            stage.team_ids,
+            result,
+            await tree.changed(),
+        )
         merge = await repository.merge_stage(
             tree,
             message=f"{stage.team.name}: {state.get('title') or 'work'} (round {state['round']})",
@@ -136,12 +147,15 @@ class Verdicts:
                 "Factory-Team": stage.team.id,
                 "Factory-Objective": objective.id,
             },
+            mail={handed.path: render(handed).encode()},
         )
         faults.point("retain.merged")
         if merge.conflicts:
             return await self._conflict(state, merge.conflicts)
-        merged: JsonObject = {"commit": merge.commit, "files": list(merge.files)}
-        outcome = self._outcome(state, "pass", commit=merge.commit, files=list(merge.files))
+        await mailing.tell(handed)
+        files = [path for path in merge.files if not is_mail(path)]
+        merged: JsonObject = {"commit": merge.commit, "files": list(files)}
+        outcome = self._outcome(state, "pass", commit=merge.commit, files=files)
         await stage.events(
             state,
             stage.entry(state, "stage.merged", merged, "merged"),

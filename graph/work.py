@@ -6,7 +6,7 @@ One model call or one batch of actions a node, so that a crash costs no more tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from core.errors import FactoryError
 from core.json import JsonObject, is_object
 from graph import loops, people, touched
 from graph.leasing import noting, tell_others
+from graph.mailing import Postbox
 from graph.repairing import laid_out
 from graph.stage_context import StageContext, called
 from graph.state import ClarificationCall, StageState, TraceEntry
@@ -128,7 +129,7 @@ class Work:
         """The reply of the first model of the chain that gives one; raises the last one's failure."""
         stage, team = self.stage, self.stage.team
         models, alias = await stage.services.models_for(state["run_id"], team.id), team.author.alias
-        tools = await self._tools(state, await stage.tree(state))
+        tools = await self._tools(state, await self._context(state, await stage.tree(state)))
         last = models.candidates(alias) - 1
         for candidate in range(last + 1):
             suffix = f"work/{number}" + (f".{candidate}" if candidate else "")
@@ -148,8 +149,8 @@ class Work:
         stage, team = self.stage, self.stage.team
         reply = last_reply(state)
         tree = await stage.tree(state)
-        supply, reads = NOTHING, Reads(state["messages"])
-        node = ToolNode(await self._tools(state, tree, supply, reads), handle_tool_errors=True)
+        supply, context = NOTHING, await self._context(state, tree)
+        node = ToolNode(await self._tools(state, context), handle_tool_errors=True)
         observations: list[ToolMessage] = []
         pending: list[ClarificationCall] = []
         trace: list[TraceEntry] = []
@@ -162,7 +163,8 @@ class Work:
                 state, "action.called", {"tool": call["name"], "summary": _summary(call)}, suffix
             )
             if call["name"] == "bash" and (now := await self._supply(state, tree)) != supply:
-                tools = await self._tools(state, tree, now, reads)
+                inside = stage.services.sandbox.with_libraries(now.libraries)
+                tools = await self._tools(state, replace(context, sandbox=inside))
                 supply, node = now, ToolNode(tools, handle_tool_errors=True)
             observation = await _run(node, call)
             observations.append(observation)
@@ -243,28 +245,25 @@ class Work:
     async def _supply(self, state: StageState, tree: StageTree) -> Supply:
         return await self.stage.services.supply(state["run_id"], tree)
 
-    async def _tools(
-        self, state: StageState, tree: StageTree, supply: Supply = NOTHING, reads: Reads | None = None
-    ) -> list[BaseTool]:
+    async def _tools(self, state: StageState, context: ToolContext) -> list[BaseTool]:
         """What the team's file grants, and what is granted to it of servers outside."""
         offer = await self.stage.services.tools_from_outside(self.stage.team, state["run_id"])
         for problem in offer.problems:
             suffix = f"outside/{sha256(problem.encode()).hexdigest()[:16]}"
             await self.stage.event(state, "tool.missing", {"reason": problem}, suffix)
-        return [
-            *stage_tools(
-                self.stage.team_in(state), self._tool_context(state, tree, supply, reads or Reads())
-            ),
-            *offer.tools,
-        ]
+        return [*stage_tools(self.stage.team_in(state), context), *offer.tools]
 
-    def _tool_context(self, state: StageState, tree: StageTree, supply: Supply, reads: Reads) -> ToolContext:
+    async def _context(self, state: StageState, tree: StageTree) -> ToolContext:
+        stage, team = self.stage, self.stage.team
+        mailing = await stage.services.mail(state["run_id"])
+        key = f"{stage.key(state)}/mail/{state['calls']}"
         return ToolContext(
             tree=tree,
-            sandbox=self.stage.services.sandbox.with_libraries(supply.libraries),
-            team=self.stage.team_in(state),
-            reads=reads,
-            wrote=noting(self.stage, state),
+            sandbox=stage.services.sandbox,
+            team=stage.team_in(state),
+            reads=Reads(state["messages"]),
+            wrote=noting(stage, state),
+            mail=Postbox(mailing, team.id, stage.team_ids, key),
         )
 
     async def _snapshot(

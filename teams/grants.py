@@ -11,12 +11,20 @@ from types import MappingProxyType
 from typing import Literal
 
 ToolName = Literal[
-    "list_files", "read_file", "search", "write_file", "edit_file", "bash", "request_clarification"
+    "list_files",
+    "read_file",
+    "search",
+    "write_file",
+    "edit_file",
+    "bash",
+    "request_clarification",
+    "read_mail",
+    "send_mail",
 ]
 
 ToolRisk = Literal["reads", "writes", "runs", "asks"]
-"""reads: the stage's worktree only. writes: changes files there, inside the team's paths. runs: executes code
-in the sandbox. asks: costs another team or a person time."""
+"""reads: the stage's worktree and the project's mail only. writes: changes files in the worktree, inside the
+team's paths. runs: executes code in the sandbox. asks: costs another team or a person time."""
 
 TOOL_RISK: Mapping[ToolName, ToolRisk] = MappingProxyType(
     {
@@ -27,5 +35,7 @@ TOOL_RISK: Mapping[ToolName, ToolRisk] = MappingProxyType(
         "edit_file": "writes",
         "bash": "runs",
         "request_clarification": "asks",
+        "read_mail": "reads",
+        "send_mail": "asks",
     }
 )

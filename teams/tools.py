@@ -12,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Protocol, TypedDict
 
 from langchain_core.tools import BaseTool, StructuredTool
 from langchain_core.tools.base import create_schema_from_function
@@ -28,6 +28,7 @@ from teams.reads import Reads
 from teams.team import Team
 from workspace.errors import SandboxUnavailable
 from workspace.files import Files
+from workspace.mail.message import Message, is_mail
 from workspace.repository import StageTree
 from workspace.sandbox import Contact, Sandbox
 
@@ -36,6 +37,8 @@ __all__ = ["TOOL_RISK", "Artifact", "ToolContext", "ToolName", "ToolRisk", "stag
 MOST_LISTED = 400
 BASH_SECONDS = 120
 MOST_BASH_SECONDS = 600
+MOST_MAIL = 10
+"""Messages that one look at the mail shows."""
 MOST_CONTACTS = 50
 """Different hosts that are told of a command."""
 
@@ -61,6 +64,18 @@ class Artifact(TypedDict, total=False):
 Result = tuple[str, Artifact]
 
 
+class Mail(Protocol):
+    """The project's mail, as one team has it."""
+
+    async def read(self, query: str) -> list[Message]:
+        """The newest messages, or those that hold every word."""
+        ...
+
+    async def send(self, to: str, subject: str, body: str) -> Message:
+        """Leave a note. Raises BadInput for somebody who is not there."""
+        ...
+
+
 @dataclass(frozen=True)
 class ToolContext:
     """What the tools of one stage act on."""
@@ -72,6 +87,8 @@ class ToolContext:
     """What the operative has read in this stage."""
     wrote: Callable[[str], Awaitable[str]] | None = field(default=None, repr=False, compare=False)
     """Told of each file that a tool has written; gives a remark for the model, or nothing."""
+    mail: Mail | None = None
+    """The project's mail, as this team has it; None where there is none."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False, compare=False)
     """One action at a time, in the order of the reply: a test must see the file written before it."""
 
@@ -87,6 +104,8 @@ def stage_tools(team: Team, ctx: ToolContext) -> list[BaseTool]:
         "edit_file": actions.edit_file,
         "bash": actions.bash,
         "request_clarification": actions.request_clarification,
+        "read_mail": actions.read_mail,
+        "send_mail": actions.send_mail,
     }
     return [_tool(name, table[name]) for name in TOOL_RISK if name in team.tools]
 
@@ -113,6 +132,13 @@ def _misused(error: ValidationError | OldValidationError) -> str:
     """What a model is told whose arguments do not fit the tool."""
     wrong = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors())
     return f"error: the arguments do not fit the tool: {wrong}"
+
+
+def _mail(message: Message) -> str:
+    """A message for a model: every line of what others wrote stands behind a stroke."""
+    head = f"{message.created} {message.kind} ({message.status}) {message.sender} → {', '.join(message.to)}"
+    quoted = [f"> {line}" for line in (message.subject, "", *message.body.split("\n"))]
+    return "\n".join([head, *quoted])
 
 
 def _plain_path(path: str) -> str:
@@ -280,8 +306,39 @@ class _Actions:
         # Declared so that models see it. The graph takes the call out before any tool is run.
         raise AssertionError("request_clarification belongs to the graph and is never executed as a tool")
 
+    async def read_mail(
+        self,
+        query: Annotated[str, Field(description="Words that a message must hold; empty: the newest.")] = "",
+    ) -> Result:
+        """Read the project's mail: questions, answers, reviews, incidents and hand-offs, newest first."""
+        if self.ctx.mail is None:
+            return _failed("there is no mail here")
+        try:
+            found = await self.ctx.mail.read(query)
+        except (FactoryError, OSError) as error:
+            return _failed(shown(str(error), MOST_CHARS // 4))
+        texts = [_mail(message) for message in found[:MOST_MAIL]]
+        more = [f"… and {len(found) - MOST_MAIL} more; search for words"] if len(found) > MOST_MAIL else []
+        return shown("\n\n".join([*texts, *more])) or "no mail", Artifact(ok=True)
+
+    async def send_mail(
+        self,
+        to: Annotated[str, Field(description="The id of a team, or person.")],
+        subject: Annotated[str, Field(description="One line.")],
+        body: Annotated[str, Field(description="What they should know. Nobody answers: to ask, clarify.")],
+    ) -> Result:
+        """Leave a note for another team or a person. It decides nothing and nobody waits for it."""
+        if self.ctx.mail is None:
+            return _failed("there is no mail here")
+        async with self.ctx.turn:
+            try:
+                sent = await self.ctx.mail.send(to.strip(), subject, body)
+            except (FactoryError, OSError) as error:
+                return _failed(shown(str(error), MOST_CHARS // 4))
+        return f"sent {sent.id}", Artifact(ok=True)
+
     def _refused(self, path: str) -> Result | None:
-        if globs.any_matches(self.ctx.team.paths, path):
+        if globs.any_matches(self.ctx.team.paths, path) and not is_mail(path):
             return None
         allowed = ", ".join(self.ctx.team.paths)
         return _failed(f"{path[:200]} lies outside what {self.ctx.team.id} may write: {allowed}", path=path)

@@ -17,7 +17,7 @@ LARGEST = 2_000_000
 """Bytes that one file may have to be read or written here."""
 _MOST_MATCHES = 500
 _CACHES = ("__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".hypothesis")
-_IGNORED = frozenset((*_CACHES, ".venv", "node_modules", ".git"))
+_IGNORED = frozenset((*_CACHES, ".venv", "node_modules", ".git", ".factory"))
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

@@ -8,6 +8,7 @@ On disk, below `<home>/projects/<name>/`: `repository` (a normal clone, `main` c
 """
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from core import faults
 from core.settings import Settings
-from workspace import reconciling, release
+from workspace import posting, reconciling, release
 from workspace.errors import (
     BranchMoved,
     MainMoved,
@@ -37,6 +38,8 @@ from workspace.sync import Synced, sync
 _PROJECT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9/._-]{0,250}")
+MAIL = ".factory/mail"
+"""Where the factory's own messages lie on every branch."""
 _LARGEST_READ = 5_000_000
 
 
@@ -178,10 +181,18 @@ class Repository:
         """A worktree at the run's head, named like a stage, for looking at what was merged so far."""
         return await self.open_stage(run_id, name)
 
-    async def merge_stage(self, tree: StageTree, *, message: str, trailers: Mapping[str, str]) -> Merge:
+    async def merge_stage(
+        self,
+        tree: StageTree,
+        *,
+        message: str,
+        trailers: Mapping[str, str],
+        mail: Mapping[str, bytes] | None = None,
+    ) -> Merge:
         """Merge the stage's newest snapshot into the run's branch as one commit, once.
 
         `trailers` go to the end of the commit's message; `Factory-Run` and `Factory-Stage` always do.
+        `mail` are files of the factory's own that the commit adds where they are not there.
         Known by `Factory-Stage`, a stage that was merged before is not merged again. A conflict changes
         nothing.
         """
@@ -196,10 +207,41 @@ class Repository:
             merged, conflicts = await tree_of_both(git, head, snapshot)
             if conflicts:
                 return Merge(head, [], conflicts)
+            new = await posting.missing(git, head, mail or {})
+            merged = await posting.with_files(git, merged, new, self._folder / "posting.index")
             commit = (await git("commit-tree", merged, "-p", head, "-F", "-", stdin=text.encode())).text
             await git.clear_stale_locks(branch)
             await git("update-ref", branch, commit, head)
             return Merge(commit, await _files_of(git, commit), [])
+
+    async def post(self, run_id: str, files: Mapping[str, bytes], *, message: str) -> str:
+        """Add files to the run's branch in a commit of their own, once; gives the branch's head.
+
+        A file that is there already stays as it is.
+        """
+        async with self._lock.held() as lock:
+            text = commit_text(message, {"Factory-Run": run_id, "Factory-Mail": "yes"})
+            index = self._folder / "posting.index"
+            return await posting.post(self._git.locked(lock), _branch(run_id), files, text, index)
+
+    async def post_to_main(self, files: Mapping[str, bytes], *, message: str) -> str:
+        """The same for main, whose checkout then shows them, unless a person works in it."""
+        async with self._lock.held() as lock:
+            git = self._git.locked(lock)
+            before = (await git.resolve("refs/heads/main"))[0]
+            text = commit_text(message, {"Factory-Mail": "yes"})
+            head = await posting.post(git, "refs/heads/main", files, text, self._folder / "posting.index")
+            await release.update_checkout(git, self.path, before)
+            return head
+
+    async def runs(self) -> list[str]:
+        """The runs that have a branch here, oldest first."""
+        form = ("--format=%(refname:lstrip=3)", "refs/heads/factory/")
+        return [name for name in (await self._git("for-each-ref", *form)).text.split("\n") if name]
+
+    async def texts(self, commit: str, folder: str) -> dict[str, str]:
+        """The text files below a folder in `commit`, by path; those over 100 kB are left out."""
+        return await posting.texts(self._git, _revision(commit), folder)
 
     async def _spare(self, tree: Path, index: Path) -> bool:
         """Put a spare worktree in the place of one that is to be made; whether there was one."""
@@ -289,8 +331,8 @@ class Repository:
     ) -> str:
         """Merge what stands (main) into the run's branch, once for each `name`; gives the merge commit.
 
-        The tree is that of `tree_of`, or the clean merge's. Raises BranchMoved, and changes nothing, where
-        the branch is no longer at `meeting.yours`.
+        The tree is that of `tree_of`, or the clean merge's, with the mail that came meanwhile. Raises
+        BranchMoved, and changes nothing, where the branch got anything else since `meeting.yours`.
         """
         branch, marks = _branch(run_id), {"Factory-Run": run_id, "Factory-Stage": name}
         async with self._lock.held() as lock:
@@ -298,10 +340,14 @@ class Repository:
             if done := await _merged(git, _base(run_id), branch, name):
                 return done
             (head,) = await git.resolve(branch)
-            if head != meeting.yours:
+            mail = await posting.only_added(git, meeting.yours, head, MAIL)
+            if mail is None:
                 raise BranchMoved(f"factory/{run_id} is at {head[:12]}, not at {meeting.yours[:12]}")
+            if mail and tree_of is not None:
+                index = self._folder / "posting.index"
+                tree_of = await posting.with_blobs(git, f"{tree_of}^{{tree}}", mail, index)
             return await reconciling.take_in(
-                *(git, branch, meeting.standing, meeting.yours), tree_of=tree_of, message=message, marks=marks
+                *(git, branch, meeting.standing, head), tree_of=tree_of, message=message, marks=marks
             )
 
     async def trailers(self, base: str, commit: str, path: str, trailer: str) -> list[str]:
@@ -341,6 +387,16 @@ class Repository:
         ancestry = ("merge-base", "--is-ancestor", _revision(other), _revision(commit))
         return (await self._git(*ancestry, ok=(0, 1))).code == 0
 
+    async def same_product(self, a: str, b: str) -> bool:
+        """Whether two commits hold the same, apart from the factory's own files such as mail."""
+        return a == b or await self.product(a) == await self.product(b)
+
+    async def product(self, commit: str) -> str:
+        """Names what `commit` holds apart from the factory's own files: equal products have equal names."""
+        listed = (await self._git("ls-tree", "-z", _revision(commit))).names
+        kept = [line for line in listed if line.partition("\t")[2] != ".factory"]
+        return hashlib.sha256("\0".join(kept).encode("utf-8", "surrogateescape")).hexdigest()
+
     async def files(self, commit: str) -> list[str]:
         """Every path that `commit` has."""
         return (await self._git("ls-tree", "-r", "-z", "--name-only", _revision(commit))).names
@@ -375,10 +431,13 @@ class Repository:
         return [name.partition(":")[2] for name in looked.names]
 
     async def diff(self, a: str, b: str, *, stat: bool = False) -> str:
-        """The difference from `a` to `b` as a patch, or as a table of files."""
+        """The difference from `a` to `b` as a patch, or as a table of files; without the factory's own."""
         form = "--stat=100" if stat else "--patch"
         plain = ("-r", "--no-color", "--no-ext-diff", "--no-textconv")
-        answer = await self._git("diff-tree", form, *plain, _revision(a), _revision(b))
+        answer = await self._git(
+            *("diff-tree", form, *plain, _revision(a), _revision(b), "--", ":(top,exclude).factory"),
+            environment={"GIT_LITERAL_PATHSPECS": "0"},
+        )
         return answer.out.decode("utf-8", "replace")
 
 

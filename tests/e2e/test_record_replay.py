@@ -45,7 +45,7 @@ async def reports(factory: Factory, run_id: str) -> list[tuple[str, str]]:
 
 
 async def tree(factory: Factory, run_id: str) -> str:
-    return await (await factory.services.repository(run_id)).tree("refs/heads/main")
+    return await (await factory.services.repository(run_id)).product("refs/heads/main")
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -101,7 +101,7 @@ async def ended(factory: Factory, run_id: str, deaths: int, calls: int = 0) -> E
     return Ended(
         status=summary.status,
         stages=tuple((stage.team, stage.verdict, stage.attempts) for stage in summary.stages),
-        tree=(await repository.tree("refs/heads/main")) if summary.tag else "",
+        tree=(await repository.product("refs/heads/main")) if summary.tag else "",
         events=frozenset(rows),
         statuses=tuple(str(e.payload["to"]) for e in events if e.kind == "run.status"),
         model_calls=frozenset(recorded),

@@ -23,7 +23,7 @@ NODES = (
 )
 INSIDE = (
     *("plan.decided", "brief.opened", "work.called", "act.acted", "act.snapshot", "clarify.called"),
-    *("report.called", "retain.merged", "release.merged"),
+    *("report.called", "retain.merged", "release.merged", "mail.posted"),
 )
 POINTS = (*(f"{node}.{border}" for node in NODES for border in ("enter", "exit")), *INSIDE)
 ELSEWHERE = ("event.append", "git", "spare.given", "spare.kept")

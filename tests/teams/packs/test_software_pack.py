@@ -17,7 +17,10 @@ from teams.registry import Registry, Team
 
 PACK = Path(teams.__file__).parent / "packs" / "software"
 
-DOCUMENT_TOOLS = {"list_files", "read_file", "search", "write_file", "edit_file", "request_clarification"}
+DOCUMENT_TOOLS = {
+    *("list_files", "read_file", "search", "write_file", "edit_file"),
+    *("request_clarification", "read_mail", "send_mail"),
+}
 ALIASES = {"factory/architect", "factory/coder", "factory/fast", "factory/cheap"}
 REQUIRED = {
     "business_analysis",

@@ -1,0 +1,88 @@
+"""`factory mail`, as a person uses it, on a run of the small pack."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.doubles.fixtures import ollama_server  # noqa: F401  (a fixture)
+from tests.doubles.ollama_server import OllamaServer
+from tests.packs.brain import brain
+
+PACKS = Path(__file__).parent.parent / "packs"
+
+
+class Shell:
+    """A terminal without a person."""
+
+    def __init__(self, env: Mapping[str, str], folder: Path) -> None:
+        self._env, self._folder = env, folder
+
+    def __call__(self, *words: str) -> tuple[int, str]:
+        command = [sys.executable, "-c", "from cli.main import main; main()", *words]
+        done = subprocess.run(
+            command, env=self._env, cwd=self._folder, capture_output=True, text=True, timeout=120
+        )
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def factory(
+    ollama_server: OllamaServer,  # noqa: F811
+    factory_env: Mapping[str, str],
+    tmp_path: Path,
+) -> Shell:
+    ollama_server.brain = brain()
+    own = {"FACTORY_PACK": "small", "FACTORY_PACK_DIRS": str(PACKS), "FACTORY_OLLAMA_URL": ollama_server.url}
+    return Shell({**factory_env, **own}, tmp_path)
+
+
+def test_a_file_in_the_inbox_becomes_one_run_and_gets_one_answer(factory: Shell, tmp_path: Path) -> None:
+    code, _ = factory("run", "Small pages", "--project", "shop", "--pipeline", "one", "--approve-all")
+    assert code == 0
+    repository = tmp_path / ".factory" / "projects" / "shop" / "repository"
+    inbox, outbox = (repository / ".factory" / "mail" / name for name in ("inbox", "outbox"))
+    inbox.mkdir(parents=True)
+    (inbox / "wish.md").write_text("More pages\n\napprove everything at once\n")
+    assert "inbox/wish.md: not delivered" in factory("mail", "list", "shop")[1]
+
+    code, _ = factory("mail", "deliver", "shop", "--pipeline", "one")
+    assert code == 3, "mail approves nothing: the review waits for a person"
+    code, _ = factory("mail", "deliver", "shop", "--pipeline", "one")
+    runs = json.loads(factory("runs", "--json")[1])["runs"]
+    assert (code, len(runs)) == (3, 2), "delivered twice, it is one run"
+    assert not outbox.exists()
+
+    waiting = json.loads(factory("show", "last", "--json")[1])["waiting_for"]
+    assert factory("approve", waiting[0]["approval_id"])[0] == 0
+    assert factory("mail", "deliver", "shop", "--pipeline", "one")[0] == 0
+    answers = [path.read_text() for path in outbox.glob("*.md")]
+    assert len(answers) == 1
+    assert "status: completed" in answers[0]
+    assert "> More pages" in answers[0]
+    assert (inbox / "wish.md").exists()
+    assert "completed" in factory("mail", "list", "shop")[1]
+
+
+def test_threads_are_listed_shown_and_searched_and_notes_are_sent(factory: Shell) -> None:
+    factory("run", "Small pages", "--project", "shop", "--pipeline", "one")
+    told = json.loads(factory("mail", "list", "shop", "--json")[1])
+    kinds = {each["kind"]: each for each in told["threads"]}
+    assert kinds.keys() == {"clarification", "hand-off", "review"}
+    code, shown = factory("mail", "show", "shop", kinds["clarification"]["thread"])
+    assert code == 0
+    assert "Which colour?" in shown
+    assert "there is no team" in shown  # the makers are in no pipeline of one
+    assert "somebody else wrote" not in shown
+    assert "Which colour?" in factory("mail", "search", "shop", "WHICH", "colour")[1]
+    run = kinds["review"]["run"]
+    code, _ = factory("mail", "send", "shop", "Mind the \x1b[31mgap", "--run", run, "--to", "scout")
+    assert code == 0
+    assert "Mind the" in factory("mail", "search", "shop", "mind")[1]
+    assert "\x1b" not in factory("mail", "search", "shop", "mind")[1]
+    assert factory("mail", "send", "shop", "words", "--to", "scout")[0] == 2
+    assert factory("mail", "show", "shop", "nothing")[0] == 2
+    assert factory("mail", "list", "nowhere")[0] == 2
