@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
@@ -20,6 +21,7 @@ from graph.state import ClarificationCall, StageState
 from graph.work import CLARIFY
 from models.calls import Call
 from models.errors import ModelFailure
+from models.following import first_reply
 from teams import prompts
 from teams.contract import ResultInvalid
 from teams.globs import any_matches
@@ -186,8 +188,13 @@ class Clarify:
                 paid_by=self.stage.team.id,
             )
             models = await services.models_for(state["run_id"], target.id)
-            reply = await models.complete(
-                target.author.alias, turns, call=call, schema=answer_schema(self.stage.team_ids)
+            call, reply = await first_reply(
+                models,
+                target.author.alias,
+                turns,
+                call=call,
+                failed=partial(self.stage.failed, state),
+                schema=answer_schema(self.stage.team_ids),
             )
             await services.events.append(
                 state["run_id"],

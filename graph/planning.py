@@ -22,11 +22,12 @@ from graph.nodes import node
 from graph.pauses import after_pauses
 from graph.paying import paid
 from graph.services import Services
-from graph.stage_context import called_payload
+from graph.stage_context import called_payload, failed_payload
 from graph.state import Change, RunState, StageOutcome
 from graph.survey import survey
 from models.calls import Call
 from models.errors import ModelFailure
+from models.following import first_reply
 from teams import prompts
 from teams.contract import ResultInvalid
 from teams.replies import parse_plan, plan_schema
@@ -112,7 +113,9 @@ class Planner:
             call = Call(state["run_id"], "factory", "planner", "plan", f"plan/{turn}{after_pauses(state)}")
             try:
                 models = await services.models_for(state["run_id"], None)
-                reply = await models.complete(ALIAS, turns, call=call, schema=plan_schema())
+                call, reply = await first_reply(
+                    models, ALIAS, turns, call=call, failed=self._failed, schema=plan_schema()
+                )
             except ModelFailure as failure:
                 return (
                     fallback_title(state["requirement"]),
@@ -130,6 +133,11 @@ class Planner:
                 continue
             return plan.title.strip() or fallback_title(state["requirement"]), list(plan.skip), ""
         return fallback_title(state["requirement"]), [], f"every team runs: the plan was unusable ({problem})"
+
+    async def _failed(self, call: Call, failure: ModelFailure) -> None:
+        await self.services.events.append(
+            call.run_id, "model.failed", failed_payload(call, failure), key=f"{call.key}/failed"
+        )
 
     async def heard(self, state: RunState) -> dict[str, Any]:
         """Plan again with what a person added to a budget, or end."""

@@ -65,14 +65,9 @@ class StageContext:
 
     async def failed(self, state: StageState, call: Call, failure: ModelFailure) -> None:
         """The event of a model call that gave no usable reply, with what the model had said until then."""
-        payload: JsonObject = {
-            "operative": call.operative,
-            "call": call.kind,
-            "error": str(failure),
-            "raw": failure.raw[:RAW_KEPT],
-        }
+        payload = failed_payload(call, failure)
         await self.services.events.append(
-            state["run_id"], "model.failed", payload, team=self.team.id, key=f"{call.key}/failed"
+            state["run_id"], "model.failed", payload, team=call.team, key=f"{call.key}/failed"
         )
 
     async def tree(self, state: StageState) -> StageTree:
@@ -159,6 +154,16 @@ def _asked_for(change: Change | None) -> tuple[str, ...]:
 def called(call: Call, reply: Reply) -> Entry:
     """The event of a model call that succeeded."""
     return Entry("model.called", called_payload(call, reply), f"{call.key}/called", call.team)
+
+
+def failed_payload(call: Call, failure: ModelFailure) -> JsonObject:
+    """What the event log keeps of a model call that gave no usable reply."""
+    return {
+        "operative": call.operative,
+        "call": call.kind,
+        "error": str(failure),
+        "raw": failure.raw[:RAW_KEPT],
+    }
 
 
 def called_payload(call: Call, reply: Reply) -> JsonObject:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from typing import Any, cast
 
@@ -213,6 +214,7 @@ class Work:
                     diff=diff,
                     call=call,
                     heard=heard,
+                    failed=partial(stage.failed, state),
                 )
             except (ModelFailure, ResultInvalid) as failure:
                 # No review is no approval: the gate rules on evidence, and the log says what is missing.

@@ -22,7 +22,7 @@ from models.privacy import untraced
 from models.routing.deployment import Request
 from models.routing.pool import AccountPool
 from models.routing.router import Router
-from models.window import estimate, tokens_of
+from models.window import estimate
 
 if TYPE_CHECKING:
     from models.chat import OllamaModel
@@ -88,7 +88,9 @@ async def ask_pool(router: Router, pool: AccountPool, question: Question, limits
 async def ask_ollama(guard: Guard, model: "OllamaModel", question: Question, limits: Limits) -> Reply:
     """A reply of a model of the Ollama at FACTORY_OLLAMA_URL. Raises what `OllamaModel.ask` raises."""
     started = clock.monotonic()
-    prompt = estimate(question.messages, (), limits)
+    wanted = question.tools if model.tools and question.schema is None else ()
+    tools = tuple(convert_to_openai_tool(tool) for tool in wanted)
+    prompt = estimate(question.messages, tools, limits)
     intent = Intent(
         question.call,
         f"{question.call.key}#1",
@@ -108,27 +110,26 @@ async def ask_ollama(guard: Guard, model: "OllamaModel", question: Question, lim
                 question.messages,
                 kind=question.call.kind,
                 schema=question.schema,
-                tools=question.tools,
+                tools=tools,
                 heard=question.heard,
                 said=said,
             )
-    except ModelFailure as failure:
-        await _settle(guard, reservation, model, failure.input_tokens, failure.output_tokens)
+    except BaseException as error:
+        spent = said.spent(prompt, limits)
+        if isinstance(error, ModelFailure):
+            error.input_tokens, error.output_tokens = spent
+            error.raw = error.raw or said.text or said.earlier_text
+        await _settle(guard, reservation, model, *spent)
         raise
-    except BaseException:
-        spoken = tokens_of(said.text + said.thinking, limits)
-        await _settle(guard, reservation, model, prompt if spoken else 0, spoken)
-        raise
-    # An old server does not count a prompt that it had in its cache.
-    input_tokens = answer.input_tokens or prompt
-    cost = await _settle(guard, reservation, model, input_tokens, answer.output_tokens)
+    input_tokens, output_tokens = said.spent(prompt, limits)
+    cost = await _settle(guard, reservation, model, input_tokens, output_tokens)
     return Reply(
         message=answer.message,
         alias=question.alias,
         provider=OLLAMA,
         model=model.name,
         input_tokens=input_tokens,
-        output_tokens=answer.output_tokens,
+        output_tokens=output_tokens,
         cost_usd=cost,
         seconds=clock.monotonic() - started,
         thinking=answer.thinking,

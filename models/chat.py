@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any, Literal, cast
 
 import structlog
@@ -96,10 +96,11 @@ class OllamaModel:
         said = Answer() if said is None else said
         try:
             async with self._server.turn, asyncio.timeout(self._limits.call_seconds):
-                mode = await self._format_mode() if schema is not None else None
+                mode = await self._format_mode(said) if schema is not None else None
                 answer = await self._exchange(
                     messages,
                     said,
+                    prompt=prompt,
                     num_predict=room,
                     format=schema if mode in ("constrained", "thinking") else None,
                     reasoning=(mode in (None, "thinking")) if self.thinks else None,
@@ -135,6 +136,7 @@ class OllamaModel:
         messages: Sequence[BaseMessage],
         said: Answer,
         *,
+        prompt: int,
         num_predict: int,
         format: JsonObject | None,
         reasoning: bool | None,
@@ -151,7 +153,7 @@ class OllamaModel:
             request["tools"] = list(tools)
         failure, attempt = "", 0
         for attempt in range(1, self._retry.attempts + 1):
-            said.clear()
+            said.again(prompt, self._limits)
             try:
                 await self._listen(messages, said, request, heard)
             except BROKEN as error:
@@ -252,30 +254,36 @@ class OllamaModel:
                 )
             return self._client
 
-    async def _format_mode(self) -> FormatMode:
-        """How this model answers in JSON, found out by a tiny call the first time."""
+    async def _format_mode(self, said: Answer) -> FormatMode:
+        """How this model answers in JSON, found out by a tiny call the first time, which `said` pays."""
         async with self._trying:
             if self._mode is None:
-                self._mode = await self._try_format()
+                self._mode = await self._try_format(said)
                 if self._mode == "plain":
                     _log.warning("model ignores format; its JSON is only asked for", model=self.name)
             return self._mode
 
-    async def _try_format(self) -> FormatMode:
+    async def _try_format(self, said: Answer) -> FormatMode:
+        asked = [HumanMessage(self._canary.prompt)]
+        prompt = estimate(asked, (), self._limits)
         trials: list[tuple[FormatMode, bool | None, int]] = [("constrained", None, 1)]
         if self.thinks:
             trials = [("constrained", False, 1), ("thinking", True, 10)]
         for mode, reasoning, longer in trials:
             answer = Answer()
-            # An answer that never ends does not keep to a schema either.
-            with suppress(ModelStopped):
+            try:
                 await self._exchange(
-                    [HumanMessage(self._canary.prompt)],
+                    asked,
                     answer,
+                    prompt=prompt,
                     num_predict=self._canary.num_predict * longer,
                     format=_CANARY_SCHEMA,
                     reasoning=reasoning,
                 )
+            except ModelStopped:
+                pass  # an answer that never ends does not keep to a schema either
+            finally:
+                said.add(answer.spent(prompt, self._limits))
             if _honours(answer.text):
                 return mode
         return "plain"

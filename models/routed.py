@@ -21,6 +21,7 @@ from core.json import JsonObject, is_object
 from models.answer import Heard
 from models.calls import Call, Reply
 from models.errors import ModelFailure, ModelStopped
+from models.following import first_reply
 from models.service import Models
 
 _ASK = "Answer with JSON that keeps to this schema, and nothing else:\n{schema}"
@@ -121,22 +122,18 @@ class RoutedChatModel(BaseChatModel):
         """Of the first in the chain that gives one; nobody else is asked once something was heard."""
         listener = None if heard is None else _Listener(heard)
         models = cast(Models, self.models)
-        last = models.candidates(self.alias) - 1
-        for candidate in range(last + 1):
-            try:
-                return await models.complete(
-                    self.alias,
-                    messages,
-                    call=self.next_call(),
-                    tools=tools,
-                    candidate=candidate,
-                    heard=listener,
-                    options=options,
-                )
-            except ModelFailure:
-                if candidate == last or (listener is not None and listener.begun):
-                    raise
-        raise AssertionError("a chain has at least one candidate")
+        _, reply = await first_reply(
+            models,
+            self.alias,
+            messages,
+            call=self.call,
+            name=lambda _call, _candidate: self.next_call(),
+            over=lambda: listener is not None and listener.begun,
+            tools=tools,
+            heard=listener,
+            options=options,
+        )
+        return reply
 
     def next_call(self) -> Call:
         """The identity of the next call: the n-th of this object."""

@@ -15,6 +15,7 @@ from langchain_core.tools import BaseTool
 
 from core.json import canonical
 from models.calls import Call, Reply
+from models.following import Failed, first_reply
 from models.service import Models
 from teams import prompts
 from teams.actions import MAX_ACTIONS, VERBS, ParseProblem, parse_actions
@@ -133,8 +134,11 @@ async def ask_review(
     diff: str,
     call: Call,
     heard: Callable[[Call, Reply], Awaitable[None]],
+    failed: Failed | None = None,
 ) -> Review:
-    """A reviewer's verdict on a change, with one repair turn. `heard` is told of each reply, usable or not.
+    """A reviewer's verdict on a change, with one repair turn, along the alias's chain.
+
+    `heard` is told of each reply, usable or not; `failed` of each call without one.
 
     Raises `ResultInvalid` when the second reply is unusable too, and what `Models.complete` raises.
     """
@@ -143,14 +147,18 @@ async def ask_review(
         objective, team=team, operative=operative, requirement=requirement, diff=diff, most=most
     )
     turns: list[BaseMessage] = [prompts.system(team, operative, native=None), HumanMessage(text)]
-    reply = await models.complete(operative.alias, turns, call=call, schema=review_schema())
-    await heard(call, reply)
+    asked, reply = await first_reply(
+        models, operative.alias, turns, call=call, failed=failed, schema=review_schema()
+    )
+    await heard(asked, reply)
     try:
         return parse_review(reply.text)
     except ResultInvalid as invalid:
         repair = HumanMessage(prompts.repair(invalid.errors, team=team, operative=operative))
         turns = [*turns, AIMessage(reply.text), repair]
     again = replace(call, key=f"{call.key}/repair")
-    reply = await models.complete(operative.alias, turns, call=again, schema=review_schema())
-    await heard(again, reply)
+    asked, reply = await first_reply(
+        models, operative.alias, turns, call=again, failed=failed, schema=review_schema()
+    )
+    await heard(asked, reply)
     return parse_review(reply.text)

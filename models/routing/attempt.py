@@ -17,7 +17,6 @@ from models.errors import ContextOverflow, ModelStopped, ModelTooSmall, Provider
 from models.routing.deployment import Deployment, Request
 from models.routing.failures import Failure, Verdict, failure_of
 from models.routing.quota import Ticket
-from models.window import tokens_of
 
 Incident = Callable[[Call, Deployment, Failure], Awaitable[None]]
 """Told when an account was taken out of use."""
@@ -97,7 +96,7 @@ class Attempt:
             self._heard(chunk)
 
     async def _given_up(self, reservation: Reservation, request: Request) -> None:
-        if self.said.begun:
+        if self._charged(request):
             await self._settle(reservation, request, counted=False)
             return
         for ticket in self._tickets:
@@ -108,7 +107,7 @@ class Attempt:
         self, failure: Failure, call: Call, reservation: Reservation, request: Request
     ) -> Failure:
         self._deployment.failed(failure, self._desk.rules)
-        if self.said.begun:
+        if self._charged(request):
             await self._settle(reservation, request, counted=False)
         else:
             for ticket in self._tickets:
@@ -119,11 +118,13 @@ class Attempt:
             await self._desk.incident(call, self._deployment, failure)
         return failure
 
+    def _charged(self, request: Request) -> bool:
+        """Whether anything was exchanged that costs tokens."""
+        return any(self.said.spent(request.prompt, self._desk.limits))
+
     async def _settle(self, reservation: Reservation, request: Request, *, counted: bool) -> None:
         """Put what was used in the place of what was set aside. What nobody counted is estimated."""
-        said = self.said
-        inputs = said.input_tokens or request.prompt
-        outputs = said.output_tokens or tokens_of(said.text + said.thinking, self._desk.limits)
+        inputs, outputs = self.said.spent(request.prompt, self._desk.limits)
         cost = self._deployment.spec.cost(inputs, outputs)
         self.spent = Spent(inputs, outputs, cost, counted)
         for ticket in self._tickets:

@@ -13,6 +13,7 @@ from core import clock
 from models.catalogue import Capability, Routing
 from models.routing.deployment import Deployment
 
+_LOOKED_THROUGH = 100  # of the deployments in a group, where a draw found only those that failed
 _PROVEN = 8  # of the deployments that answered last; asked first after a failure
 
 
@@ -152,7 +153,19 @@ class AccountPool:
                 score += 1e9
             if best is None or score < least:
                 best, least = found, score
+        if best is not None and best in avoid:
+            # Chance may draw the same few again and again; whoever has not failed yet comes first.
+            return self._not_yet_failed(groups, now, avoid) or best
         return best
+
+    def _not_yet_failed(
+        self, groups: Sequence[_Group], now: float, avoid: Collection[Deployment]
+    ) -> Deployment | None:
+        for group in groups:
+            for deployment in group.live[:_LOOKED_THROUGH]:
+                if deployment not in avoid and deployment.free_at() <= now:
+                    return deployment
+        return None
 
     def _draw(self, groups: Sequence[_Group], now: float) -> Deployment | None:
         """One by chance of all that are live; None where none is."""

@@ -62,6 +62,8 @@ class _Done:
     cost_usd: Decimal = Decimal(0)
     failed: list[Deployment] = field(default_factory=list[Deployment])
     last: str = ""
+    raw: str = ""
+    """What was heard last of an answer that broke off."""
 
     def add(self, spent: Spent) -> None:
         """Something was spent."""
@@ -112,6 +114,7 @@ class Router:
             except ModelFailure as failure:
                 failure.input_tokens, failure.output_tokens = done.input_tokens, done.output_tokens
                 failure.cost_usd = done.cost_usd
+                failure.raw = failure.raw or done.raw
                 if done.failed:
                     last = done.failed[-1]
                     failure.account, failure.model = last.account.name, last.model
@@ -182,6 +185,7 @@ class Router:
         """Raise where trying again cannot help; else what is needed now."""
         done.last = f"{deployment.name}: {failure.words}"
         done.failed.append(deployment)
+        done.raw = attempt.said.text or attempt.said.earlier_text or done.raw
         _log.warning(
             "model call failed", account=deployment.name, verdict=failure.verdict, error=failure.words
         )

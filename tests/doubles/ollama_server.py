@@ -21,12 +21,15 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.doubles.exchange import Exchange, Weather
 from tests.doubles.failures import FAILURES, Failure, FailureName
 from tests.doubles.schema import example, matches
 
 Brain = Callable[[list[dict[str, Any]], dict[str, Any], Any, list[dict[str, Any]]], str | dict[str, Any]]
 """(messages, options, format, tools) -> the reply's text, or its message: content, tool_calls, thinking."""
 
+ENDLESS = "and so on " * 50
+"""What it says again and again under the failure `repeat`."""
 _STANDING = {"capped"}  # seen outside /api/chat, never used up there
 
 MODELS: dict[str, list[str]] = {
@@ -73,6 +76,8 @@ class OllamaServer:
     """The most chats that were ever in progress together."""
     disconnects: int = 0
     """Requests that the client gave up before their answer was whole."""
+    weather: Weather | None = None
+    exchanges: list[Exchange] = field(default_factory=list[Exchange])
 
     def __enter__(self) -> "OllamaServer":
         self._lock = threading.Lock()
@@ -205,6 +210,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _chat(self, model: str, body: dict[str, Any]) -> None:
         double, failing = self.double, self.double.next_failures()
+        if double.weather is not None:
+            failing |= double.weather("ollama", body)
+        self.exchange = Exchange("ollama", body, failing)
+        double.exchanges.append(self.exchange)
         if "gone" in failing:
             double.models.pop(model, None)
             double.windows.pop(model, None)
@@ -327,9 +336,11 @@ class _Handler(BaseHTTPRequestHandler):
         if message.get("thinking"):
             yield line("", thinking=message["thinking"])
         while "repeat" in failing:
-            yield line("and so on " * 50)
+            self.exchange.said += ENDLESS
+            yield line(ENDLESS)
         broken = failing & {"cut", "cut-clean", "bad-line", "error-line"}
         for word in words[: len(words) // 2] if broken else words:
+            self.exchange.said += word
             yield line(word)
         if "bad-line" in failing:
             yield b'{"model": "x", "message": {"role": "assis'
@@ -339,6 +350,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if message.get("tool_calls"):
             yield line("", tool_calls=message["tool_calls"])
+        self.exchange.whole = True
+        self.exchange.input_tokens = end["prompt_eval_count"]
+        self.exchange.output_tokens = end["eval_count"]
         yield {"message": {"role": "assistant", "content": ""}, **end}
 
     def _hang(self) -> None:

@@ -21,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
+from tests.doubles.exchange import Exchange, Weather
 from tests.doubles.schema import example, matches
 
 Brain = Callable[[list[dict[str, Any]], dict[str, Any], Any, list[dict[str, Any]]], str | dict[str, Any]]
@@ -51,6 +52,8 @@ FailureName = Literal[
     "redirect",  # to somewhere else
 ]
 FAILURES: tuple[str, ...] = get_args(FailureName)
+ENDLESS = "and so on " * 200
+"""What it says again and again under the failure `repeat`."""
 
 
 @dataclass
@@ -101,6 +104,8 @@ class OpenAIServer:
     paths: list[str] = field(default_factory=list[str])
     """The path of every request, with its host where it came as to a proxy."""
     disconnects: int = 0
+    weather: Weather | None = None
+    exchanges: list[Exchange] = field(default_factory=list[Exchange])
 
     def __enter__(self) -> "OpenAIServer":
         self._lock = threading.Lock()
@@ -152,7 +157,7 @@ class OpenAIServer:
             times.append(now)
             self.requests.append(body)
             self.counted.setdefault(key, Counted()).requests += 1
-            failing: set[str] = set()
+            failing: set[str] = set() if self.weather is None else self.weather(key, body)
             for failure in self.failures:
                 if failure.key not in (None, key):
                     continue
@@ -210,6 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
         key = self.headers.get("Authorization", "").removeprefix("Bearer ")
         self.double.paths.append(self.path)
         failing, over = self.double.arrive(key, body)
+        self.exchange = Exchange(key, body, failing)
+        self.double.exchanges.append(self.exchange)
         # A client that takes this server for its proxy sends the whole address.
         if urlsplit(self.path).path != "/v1/chat/completions":
             return self._error(404, f"no {self.path}", "invalid_request_error", None)
@@ -289,7 +296,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not body.get("stream"):
             message["content"] = "".join(words)
             choice = {"index": 0, "message": message, "finish_reason": reason}
-            self.double.charge(key, usage)
+            self._charge(key, usage)
             return self._json({**head, "object": "chat.completion", "choices": [choice], "usage": usage})
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
@@ -304,7 +311,7 @@ class _Handler(BaseHTTPRequestHandler):
             if "hang-after" in failing:
                 return self._hang()
             if not broken:
-                self.double.charge(key, usage)
+                self._charge(key, usage)
                 self._chunk("[DONE]")
             if "cut" in failing:
                 self.close_connection = True
@@ -314,6 +321,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.double.disconnects += 1
             self.close_connection = True
         return None
+
+    def _charge(self, key: str, usage: dict[str, int]) -> None:
+        self.exchange.whole = True
+        self.exchange.input_tokens = usage["prompt_tokens"]
+        self.exchange.output_tokens = usage["completion_tokens"]
+        self.double.charge(key, usage)
 
     def _events(
         self,
@@ -330,9 +343,11 @@ class _Handler(BaseHTTPRequestHandler):
 
         yield event({"role": "assistant", "content": ""})
         while "repeat" in failing:
-            yield event({"content": "and so on " * 200})
+            self.exchange.said += ENDLESS
+            yield event({"content": ENDLESS})
         broken = failing & {"cut", "cut-clean", "bad-json", "error-event", "hang-after"}
         for word in words[: max(1, len(words) // 2)] if broken else words:
+            self.exchange.said += word
             yield event({"content": word})
         if "bad-json" in failing:
             yield '{"id": "chatcmpl-1", "choi'
