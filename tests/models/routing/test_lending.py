@@ -1,6 +1,7 @@
 """Several processes and one account: together they keep to its limit, as its server counts it."""
 
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -15,9 +16,10 @@ from models.routing.lending import Lending
 from models.routing.quota import Quota, Ticket
 from tests.doubles.openai_server import OpenAIServer
 from tests.models.conftest import toml
-from tests.models.routing.conftest import KEY, MODEL, TABLES
+from tests.models.routing.conftest import KEY, MODEL, PRICED, TABLES
 
 RPM = 30
+TPM = 160  # tokens; a call sets 76 aside, and takes 8
 WINDOW = 2.0  # seconds, in the place of a minute
 
 
@@ -29,6 +31,7 @@ def models_file(folder: Path, server: OpenAIServer, **account: Any) -> Path:
     quick = {**TABLES["routing"], "lease_seconds": 3}
     limits = {**TABLES["limits"], "connect_seconds": 2, "patience_seconds": 60, "call_seconds": 60}
     tables = {**TABLES, "routing": quick, "limits": limits}
+    tables["models"] = {MODEL: {**PRICED, "num_predict": 64}}
     tables |= {"accounts": {"a": entry}, "pools": {"cloud": {"accounts": ["a"]}}}
     file = folder / "models.toml"
     file.write_text(toml(tables), encoding="utf-8")
@@ -79,6 +82,23 @@ async def test_a_killed_process_leaves_its_share_to_the_others_and_no_more(
     await first.wait()
     assert await second.wait() == 0
     assert server.most_in_a_window(KEY.format(0)) <= RPM
+
+
+async def test_two_processes_never_send_more_tokens_than_the_account_takes(
+    tmp_path: Path, database_url: str, factory_env: dict[str, str], server: OpenAIServer
+) -> None:
+    server.window = WINDOW
+    # A call sets its prompt and its longest answer aside, so that a few fill the limit.
+    file = models_file(tmp_path, server, rpm=1000, tpm=TPM)
+    first, second = [await started(file, database_url, n, 20, factory_env) for n in range(2)]
+    go(first)
+    go(second)
+    assert [await first.wait(), await second.wait()] == [0, 0]
+    counted = server.counted[KEY.format(0)]
+    assert (counted.requests, counted.answered) == (40, 40)
+    each = math.ceil((counted.input_tokens + counted.output_tokens) / counted.answered)
+    assert 40 * each > TPM, "all at once would have been too much"
+    assert server.most_in_a_window(KEY.format(0)) * each <= TPM
 
 
 @pytest.fixture
