@@ -25,21 +25,20 @@ from models.budget import Guard, Unlimited
 from models.calls import Call, Reply
 from models.cassette import REPLAY, Asked, Facts, Recorder, Replay
 from models.catalogue import Catalogue, load
-from models.chains import Chains, has, installed_names
+from models.chains import Chains
 from models.embeddings.base import Embedder
 from models.embeddings.choice import choose
-from models.errors import ModelFailure, ModelUnavailable, UnknownAlias, UnknownModel
+from models.errors import ModelFailure, UnknownAlias, UnknownModel
 from models.incidents import Incidents
+from models.opening import connect
 from models.routing.fleet import Fleet
 from models.routing.lending import Lending
 from models.routing.pool import AccountPool
 from models.routing.router import Router
-from models.server import OllamaServer, full_name
 from models.spending.guard import BudgetReached
 
 if TYPE_CHECKING:
     from models.chains import Candidate
-    from models.chat import OllamaModel
 
 __all__ = ["ANNOUNCEMENT", "OFFLINE", "Models"]
 
@@ -117,7 +116,7 @@ class Models:
         lending = Lending(db, routing.lease_seconds, limits.connect_seconds) if db is not None else None
         fleet = await asyncio.to_thread(Fleet.build, catalogue, lending)
         try:
-            chains = await _chains(settings, catalogue, fleet, wanted)
+            chains = await connect(settings, catalogue, fleet, wanted)
         except BaseException:
             await fleet.aclose()
             raise
@@ -344,66 +343,3 @@ def _office(
     incidents = Incidents(None if db is None else EventLog(db))
     router = Router(catalogue, guard, incidents.tell)
     return _Office(catalogue, chains, db, guard, router, Offline(catalogue.limits), offline)
-
-
-async def _chains(settings: Settings, catalogue: Catalogue, fleet: Fleet, wanted: str | None) -> Chains:
-    """Ollama and the accounts, and that what was wanted is among them."""
-    chains = Chains(catalogue, fleet, override=wanted)
-    server = OllamaServer(settings.ollama_url, catalogue.limits)
-    try:
-        if await server.answers():
-            chains.server = server
-            chains.installed = await server.installed()
-            names = installed_names(catalogue, chains.installed, wanted)
-            chains.ollama = await _describe(server, catalogue, names)
-        if wanted is not None:
-            _require(chains, server, wanted)
-    except BaseException:
-        await server.aclose()
-        raise
-    if chains.server is None:
-        await server.aclose()
-    return chains
-
-
-def _require(chains: Chains, server: OllamaServer, wanted: str) -> None:
-    """Raise where the one model that was asked for by name is not there."""
-    if wanted.startswith(POOL) and wanted.removeprefix(POOL) not in chains.catalogue.pools:
-        raise UnknownModel(
-            f"There is no pool {wanted.removeprefix(POOL)!r} in the models file",
-            untouched="Nothing was started",
-            todo=f"There are: {', '.join(chains.catalogue.pools) or 'none'}",
-        )
-    candidate, why = chains.candidate(wanted, local_only=False)
-    if candidate is not None:
-        return
-    if wanted.startswith(POOL):
-        raise UnknownModel(
-            f"{wanted} cannot be used: {why}",
-            untouched="Nothing was started",
-            todo="See `factory models`, and correct the accounts",
-        )
-    if chains.server is None:
-        raise ModelUnavailable(
-            f"No Ollama answers at {server.name}, so that {wanted!r} cannot be used",
-            untouched="Nothing was started",
-            todo="Start it with `ollama serve`, set FACTORY_OLLAMA_URL, or use --model offline",
-        )
-    assert full_name(wanted) not in chains.installed
-    raise UnknownModel(
-        f"Ollama has no model {wanted!r}. {has(chains.installed)}",
-        untouched="Nothing was started",
-        todo=f"ollama pull {wanted}, or choose one of those",
-    )
-
-
-async def _describe(
-    server: OllamaServer, catalogue: Catalogue, names: Sequence[str]
-) -> dict[str, "OllamaModel"]:
-    if not names:
-        return {}
-    # Late: the client takes more than a second to import, which an offline run need not pay.
-    from models.chat import OllamaModel  # noqa: PLC0415
-
-    shown = await asyncio.gather(*(server.show(name) for name in names))
-    return {name: OllamaModel(server, name, catalogue, told) for name, told in zip(names, shown, strict=True)}
