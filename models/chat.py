@@ -12,21 +12,21 @@ from contextlib import aclosing
 from typing import Any, Literal, cast
 
 import structlog
-from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, ToolCall
+from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_ollama import ChatOllama
-from ollama import ResponseError
 
 from core.json import JsonObject, is_object
-from core.redaction import redact
 from models.answer import Answer, Heard
+from models.arguments import with_texts
 from models.calls import CallKind
 from models.catalogue import Catalogue
 from models.errors import ContextOverflow, ModelStopped, ModelTooSmall, ModelUnavailable, UnknownModel
-from models.retry import BROKEN, judge, pause
+from models.retry import BROKEN, judge, pause, words
 from models.server import OllamaServer, Shown, http_options
-from models.window import CODING, estimate, fit, was_cut
+from models.uncut import refuse_cuts
+from models.window import CODING, estimate, fit, tokens_of, was_cut
 
 FormatMode = Literal["constrained", "thinking", "plain"]
 """How a model is made to answer in JSON: by `format` without thinking; by `format` after thinking (some
@@ -39,7 +39,6 @@ _CANARY_SCHEMA: JsonObject = {
 }
 _CHARACTERS_PER_TOKEN = 24  # more than this for each allowed token is no answer but a server gone astray
 _THOUGHT = re.compile(r"\A\s*<think>(.*?)(?:</think>|\Z)", re.DOTALL)
-_CALL_MESSAGE_CHARACTERS = 500  # of a server's error text that is worth keeping
 
 _log = structlog.get_logger(__name__)
 
@@ -61,7 +60,8 @@ class OllamaModel:
         self.thinks = "thinking" in (self.spec.capabilities if told is None else told)
         self.embeds = "embed" in self.spec.capabilities
         self._asked = self.window
-        self._verified = False
+        self.verified = False
+        """Whether the window was compared with the one that the server gave."""
         self._mode: FormatMode | None = None if "format" in self.spec.capabilities else "plain"
         self._server = server
         self._limits = catalogue.limits
@@ -107,7 +107,7 @@ class OllamaModel:
                     tools=specs,
                     heard=heard,
                 )
-                answer.tool_calls = [_with_texts(call, specs) for call in answer.tool_calls]
+                answer.tool_calls = [with_texts(call, specs) for call in answer.tool_calls]
                 await self._verify_window(prompt, answer, kind)
         except TimeoutError:
             raise self._too_slow(said) from None
@@ -126,7 +126,7 @@ class OllamaModel:
         if room.refused:
             raise ContextOverflow(
                 f"The prompt does not fit {self.name}: {room.refused}",
-                untouched="Nothing was sent; Ollama would have cut the oldest messages without a word",
+                untouched="Nothing was sent",
                 todo="Shorten the prompt, or raise num_ctx of this model in the models file",
             )
         return room.answer
@@ -159,7 +159,7 @@ class OllamaModel:
             except BROKEN as error:
                 if self._pooled:
                     raise
-                failure = _words(error)
+                failure = words(error)
                 self._give_up(error, failure)
                 if heard is not None and said.begun:
                     break  # somebody has read its beginning
@@ -205,7 +205,7 @@ class OllamaModel:
                     said.input_tokens = chunk.usage_metadata["input_tokens"]
                     said.output_tokens = chunk.usage_metadata["output_tokens"]
         if said.done_reason is None:
-            raise ConnectionError("the stream ended before the answer did")
+            raise self._unfinished(said)
         if (thought := _THOUGHT.match(said.text)) is not None:
             # Templates that Ollama does not know leave the model's thinking in its text.
             said.thinking += thought[1].strip()
@@ -251,6 +251,7 @@ class OllamaModel:
                     temperature=self.spec.temperature,
                     keep_alive=self.spec.keep_alive,
                     client_kwargs=http_options(self._server.url, self._limits),
+                    async_client_kwargs={"event_hooks": {"request": [refuse_cuts]}},
                 )
             return self._client
 
@@ -294,18 +295,18 @@ class OllamaModel:
             return
         real = await self._server.window(self.name)
         if real is None:  # not loaded any more: measured anew after the next call
-            self.window, self._verified = self._asked, False
+            self.window, self.verified = self._asked, False
         else:
             self.window = min(real, self._asked)
 
     async def _verify_window(self, prompt: int, answer: Answer, kind: CallKind) -> None:
         """Compare the window with the one that was asked for, once the model is loaded."""
-        if self._verified:
+        if self.verified:
             return
         real = await self._server.window(self.name)
         if real is None:
             return  # asked again after the next call
-        self._verified = True
+        self.verified = True
         if real >= self.window:
             return
         asked, self.window = self.window, real
@@ -344,6 +345,22 @@ class OllamaModel:
                 output_tokens=answer.output_tokens,
             )
 
+    def _unfinished(self, said: Answer) -> Exception:
+        """Why a stream ended in good order without its last line.
+
+        A connection that breaks is told by the HTTP client. Ollama itself leaves that line out where it ends
+        an answer that goes in circles: a token more than 30 times in a row (`tokenRepeat` of its runner).
+        """
+        if not said.begun:
+            return ConnectionError("the stream ended before the answer did")
+        return ModelStopped(
+            f"{self.name} went in circles, and Ollama ended its answer",
+            untouched="The reply is not used",
+            todo="Another model may do better, or a higher temperature for this one in the models file",
+            raw=said.text,
+            output_tokens=tokens_of(said.text + said.thinking, self._limits),
+        )
+
     def _too_slow(self, said: Answer) -> ModelStopped | ModelUnavailable:
         limit = f"within {self._limits.call_seconds:g} s"
         if said.text or said.thinking:
@@ -359,34 +376,9 @@ class OllamaModel:
         )
 
 
-def _with_texts(call: ToolCall, specs: Sequence[dict[str, Any]]) -> ToolCall:
-    """A call whose text arguments are texts.
-
-    langchain-ollama parses every argument that looks like JSON, so that the text of a JSON file arrives as an
-    object (its answer to ollama/ollama#6155); what the tool declared as a string is written out again.
-    """
-    of_this = [spec["function"]["parameters"] for spec in specs if spec["function"]["name"] == call["name"]]
-    declared: dict[str, Any] = of_this[0].get("properties", {}) if of_this else {}
-    arguments: dict[str, Any] = {
-        name: json.dumps(value, indent=2, ensure_ascii=False)
-        if isinstance(value, (dict, list)) and declared.get(name, {}).get("type") == "string"
-        else value
-        for name, value in call["args"].items()
-    }
-    return {**call, "args": arguments}
-
-
 def _honours(text: str) -> bool:
     try:
         value = json.loads(text)
     except ValueError:
         return False
     return is_object(value) and isinstance(value.get("honoured"), bool)
-
-
-def _words(error: Exception) -> str:
-    """An error in words that may be stored: short, without secrets."""
-    text = str(error.error) if isinstance(error, ResponseError) else str(error)
-    if isinstance(error, ResponseError) and error.status_code > 0:
-        text = f"HTTP {error.status_code} {text}"
-    return redact(text.strip()[:_CALL_MESSAGE_CHARACTERS]) or type(error).__name__

@@ -100,16 +100,19 @@ class OllamaServer:
 
     async def window(self, model: str) -> int | None:
         """Tokens of the window with which a model is loaded now; None where it does not say."""
+        name = full_name(model)
         try:
             async with asyncio.timeout(self._limits.connect_seconds):
-                listing = await self._get("/api/ps")
+                loaded = _models(await self._get("/api/ps"))
+                found = next((one for one in loaded if name in (one.get("name"), one.get("model"))), None)
+                if found is None and loaded:
+                    # A model with two names is loaded once, and listed by the name that was asked for first.
+                    digest = _digest(name, _models(await self._get("/api/tags")))
+                    found = next((one for one in loaded if digest and one.get("digest") == digest), None)
         except (httpx.HTTPError, TimeoutError, ValueError):
             return None
-        for loaded in _models(listing):
-            if full_name(model) in (loaded.get("name"), loaded.get("model")):
-                length = loaded.get("context_length")
-                return length if isinstance(length, int) and length > 0 else None
-        return None
+        length = None if found is None else found.get("context_length")
+        return length if isinstance(length, int) and length > 0 else None
 
     async def _get(self, path: str) -> dict[str, object]:
         response = await self._http.get(path)
@@ -124,3 +127,7 @@ def _object(value: object) -> dict[str, object]:
 def _models(listing: dict[str, object]) -> list[dict[str, object]]:
     models = listing.get("models")
     return [_object(model) for model in cast("list[object]", models)] if isinstance(models, list) else []
+
+
+def _digest(name: str, models: list[dict[str, object]]) -> object:
+    return next((model.get("digest") for model in models if model.get("name") == name), None)

@@ -1,4 +1,4 @@
-"""Does a prompt fit a model's window? Ollama cuts what does not, and says nothing."""
+"""Does a prompt fit a model's window? An Ollama before 0.12.6 cuts what does not, and says nothing."""
 
 import json
 import math

@@ -12,7 +12,7 @@ FailureName = Literal[
     "hang",  # no byte ever comes
     "reset",  # the connection is reset
     "cut",  # the connection ends in the middle of the stream
-    "cut-clean",  # the stream ends in the middle, as if it were whole
+    "cut-clean",  # the stream ends in good order without its last line: so Ollama ends what goes in circles
     "error-line",  # the stream ends in an error
     "bad-line",  # a line that is no JSON
     "empty",  # an answer without a word

@@ -3,12 +3,14 @@
     python -m tests.doubles.ollama_server --port 11434 --brain offline --fail http-500:2 --fail cut
 
 What it answers comes from a brain, a function from request to reply. Everything else is as the real one does
-it: NDJSON in chunks, `num_predict` stops an answer for length, a prompt past `num_ctx` loses its oldest
-messages without a word, `format` forces the answer into the schema.
+it: NDJSON in chunks, `num_predict` stops an answer for length, `format` forces the answer into the schema, a
+prompt past `num_ctx` is refused where `truncate` is false and else loses its oldest messages without a word.
+Its words and fields were compared with Ollama 0.33.0-rc2 (docs/ollama.md).
 """
 
 import argparse
 import contextlib
+import hashlib
 import json
 import math
 import select
@@ -64,6 +66,10 @@ class OllamaServer:
     """The window under the failure `capped`."""
     delay: float = 0.3
     """Seconds before the first byte under the failure `slow`."""
+    old: bool = False
+    """Whether it is one from before 0.12.6, which knows neither `truncate` nor `shift`."""
+    copies: dict[str, str] = field(default_factory=dict[str, str])
+    """Name -> the model that it is another name of, as `ollama cp` makes them: one digest, loaded once."""
     error: str = "llama runner process has terminated: exit status 2"
     """What it says under the failure `http-500`."""
     port: int = 0
@@ -143,6 +149,15 @@ class OllamaServer:
             with self._lock:
                 self._chatting -= 1
 
+    def digest(self, model: str) -> str:
+        return hashlib.sha256(self.copies.get(model, model).encode()).hexdigest()
+
+    def load(self, model: str, asked: int) -> int:
+        """Load a model with a window, under the name by which it is loaded already; the window it gets."""
+        known = [name for name in self.windows if self.digest(name) == self.digest(model)]
+        self.windows[known[0] if known else model] = asked
+        return self.window(asked)
+
     def window(self, asked: int) -> int:
         return min(asked, self.capped_at) if self.is_on("capped") else asked
 
@@ -174,39 +189,42 @@ class _Handler(BaseHTTPRequestHandler):
         double.requests.append((self.path, {}))
         match self.path:
             case "/api/version":
-                self._json({"version": "0.40.12"})
+                self._json({"version": "0.12.3" if double.old else "0.33.0"})
             case "/api/tags":
-                self._json({"models": [{"name": name, "model": name} for name in double.models]})
+                listed = [_listed(name, double.digest(name), can) for name, can in double.models.items()]
+                self._json({"models": listed})
             case "/api/ps":
-                loaded = [
-                    {"name": name, "model": name, "context_length": double.window(window)}
-                    for name, window in double.windows.items()
-                ]
+                windows = {name: double.window(most) for name, most in double.windows.items()}
+                loaded = [_loaded(name, double.digest(name), most) for name, most in windows.items()]
                 self._json({"models": loaded})
             case _:
-                self._json({"error": "404 page not found"}, 404)
+                self._no_page()
 
     def do_POST(self) -> None:
         body: dict[str, Any] = json.loads(
             self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}"
         )
         self.double.requests.append((self.path, body))
-        model = str(body.get("model", ""))
-        model = model if ":" in model else f"{model}:latest"
+        asked = str(body.get("model", ""))
+        model = asked if ":" in asked else f"{asked}:latest"
         match self.path:
             case "/api/chat":
                 with self.double.chatting():
                     self._chat(model, body)
-            case _ if model not in self.double.models:
+            case "/api/show" if model not in self.double.models:
                 self._json({"error": f"model '{model}' not found"}, 404)
+            case "/api/embed" if model not in self.double.models:
+                self._json({"error": f'model "{asked}" not found, try pulling it first'}, 404)
             case "/api/show":
                 info = {"general.architecture": "double", "double.context_length": self.double.context_length}
-                self._json({"capabilities": self.double.models[model], "model_info": info, "details": {}})
+                can = self.double.models[model]
+                self._json({"modelfile": f"FROM {model}", "template": "{{ .Prompt }}", "details": _DETAILS,
+                            "model_info": info, "capabilities": can, "modified_at": _LONG_AGO})  # fmt: skip
             case "/api/embed":
                 texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
                 self._json({"model": model, "prompt_eval_count": len(texts), **self.double.embed(texts)})
             case _:
-                self._json({"error": "404 page not found"}, 404)
+                self._no_page()
 
     def _chat(self, model: str, body: dict[str, Any]) -> None:
         double, failing = self.double, self.double.next_failures()
@@ -229,13 +247,25 @@ class _Handler(BaseHTTPRequestHandler):
         if refusal := self._refusal(model, body, failing):
             return self._json({"error": refusal[1]}, refusal[0])
         options = body.get("options") or {}
-        double.windows[model] = int(options.get("num_ctx", 4096))
-        messages, read = _fitted(body.get("messages", []), double.window(double.windows[model]), failing)
+        window = double.load(model, int(options.get("num_ctx", 4096)))
+        messages, read = _fitted(body.get("messages", []), window, failing)
+        if too_long := self._too_long(body, window, failing):
+            return self._json({"error": too_long}, 400)
         if not body.get("messages"):
             return self._json({"model": model, "message": {"role": "assistant", "content": ""},
                                "done": True, "done_reason": "load"})  # fmt: skip
         message = self._reply(body, messages, options, failing)
         return self._tell(model, body, message, read, failing)
+
+    def _too_long(self, body: dict[str, Any], window: int, failing: set[str]) -> str | None:
+        """The words of the server's runner about a prompt that it was not to cut, JSON as they come."""
+        sent = _tokens(body.get("messages", []), failing)
+        if self.double.old or body.get("truncate") is not False or sent <= window:
+            return None
+        sizes = f"request ({sent} tokens) exceeds the available context size ({window} tokens)"
+        told = {"code": 400, "message": f"{sizes}, try increasing it", "type": "exceed_context_size_error",
+                "n_prompt_tokens": sent, "n_ctx": window}  # fmt: skip
+        return json.dumps({"error": told})
 
     def _refusal(self, model: str, body: dict[str, Any], failing: set[str]) -> tuple[int, str] | None:
         if "http-500" in failing:
@@ -245,7 +275,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "too-long" in failing:
             return 400, "the input length exceeds the context length"
         if model not in self.double.models or "http-404" in failing:
-            return 404, f"model '{model}' not found"
+            return 404, f"model '{body.get('model')}' not found"
         capabilities = self.double.models[model]
         if body.get("tools") and "tools" not in capabilities:
             return 400, f"registry.ollama.ai/library/{model} does not support tools"
@@ -303,7 +333,8 @@ class _Handler(BaseHTTPRequestHandler):
         if "length" in failing:
             words, reason = words[: max(1, len(words) // 2)], "length"
         end = {"done": True, "done_reason": reason, "total_duration": 1_000_000, "load_duration": 1000,
-               "prompt_eval_count": read, "eval_count": len(words)}  # fmt: skip
+               "prompt_eval_count": read, "prompt_eval_duration": 1000, "eval_count": len(words),
+               "eval_duration": 1000}  # fmt: skip
         head = {"model": model, "created_at": "2026-11-21T00:00:00Z"}
         if body.get("stream", True) is False:
             return self._json({**head, "message": {**message, "content": "".join(words)}, **end})
@@ -364,15 +395,20 @@ class _Handler(BaseHTTPRequestHandler):
                     self.double.disconnects += 1
         self.close_connection = True
 
+    def _no_page(self) -> None:
+        self._send(b"404 page not found", "text/plain", 404)
+
     def _chunk(self, line: bytes) -> None:
         self.wfile.write(f"{len(line) + 1:x}\r\n".encode() + line + b"\n\r\n")
         self.wfile.flush()
 
     def _json(self, value: dict[str, Any], status: int = 200) -> None:
-        payload = json.dumps(value).encode()
+        self._send(json.dumps(value).encode(), "application/json; charset=utf-8", status)
+
+    def _send(self, payload: bytes, kind: str, status: int) -> None:
         with contextlib.suppress(OSError):
             self.send_response(status)
-            self.send_header("Content-Type", "application/json; charset=utf-8")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(payload)))
             self.end_headers()
             self.wfile.write(payload)
@@ -382,18 +418,35 @@ def _fitted(
     messages: list[dict[str, Any]], window: int, failing: set[str]
 ) -> tuple[list[dict[str, Any]], int]:
     """What a window leaves of a prompt, and its tokens: the oldest messages go, system and last one stay."""
-    per_token = 1 if "overflow" in failing else 4
-
-    def tokens() -> int:
-        return sum(math.ceil(len(str(message.get("content") or "").encode()) / per_token) for message in kept)
-
     kept = list(messages)
-    while tokens() > window and len(kept) > 1:
+    while _tokens(kept, failing) > window and len(kept) > 1:
         oldest = next((at for at, message in enumerate(kept[:-1]) if message["role"] != "system"), None)
         if oldest is None:
             break
         del kept[oldest]
-    return kept, min(tokens(), window)
+    return kept, min(_tokens(kept, failing), window)
+
+
+def _tokens(messages: list[dict[str, Any]], failing: set[str]) -> int:
+    per_token = 1 if "overflow" in failing else 4
+    return sum(math.ceil(len(str(message.get("content") or "").encode()) / per_token) for message in messages)
+
+
+_LONG_AGO = "2026-01-01T00:00:00.000000000Z"
+_DETAILS: dict[str, Any] = {
+    "parent_model": "", "format": "gguf", "family": "double", "families": ["double"],
+    "parameter_size": "30.5B", "quantization_level": "Q4_K_M",
+}  # fmt: skip
+
+
+def _listed(name: str, digest: str, capabilities: list[str]) -> dict[str, Any]:
+    return {"name": name, "model": name, "modified_at": _LONG_AGO, "size": 18_000_000_000, "digest": digest,
+            "details": _DETAILS, "capabilities": capabilities}  # fmt: skip
+
+
+def _loaded(name: str, digest: str, window: int) -> dict[str, Any]:
+    return {"name": name, "model": name, "size": 18_000_000_000, "digest": digest, "details": _DETAILS,
+            "expires_at": "2100-01-01T00:00:00Z", "size_vram": 0, "context_length": window}  # fmt: skip
 
 
 def _is_json(text: str, schema: dict[str, Any]) -> bool:

@@ -59,7 +59,7 @@ FOREVER: dict[FailureName, Forever] = {
     "hang": Forever("failed 2 times", LOOK, limits={"silence_seconds": 0.1}),
     "reset": Forever("failed 2 times", LOOK),
     "cut": Forever("failed 2 times", LOOK, raw="I write it."),
-    "cut-clean": Forever("the stream ended before the answer did", LOOK, raw="I write it."),
+    "cut-clean": Forever("went in circles", "Another model may do better", raw="I write it."),
     "error-line": Forever("unexpected EOF", LOOK, raw="I write it."),
     "bad-line": Forever("failed 2 times", LOOK, raw="I write it."),
     "empty": Forever("answered nothing", "Another model may do better"),
@@ -71,7 +71,7 @@ FOREVER: dict[FailureName, Forever] = {
     "think": Forever(),
     "ignore-tools": Forever(),
     "capped": Forever("has a window of 4096 tokens", "raise its num_ctx"),
-    "overflow": Forever("Ollama cut the prompt", "raise num_ctx", requirement="A page. " * 5000),
+    "overflow": Forever("refused the prompt", "raise num_ctx", requirement="A page. " * 5000),
     "too-long": Forever("refused the prompt", "raise num_ctx"),
     "repeat": Forever("went on past the longest answer", "another model", raw="and so on and so on"),
 }

@@ -125,6 +125,19 @@ async def test_a_short_name_is_found_in_ps_too(ollama_server: OllamaServer, open
         await say(models)
 
 
+async def test_a_copy_of_a_loaded_model_is_found_in_ps_by_its_digest(
+    ollama_server: OllamaServer, opened: Open
+) -> None:
+    ollama_server.fail("capped")
+    ollama_server.models["my-coder:latest"] = ["completion"]
+    ollama_server.copies["my-coder:latest"] = "llama-old:latest"
+    ollama_server.windows["llama-old:latest"] = 4096
+    models = await opened(override="my-coder")
+    with pytest.raises(ModelTooSmall, match="my-coder has a window of 4096"):
+        await say(models)
+    assert list(ollama_server.windows) == ["llama-old:latest"]
+
+
 async def test_a_prompt_cut_by_a_capped_window_is_no_reply(ollama_server: OllamaServer, opened: Open) -> None:
     ollama_server.fail("capped")
     ollama_server.capped_at = 20_000
@@ -145,9 +158,36 @@ async def test_a_prompt_cut_without_a_word_is_no_reply(
     ollama_server: OllamaServer, opened: Open, prompt: list[BaseMessage]
 ) -> None:
     ollama_server.fail("overflow")  # four tokens where anybody else counts one
+    ollama_server.old = True
     models = await opened()
     with pytest.raises(ContextOverflow, match="cut the prompt"):
         await models.complete(CODER, prompt, call=a_call())
+
+
+async def test_ollama_is_told_to_refuse_what_does_not_fit_rather_than_cut_it(
+    ollama_server: OllamaServer, opened: Open
+) -> None:
+    ollama_server.fail("overflow")
+    models = await opened()
+    history = [SystemMessage("system"), HumanMessage("a" * 70_000), HumanMessage("c" * 40)]
+    with pytest.raises(ContextOverflow, match=r"HTTP 400 request \(70046 tokens\) exceeds the"):
+        await models.complete(CODER, history, call=a_call())
+    (chat,) = ollama_server.chats
+    assert (chat["truncate"], chat["shift"]) == (False, False)
+    assert [message["role"] for message in chat["messages"]] == ["system", "user", "user"]
+
+
+async def test_an_answer_that_goes_in_circles_is_no_reply_and_not_asked_for_again(
+    ollama_server: OllamaServer, opened: Open
+) -> None:
+    ollama_server.fail("cut-clean")
+    models = await opened()
+    with pytest.raises(ModelStopped, match="went in circles") as stopped:
+        await say(models)
+    assert stopped.value.raw
+    assert "Good morning.".startswith(stopped.value.raw)
+    assert stopped.value.output_tokens > 0
+    assert len(ollama_server.chats) == 1
 
 
 async def test_a_prompt_that_ollama_refuses_is_not_sent_again(
@@ -308,7 +348,7 @@ async def test_what_a_model_says_wrong_reaches_the_team_as_it_is(
         json.loads(reply.text)
 
 
-TRANSIENT: list[FailureName] = ["http-500", "http-503", "reset", "cut", "cut-clean", "bad-line", "error-line"]
+TRANSIENT: list[FailureName] = ["http-500", "http-503", "reset", "cut", "bad-line", "error-line"]
 
 
 @pytest.mark.parametrize("failure", TRANSIENT)
