@@ -39,7 +39,11 @@ async def test_a_report_is_valid_or_the_ladder_ends_blocked(open_factory: OpenFa
         received = await factory.events.read(run_id, kinds=["report.received"])
         invalid = await factory.events.read(run_id, kinds=["report.invalid"])
         called = await factory.events.read(run_id, kinds=["model.called"])
-        assert received, "the stage came to a report"
+        if not received:  # a model that finds no end has not come to its report
+            failed = await factory.events.read(run_id, kinds=["model.failed"])
+            assert failed
+            assert outcome.status == "awaiting_input"
+            return
         replies = sum(1 for event in called if event.payload["call"] == "report")
         claimed = [event for event in received if event.payload["status"] != "BLOCKED"]
         assert len(claimed) <= replies, "nothing is complete that no reply has said"
