@@ -319,7 +319,7 @@ def test_a_source_for_a_project_that_is_there_is_refused(call: Call, tmp_path: P
     ended = call("run", "A list", "--repo", "source", "--project", "shop", "--model", "offline")
     assert ended.code == 2
     assert "'shop' has a repository already" in ended.said
-    assert "--project" in ended.said
+    assert "choose another name" in ended.said
 
 
 # Answers
