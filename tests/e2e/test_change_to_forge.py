@@ -146,7 +146,8 @@ def test_an_imported_repository_is_changed_offline_and_the_change_arrives_at_the
 
     branch = f"factory/{done['run_id']}"
     assert git(bare, "rev-parse", "trunk") == trunk
-    assert git(bare, "diff", "--name-only", "trunk", branch).splitlines() == [
+    arrived = git(bare, "diff", "--name-only", "trunk", branch).splitlines()
+    assert [path for path in arrived if not path.startswith(".factory/mail/")] == [
         "shop/money.py",
         "tests/test_money.py",
     ]

@@ -21,7 +21,7 @@ LONG = 300.0
 
 RUN = {
     *("run_id", "status", "project", "repository", "tag", "cost_usd", "tokens", "seconds"),
-    *("stages", "waiting_for", "failure", "pull_request"),
+    *("stages", "waiting_for", "failure", "pull_request", "score", "checks", "budgets"),
 }
 STAGE = {"team", "verdict", "attempts", "seconds", "tokens", "cost_usd", "skipped_because"}
 WAITING = {"approval_id", "kind", "question", "answer_with"}
