@@ -78,7 +78,7 @@ async def test_a_finished_run_goes_back_to_each_of_its_stages_and_completes_agai
     async with open_small() as factory:
         run_id = await finished(factory)
         repository = await factory.services.repository(run_id)
-        tree, spent = await repository.tree("refs/heads/main"), (await factory.summary(run_id)).tokens
+        tree, spent = await repository.product("refs/heads/main"), (await factory.summary(run_id)).tokens
         released = (await factory.summary(run_id)).tag
         for number, stage in enumerate(STAGES, start=1):
             head, main = await repository.run_head(run_id), git(factory, "rev-parse", "main")
@@ -93,8 +93,8 @@ async def test_a_finished_run_goes_back_to_each_of_its_stages_and_completes_agai
             summary = await factory.summary(run_id)
             assert {one.verdict for one in summary.stages} <= {"pass", "skipped"}
             assert summary.tag == f"{released}.again{number}"
-            assert await repository.tree("refs/heads/main") == tree
-            assert await repository.tree(await repository.run_head(run_id)) == tree
+            assert await repository.product("refs/heads/main") == tree
+            assert await repository.product(await repository.run_head(run_id)) == tree
             assert (summary.tokens > before) == (stage != "closer"), "what is done again is paid again"
             assert git(factory, "merge-base", "--is-ancestor", main, "main") == ""
 

@@ -45,6 +45,7 @@ async def test_each_named_graph_shows_every_team_as_a_subgraph_with_its_nodes(
             assert {node.partition(":")[2] for node in drawn.nodes if node.startswith(f"{team}:")} >= STAGE
         assert {name for name, _ in graph.get_subgraphs()} == {
             "govern",
+            "plan",
             *teams,
             "validate",
             "review",
