@@ -38,7 +38,7 @@ async def test_a_rollback_that_is_killed_ends_the_same(point: str, stage: str, s
     async with Factory.open(Settings(**small)) as factory:
         run_id = await finished(factory)
         repository = await factory.services.repository(run_id)
-        tree, head = await repository.tree("refs/heads/main"), await repository.run_head(run_id)
+        product, head = await repository.product("refs/heads/main"), await repository.run_head(run_id)
         assert worker.roll_back(small, run_id, stage, crash_at=f"rollback.{point}") == -9
         if stage == "maker":  # repeated; otherwise the run is driven on, which finishes it first
             with pytest.raises(RollbackUnfinished):
@@ -48,6 +48,6 @@ async def test_a_rollback_that_is_killed_ends_the_same(point: str, stage: str, s
         await to_the_end(factory, run_id)
         (told,) = await factory.events.read(run_id, kinds=["run.rolled_back"])
         assert told.payload["by"] == "a person who is cut off"
-        assert await repository.tree("refs/heads/main") == tree
+        assert await repository.product("refs/heads/main") == product
         assert git(factory, "rev-parse", f"refs/factory/{run_id}/rolled-back/1/head") == head
         assert (await verify(factory.db, run_id)).ok
