@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from core import clock, faults
 from core.errors import BadInput
 from core.events import EventLog
-from core.json import JsonObject
+from core.json import JsonObject, is_array
 from governance.approvals import Approval
 from teams.contract import TaskResult
 from teams.team import Team
@@ -31,6 +32,8 @@ _LISTED: Final = 40
 """Files that a hand-off names."""
 MOST_ATTACHED: Final = 5_000_000
 """Bytes of one attachment."""
+ATTACHED: Final = "attachments"
+"""In the detail of a question: the paths in the repository of what goes with its message."""
 
 
 class AttachmentRefused(BadInput):
@@ -82,14 +85,20 @@ class Mailing:
         )
         path = f"{FOLDER}/{self.run_id}/attachments/{sha256(content).hexdigest()[:12]}-{kept or 'file'}"
         await self.repository.post(self.run_id, {path: content}, message=f"Mail: attach {plain(name, 80)}")
+        faults.point("mail.attached")
         return path
 
     async def asked(self, approval: Approval) -> None:
-        """A question that waits for a person, as the first message of its thread."""
+        """A question that waits for a person, as the first message of its thread.
+
+        The paths in `attachments` of its detail, which `attach` gave, go with it.
+        """
         kind, thread = _KINDS.get(approval.kind, "incident"), f"approval/{approval.key}"
-        answers = "\n".join(
-            ["", "", f"Decide with `factory answer`, `approve` or `reject` ({approval.id}), not by mail."]
-        )
+        listed = approval.detail.get(ATTACHED)
+        attachments = [str(each) for each in listed] if is_array(listed) else []
+        names = [PurePosixPath(path).name for path in attachments]
+        shown = [f"![{name}](attachments/{name})" for name in names]
+        decide = f"Decide with `factory answer`, `approve` or `reject` ({approval.id}), not by mail."
         await self.post(
             kind,
             thread,
@@ -97,8 +106,9 @@ class Mailing:
             sender=approval.team or FACTORY,
             to=[PERSON],
             subject=approval.title,
-            body=approval.question + answers,
+            body="\n\n".join([approval.question, *shown, decide]),
             status="open",
+            attachments=attachments,
         )
 
     async def decided(self, approval: Approval) -> None:

@@ -15,8 +15,10 @@ from langgraph.graph.state import CompiledStateGraph
 from core.json import JsonObject
 from graph import check_report, people
 from graph.again import again
+from graph.attaching import attach
 from graph.dag import Pipeline
 from graph.lifecycle import move
+from graph.mailing import ATTACHED
 from graph.nodes import node
 from graph.progress import Progress
 from graph.rounds import next_round, passage
@@ -60,6 +62,7 @@ class Review:
             "score": check_report.score_of(checks).points,
             "not_run": check_report.not_run(checks),
             "repaired": list(repaired),
+            ATTACHED: list(await attach(self.services, run_id, checks)),
         }
         summary = stat.strip().splitlines()[-1].strip() if stat.strip() else "nothing changed"
         approval = await services.approvals.request(

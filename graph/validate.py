@@ -16,9 +16,12 @@ from langgraph.graph.state import CompiledStateGraph
 from core.json import JsonObject
 from graph import people
 from graph.again import again
+from graph.attaching import attach
+from graph.check_report import CheckSummary, summary_of
 from graph.checking import against, as_recorded, check_whole, payload
 from graph.dag import Pipeline
 from graph.lifecycle import move
+from graph.mailing import ATTACHED
 from graph.nodes import node
 from graph.rounds import next_round, passage
 from graph.services import Services
@@ -57,10 +60,12 @@ class Validate:
         tree = await services.tree(run_id, name, base=head)
         await tree.restore(head)
         recorded: list[CheckResult] = []
+        seen: list[CheckSummary] = []
         for check in await check_whole(services, run_id, self._needed(state), tree, head):
             told = await payload(services, run_id, name, check)
             event = await services.events.append(run_id, "check.ran", told, key=f"{name}/{check.name}")
             recorded.append(as_recorded(check, event))
+            seen.append(summary_of(event))
         supply = await services.supply(run_id, tree)
         speaks_against = [refusal.sentence for refusal in supply.refused]
         speaks_against += against(recorded, self._needed(state))
@@ -70,7 +75,11 @@ class Validate:
             if state.get("review_stands"):
                 await move(services.db, services.events, run_id, "deployable", key=f"{name}/deployable")
             return {"sent_back": False, "checked": head, "unseen": False}
-        detail: JsonObject = {"reasons": list(speaks_against), "commit": head}
+        detail: JsonObject = {
+            "reasons": list(speaks_against),
+            "commit": head,
+            ATTACHED: list(await attach(services, run_id, seen)),
+        }
         another = state["round"] < self.pipeline.max_rounds
         approval = await services.approvals.request(
             run_id,

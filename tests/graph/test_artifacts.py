@@ -1,11 +1,14 @@
 """What a check made for people to look at is kept beside the project, and the log says where."""
 
 import hashlib
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from graph.attaching import attach
+from graph.check_report import CheckSummary
 from tests.graph.conftest import OpenSmall
 from tests.packs.brain import Chat, write
 from workspace.checks import browser
@@ -38,3 +41,37 @@ async def test_the_picture_of_the_page_is_an_artifact_of_the_run(open_small: Ope
         assert content.startswith(b"\x89PNG")
         assert hashlib.sha256(content).hexdigest() == kept[0]["sha256"]
         assert kept[0]["path"] in review.question
+
+        # The thread of the review has the picture, on the run's branch and then released with it.
+        asked = next(
+            each for each in await (await factory.services.mail(run_id)).all() if each.kind == "review"
+        )
+        (attached,) = asked.attachments
+        assert f"![{attached.rpartition('/')[2]}](attachments/" in asked.body
+        repository = await factory.services.repository(run_id)
+        await factory.answer(review.id, "approve", None, by="Ada")
+        assert (await factory.drive(run_id)).status == "completed"
+        blob = subprocess.run(
+            ["git", "show", f"main:{attached}"], cwd=repository.path, capture_output=True, check=True
+        )
+        assert blob.stdout == content
+
+
+async def test_a_picture_is_attached_once_and_one_that_is_gone_is_left_out(
+    open_small: OpenSmall, tmp_path: Path
+) -> None:
+    picture = tmp_path / "page.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n picture")
+    seen = CheckSummary(
+        name="browser", passed=True, score=100, weight=10, idle=False, summary="", ticks=[], details=[],
+        before=[], artifacts=[str(picture), str(tmp_path / "gone.png")],
+    )  # fmt: skip
+    async with open_small() as factory:
+        run_id = await factory.submit("Small pages", pipeline="one")
+        await factory.drive(run_id)
+        repository = await factory.services.repository(run_id)
+        (path,) = await attach(factory.services, run_id, [seen])
+        head = await repository.run_head(run_id)
+        assert path in await repository.files(head)
+        assert await attach(factory.services, run_id, [seen]) == [path]
+        assert await repository.run_head(run_id) == head
