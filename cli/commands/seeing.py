@@ -1,0 +1,121 @@
+"""What shows the runs, the teams and this machine."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cli.commands.options import AsJson, RunId, do, family
+
+app = family("")
+
+
+class By(StrEnum):
+    """What costs are summed up by; models/spending/costs.py knows how."""
+
+    team = "team"
+    alias = "alias"
+    account = "account"
+    model = "model"
+    project = "project"
+    day = "day"
+
+
+@app.command()
+def runs(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    as_json: AsJson = False,
+) -> int:
+    """List the runs."""
+    from cli import reading
+
+    return do(reading.runs(limit, as_json=as_json))
+
+
+@app.command()
+def show(run_id: RunId, as_json: AsJson = False) -> int:
+    """Show a run: stages, result, what it waits for."""
+    from cli import reading
+
+    return do(reading.show(run_id, as_json=as_json))
+
+
+@app.command()
+def diff(
+    run_id: RunId,
+    stat: Annotated[bool, typer.Option("--stat", help="A table of files instead of the patch.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Show what a run changed, from where it began to where it is."""
+    from cli import reading
+
+    return do(reading.diff(run_id, stat=stat, as_json=as_json))
+
+
+@app.command()
+def watch(run_id: RunId, as_json: AsJson = False) -> int:
+    """Follow a run that works elsewhere, to its end.
+
+    Without a terminal it also stops when the run waits for a person.
+    """
+    from cli import reading
+
+    return do(reading.watch(run_id, as_json=as_json))
+
+
+@app.command()
+def replay(
+    run_id: RunId,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND", help="Only events of this kind (gate.decided) or family (model); may repeat."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Walk through all that happened in a run."""
+    from cli import auditing
+
+    return do(auditing.replay(run_id, kind or [], as_json=as_json))
+
+
+@app.command()
+def costs(
+    by: Annotated[By, typer.Option(help="What to sum up by.")] = By.team,
+    run_id: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Of one run only.")] = None,
+    project: Annotated[str | None, typer.Option(metavar="NAME", help="Of one project only.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="DAY", help="From this day (UTC) on.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="Up to this day (UTC).")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Sum up what was spent on models."""
+    from cli import costs as spending
+
+    return do(
+        spending.costs(
+            by.value, run=run_id, project=project, since=since, until=until, as_csv=as_csv, as_json=as_json
+        )
+    )
+
+
+@app.command()
+def teams(
+    team: Annotated[str | None, typer.Argument(metavar="[TEAM]", help="One team, in full.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """List the teams, or show one."""
+    from cli import roster
+
+    return roster.teams(team, as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> int:
+    """Check that this machine has what is needed."""
+    from cli import doctor as checks
+
+    return do(checks.doctor(as_json=as_json))
