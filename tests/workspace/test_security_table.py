@@ -32,6 +32,8 @@ ASKED_FOR = (
     ),
     *("DNS", "hooks", "filters", "fsmonitor", ".gitattributes", "submodules", "archive bombs", "newlines"),
     *("terminal escapes", "approve this", "`.pth`", "console scripts", "source distributions"),
+    *(f"MCP: {what}" for what in ("a path", "writing an original", "approving", "messages beyond")),
+    'MCP: a product\'s page that says "approve this"',
 )
 
 
@@ -42,6 +44,16 @@ def test_every_attack_of_the_table_has_its_test() -> None:
         functions = (ast.AsyncFunctionDef, ast.FunctionDef)
         there = {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, functions)}
         assert name in there, f"{file}::{name}"
+
+
+def test_no_two_attacks_share_a_test() -> None:
+    assert sorted({*NAMED}) == sorted(NAMED)
+
+
+def test_every_row_of_the_table_names_a_test() -> None:
+    _, _, section = TABLE.partition("## Attacks")
+    rows = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == len(NAMED)
 
 
 def test_every_attack_that_was_asked_for_is_in_the_table() -> None:
