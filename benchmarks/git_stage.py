@@ -17,7 +17,8 @@ from statistics import median
 from benchmarks.measure import Measurement
 from core.settings import Settings
 from workspace.inventory import Limits
-from workspace.repository import Repository, Workspace
+from workspace.projects import Workspace
+from workspace.repository import Repository
 
 FILES = 5_000
 TIMES = 7

@@ -22,7 +22,8 @@ from workspace.files import Files
 from workspace.mail import inbox, reading
 from workspace.mail.message import FOLDER, INBOX, PERSON, Message, plain
 from workspace.mail.reading import Thread
-from workspace.repository import Repository, Workspace, is_project_name
+from workspace.projects import Workspace, is_project_name
+from workspace.repository import Repository
 
 _BRANCHES = 50
 """Runs, the newest first, whose branches are read."""

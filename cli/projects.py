@@ -17,7 +17,7 @@ from workspace import project_settings
 from workspace.errors import ProjectNameInvalid
 from workspace.leases import Lease, Leases
 from workspace.project_settings import Loaded
-from workspace.repository import Workspace, is_project_name
+from workspace.projects import Workspace, is_project_name
 
 
 async def show(name: str, *, as_json: bool) -> int:

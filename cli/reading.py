@@ -17,7 +17,7 @@ from core.events import Event
 from core.json import JsonObject
 from core.settings import Settings
 from graph.lifecycle import ENDED, WAITING
-from workspace.repository import Workspace
+from workspace.projects import Workspace
 
 
 async def runs(limit: int, *, as_json: bool) -> int:

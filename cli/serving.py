@@ -53,7 +53,7 @@ async def trust(project: str, high: list[str], as_json: bool) -> int:
     from teams.mcp.declared import McpInvalid, parse
     from teams.mcp.trust import Trust
     from workspace.errors import SandboxUnknown
-    from workspace.repository import Workspace
+    from workspace.projects import Workspace
 
     settings = Settings.load()
     workspace = Workspace(settings)

@@ -21,7 +21,7 @@ from workspace.checks import CHECKS, Baseline, CheckResult, Tick, run_checks
 from workspace.checks.result import Artifact, not_run
 from workspace.files import Files
 from workspace.project_settings import ProjectSettings, ProjectSettingsInvalid
-from workspace.repository import StageTree
+from workspace.stage import StageTree
 
 BASELINE: Final = "baseline"
 """Name of the worktree in which the commit that a run started from is looked at."""

@@ -28,7 +28,8 @@ from graph.stage import build_stage
 from graph.stage_context import StageContext
 from graph.state import Group, Merging, Repair, RunState, StageOutcome
 from workspace.errors import BranchMoved
-from workspace.repository import Meeting, Repository
+from workspace.reconciling import Meeting
+from workspace.repository import Repository
 
 _MOST_NAMED = 20
 

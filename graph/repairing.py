@@ -8,7 +8,7 @@ from teams.prompts import Places
 from workspace.conflicts import Labels
 from workspace.errors import WorkspaceError
 from workspace.reconciling import labels
-from workspace.repository import StageTree
+from workspace.stage import StageTree
 
 
 async def laid_out(stage: StageContext, state: StageState, commit: str, repair: Repair) -> Places:

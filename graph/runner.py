@@ -40,7 +40,7 @@ from teams.mcp.outside import Outside
 from teams.registry import Registry
 from workspace import policies
 from workspace.leases import Leases
-from workspace.repository import Workspace
+from workspace.projects import Workspace
 from workspace.sandbox import Sandbox
 
 MOST_REQUIREMENT: Final = 100_000

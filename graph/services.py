@@ -21,8 +21,10 @@ from teams.team import Team
 from workspace import project_settings
 from workspace.checks import Baseline
 from workspace.leases import Leases
-from workspace.repository import Repository, StageTree, Workspace
+from workspace.projects import Workspace
+from workspace.repository import Repository
 from workspace.sandbox import Sandbox
+from workspace.stage import StageTree
 
 
 @dataclass

@@ -15,7 +15,8 @@ from models.calls import Call, CallKind, Reply
 from models.errors import ModelFailure
 from teams.contract import Objective, Upstream
 from teams.team import Team
-from workspace.repository import Repository, StageTree
+from workspace.repository import Repository
+from workspace.stage import StageTree
 
 RAW_KEPT = 64_000
 """Characters of an unusable reply that the event log keeps: all of an honest one, not of a hostile."""

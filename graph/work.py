@@ -35,7 +35,7 @@ from teams.output import shown
 from teams.reads import Reads
 from teams.tools import Artifact, ToolContext, stage_tools
 from workspace.errors import WorkspaceError
-from workspace.repository import StageTree
+from workspace.stage import StageTree
 
 CLARIFY = "request_clarification"
 

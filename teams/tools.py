@@ -29,8 +29,8 @@ from teams.team import Team
 from workspace.errors import SandboxUnavailable
 from workspace.files import Files
 from workspace.mail.message import Message, is_mail
-from workspace.repository import StageTree
 from workspace.sandbox import Contact, Sandbox
+from workspace.stage import StageTree
 
 __all__ = ["TOOL_RISK", "Artifact", "ToolContext", "ToolName", "ToolRisk", "stage_tools"]
 

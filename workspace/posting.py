@@ -6,6 +6,9 @@ from pathlib import Path
 
 from workspace.git import Git
 
+MAIL = ".factory/mail"
+"""Where the factory's own messages lie on every branch."""
+
 LARGEST = 100_000
 """Bytes of a file whose text is read."""
 

@@ -8,21 +8,14 @@ On disk, below `<home>/projects/<name>/`: `repository` (a normal clone, `main` c
 """
 
 import asyncio
-import hashlib
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from core import faults
-from core.settings import Settings
-from workspace import posting, reconciling, release
-from workspace.errors import (
-    BranchMoved,
-    MainMoved,
-    ProjectNameInvalid,
-    WorkspaceError,
-)
+from workspace import posting, reconciling, refs, release
+from workspace.commits import Commits
+from workspace.errors import BranchMoved
 from workspace.founding import fill, vacate
 from workspace.git import Git
 from workspace.inventory import Limits
@@ -34,13 +27,6 @@ from workspace.reconciling import LaidOut, Meeting
 from workspace.spares import Spares
 from workspace.stage import StageTree, remove
 from workspace.sync import Synced, sync
-
-_PROJECT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
-_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9/._-]{0,250}")
-MAIL = ".factory/mail"
-"""Where the factory's own messages lie on every branch."""
-_LARGEST_READ = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,43 +41,7 @@ class Merge:
     """The paths that another stage changed too. Where there are any, nothing was merged."""
 
 
-class Workspace:
-    """The projects of one factory home."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._folder = settings.home / "projects"
-        self._projects: dict[str, Repository] = {}
-
-    def has(self, name: str) -> bool:
-        """Whether the project has a repository."""
-        return _PROJECT.fullmatch(name) is not None and (self._folder / name / "repository").is_dir()
-
-    def names(self) -> list[str]:
-        """The names of the projects that there are, in order."""
-        return sorted(found.parent.parent.name for found in self._folder.glob("*/repository/.git"))
-
-    async def project(self, name: str, *, source: Path | None = None) -> "Repository":
-        """The project's repository, made at first: empty, or from `source`, a git repository of the user.
-
-        Of `source` what HEAD has is taken; its working copy, configuration and hooks are neither used nor
-        touched, and once the project exists it is not looked at again.
-        Raises ProjectNameInvalid and SourceInvalid.
-        """
-        if not is_project_name(name):
-            raise ProjectNameInvalid(
-                f"{name[:80]!a} is no project name", todo=ProjectNameInvalid.__doc__ or ""
-            )
-        repository = self._projects.setdefault(name, Repository(name, self._folder / name))
-        await repository.create(source)
-        return repository
-
-
-def is_project_name(name: str) -> bool:
-    """Whether a project can be called so."""
-    return _PROJECT.fullmatch(name) is not None
-
-
-class Repository:
+class Repository(Commits):
     """One project's repository. Everything that moves a branch happens under one lock per project."""
 
     def __init__(self, name: str, folder: Path, limits: Limits | None = None) -> None:
@@ -100,7 +50,7 @@ class Repository:
         """The checkout of `main`, for people and their tools."""
         self._folder = folder
         self._limits = limits or Limits()
-        self._git = Git(self.path / ".git")
+        super().__init__(Git(self.path / ".git"))
         self._lock = FileLock(folder / "lock")
         self._spares = Spares(folder / "spares")
         self._stages: dict[tuple[str, str], StageTree] = {}
@@ -127,7 +77,7 @@ class Repository:
 
     async def begin_run(self, run_id: str) -> str:
         """Make the run's branch `factory/<run_id>` at main, once. Gives the commit it began from."""
-        base_ref, branch = _base(run_id), _branch(run_id)
+        base_ref, branch = refs.base(run_id), refs.branch(run_id)
         async with self._lock.held() as lock:
             git = self._git.locked(lock)
             base, head = await git.find(base_ref), await git.find(branch)
@@ -136,16 +86,16 @@ class Repository:
             # Killed between the two, one is there: nothing can have been merged yet.
             commit = base or head or (await git.resolve("refs/heads/main"))[0]
             await git.clear_stale_locks(base_ref, branch)
-            await git("update-ref", "--stdin", stdin=_updates((branch, commit), (base_ref, commit)))
+            await git("update-ref", "--stdin", stdin=refs.updates((branch, commit), (base_ref, commit)))
             return commit
 
     async def run_head(self, run_id: str) -> str:
         """The newest commit of the run's branch."""
-        return (await self._git.resolve(_branch(run_id)))[0]
+        return (await self._git.resolve(refs.branch(run_id)))[0]
 
     async def newest(self, run_id: str, commits: Collection[str]) -> str:
         """Which of `commits` came last on the run's branch; where the run began, if none of them is on it."""
-        base, branch = _base(run_id), _branch(run_id)
+        base, branch = refs.base(run_id), refs.branch(run_id)
         for commit in (await self._git("rev-list", f"{base}..{branch}")).text.split("\n"):
             if commit in commits:
                 return commit
@@ -156,16 +106,19 @@ class Repository:
 
         The base of a stage that was opened before stays what it was.
         """
-        _checked(stage)
+        refs.checked(stage)
         if known := self._stages.get((run_id, stage)):
             return known
-        room = self._folder / "stages" / _checked(run_id) / stage
+        room = self._folder / "stages" / refs.checked(run_id) / stage
         note = room / "base"
         recorded = await asyncio.to_thread(_opened, note)
-        commit = recorded or (await self._git.resolve(f"{_revision(base or _branch(run_id))}^{{commit}}"))[0]
+        commit = (
+            recorded
+            or (await self._git.resolve(f"{refs.revision(base or refs.branch(run_id))}^{{commit}}"))[0]
+        )
         path = self._folder / "worktrees" / run_id / stage
         git = Git(self._git.git_dir, work_tree=path, index=room / "index")
-        tree = StageTree(path, commit, stage, run_id, git, _stage(run_id, stage), room, self._limits)
+        tree = StageTree(path, commit, stage, run_id, git, refs.stage(run_id, stage), room, self._limits)
         if not recorded or not path.is_dir():
             await tree.begin(spare=await self._spare(path, room / "index"))
         if not recorded:
@@ -196,13 +149,15 @@ class Repository:
         Known by `Factory-Stage`, a stage that was merged before is not merged again. A conflict changes
         nothing.
         """
-        branch = _branch(tree.run_id)
+        branch = refs.branch(tree.run_id)
         marks = {"Factory-Run": tree.run_id, "Factory-Stage": tree.stage} | dict(trailers)
         text = commit_text(message, marks)
         async with self._lock.held() as lock:
             git = self._git.locked(lock)
-            head, snapshot = await git.resolve(branch, _stage(tree.run_id, tree.stage))
-            if done := await _merged(git, _base(tree.run_id), branch, trailer_value(marks["Factory-Stage"])):
+            head, snapshot = await git.resolve(branch, refs.stage(tree.run_id, tree.stage))
+            if done := await refs.merged(
+                git, refs.base(tree.run_id), branch, trailer_value(marks["Factory-Stage"])
+            ):
                 return Merge(done, await _files_of(git, done), [])
             merged, conflicts = await tree_of_both(git, head, snapshot)
             if conflicts:
@@ -222,7 +177,7 @@ class Repository:
         async with self._lock.held() as lock:
             text = commit_text(message, {"Factory-Run": run_id, "Factory-Mail": "yes"})
             index = self._folder / "posting.index"
-            return await posting.post(self._git.locked(lock), _branch(run_id), files, text, index)
+            return await posting.post(self._git.locked(lock), refs.branch(run_id), files, text, index)
 
     async def post_to_main(self, files: Mapping[str, bytes], *, message: str) -> str:
         """The same for main, whose checkout then shows them, unless a person works in it."""
@@ -239,10 +194,6 @@ class Repository:
         form = ("--format=%(refname:lstrip=3)", "refs/heads/factory/")
         return [name for name in (await self._git("for-each-ref", *form)).text.split("\n") if name]
 
-    async def texts(self, commit: str, folder: str) -> dict[str, str]:
-        """The text files below a folder in `commit`, by path; those over 100 kB are left out."""
-        return await posting.texts(self._git, _revision(commit), folder)
-
     async def _spare(self, tree: Path, index: Path) -> bool:
         """Put a spare worktree in the place of one that is to be made; whether there was one."""
         await remove(tree)  # what an opening left that was killed
@@ -254,13 +205,13 @@ class Repository:
 
         Below that ref stand the branch's old head and the newest snapshot of each stage that was open.
         """
-        branch, kept = _branch(run_id), f"{_rolled_back(run_id)}/{number}"
+        branch, kept = refs.branch(run_id), f"{refs.rolled_back(run_id)}/{number}"
         open_now = self.open_stages(run_id)
         async with self._lock.held() as lock:
             git = self._git.locked(lock)
             (head,) = await git.resolve(branch)
             for stage in open_now:
-                if snapshot := await git.find(_stage(run_id, stage)):
+                if snapshot := await git.find(refs.stage(run_id, stage)):
                     await git("update-ref", f"{kept}/stages/{stage}", snapshot)
             if await git.find(f"{kept}/head") is None:
                 await git.clear_stale_locks(f"{kept}/head")
@@ -275,14 +226,14 @@ class Repository:
     async def close_stage(self, tree: StageTree) -> None:
         """Take the stage's worktree and snapshots away; what was merged stays. Closing twice is fine."""
         self._stages.pop((tree.run_id, tree.stage), None)
-        room = self._folder / "stages" / _checked(tree.run_id) / _checked(tree.stage)
+        room = self._folder / "stages" / refs.checked(tree.run_id) / refs.checked(tree.stage)
         await asyncio.to_thread((room / "base").unlink, missing_ok=True)
         async with self._lock.held():
             await asyncio.to_thread(self._spares.keep, tree.path, room / "index")
         await remove(tree.path)
         await remove(room)
         async with self._lock.held() as lock:
-            ref = _stage(tree.run_id, tree.stage)
+            ref = refs.stage(tree.run_id, tree.stage)
             git = self._git.locked(lock)
             await git.clear_stale_locks(ref, "packed-refs")
             await git("update-ref", "-d", ref)
@@ -296,7 +247,9 @@ class Repository:
         """
         async with self._lock.held() as lock:
             git = self._git.locked(lock)
-            return await release.release(git, self.path, run_id, _branch(run_id), _checked(tag), message)
+            return await release.release(
+                git, self.path, run_id, refs.branch(run_id), refs.checked(tag), message
+            )
 
     async def main(self) -> str:
         """The newest commit of main."""
@@ -308,8 +261,8 @@ class Repository:
         Main; but where main has a result of the run that a rollback has undone, first what main was before
         that, then that result itself, which the branch supersedes.
         """
-        branch = _branch(run_id)
-        found = await release.replaced(self._git, branch, await _undone(self._git, run_id))
+        branch = refs.branch(run_id)
+        found = await release.replaced(self._git, branch, await refs.undone(self._git, run_id))
         if found is None:
             return await self.main(), False
         merge, before = found
@@ -334,13 +287,13 @@ class Repository:
         The tree is that of `tree_of`, or the clean merge's, with the mail that came meanwhile. Raises
         BranchMoved, and changes nothing, where the branch got anything else since `meeting.yours`.
         """
-        branch, marks = _branch(run_id), {"Factory-Run": run_id, "Factory-Stage": name}
+        branch, marks = refs.branch(run_id), {"Factory-Run": run_id, "Factory-Stage": name}
         async with self._lock.held() as lock:
             git = self._git.locked(lock)
-            if done := await _merged(git, _base(run_id), branch, name):
+            if done := await refs.merged(git, refs.base(run_id), branch, name):
                 return done
             (head,) = await git.resolve(branch)
-            mail = await posting.only_added(git, meeting.yours, head, MAIL)
+            mail = await posting.only_added(git, meeting.yours, head, posting.MAIL)
             if mail is None:
                 raise BranchMoved(f"factory/{run_id} is at {head[:12]}, not at {meeting.yours[:12]}")
             if mail and tree_of is not None:
@@ -352,14 +305,14 @@ class Repository:
 
     async def trailers(self, base: str, commit: str, path: str, trailer: str) -> list[str]:
         """Who touched a path between two commits, by a trailer of theirs, the newest first."""
-        common = (await self._git("merge-base", _revision(base), _revision(commit))).text
-        return await reconciling.authors(self._git, common, _revision(commit), path, trailer)
+        common = (await self._git("merge-base", refs.revision(base), refs.revision(commit))).text
+        return await reconciling.authors(self._git, common, refs.revision(commit), path, trailer)
 
     async def tag(self, run_id: str, *, tag: str, message: str) -> str:
         """Tag the run's head, once, and leave main to the remote. Gives the head. Raises TagTaken."""
         async with self._lock.held() as lock:
             return await release.tag_head(
-                self._git.locked(lock), _branch(run_id), _checked(tag), message.strip() or tag
+                self._git.locked(lock), refs.branch(run_id), refs.checked(tag), message.strip() or tag
             )
 
     async def push(self, run_id: str, remote: Remote, token: str | None, branch: str | None = None) -> bool:
@@ -376,93 +329,6 @@ class Repository:
         async with self._lock.held() as lock:
             return await sync(self._git.locked(lock), self.path, remote, token)
 
-    async def tree(self, commit: str) -> str:
-        """The id of the tree that `commit` records: equal trees have equal ids."""
-        return (await self._git.resolve(f"{_revision(commit)}^{{tree}}"))[0]
-
-    async def holds(self, commit: str, other: str) -> bool:
-        """Whether `other` is `commit` or came before it. False where there is no such commit here."""
-        if await self._git.find(f"{_revision(other)}^{{commit}}") is None:
-            return False
-        ancestry = ("merge-base", "--is-ancestor", _revision(other), _revision(commit))
-        return (await self._git(*ancestry, ok=(0, 1))).code == 0
-
-    async def same_product(self, a: str, b: str) -> bool:
-        """Whether two commits hold the same, apart from the factory's own files such as mail."""
-        return a == b or await self.product(a) == await self.product(b)
-
-    async def product(self, commit: str) -> str:
-        """Names what `commit` holds apart from the factory's own files: equal products have equal names."""
-        listed = (await self._git("ls-tree", "-z", _revision(commit))).names
-        kept = [line for line in listed if line.partition("\t")[2] != ".factory"]
-        return hashlib.sha256("\0".join(kept).encode("utf-8", "surrogateescape")).hexdigest()
-
-    async def files(self, commit: str) -> list[str]:
-        """Every path that `commit` has."""
-        return (await self._git("ls-tree", "-r", "-z", "--name-only", _revision(commit))).names
-
-    async def changed(self, a: str, b: str) -> list[str]:
-        """The paths that differ between two commits, gone ones too, in order."""
-        return (await self._git("diff-tree", "-r", "-z", "--name-only", _revision(a), _revision(b))).names
-
-    async def sizes(self, commit: str) -> dict[str, int]:
-        """Every path that `commit` has, with its size in bytes (0 for what is no file)."""
-        listed = (await self._git("ls-tree", "-r", "-z", "-l", _revision(commit))).names
-        rows = (line.partition("\t") for line in listed)
-        return {path: int(size) if (size := head.split()[3]).isdigit() else 0 for head, _, path in rows}
-
-    async def read(self, commit: str, path: str) -> str | None:
-        """The text of a file in `commit`; None where there is none, or where it is over 5 MB."""
-        listed = await self._git("ls-tree", "-z", "-l", _revision(commit), path)
-        head, _, name = listed.text.rstrip("\0").partition("\t")
-        fields = head.split()
-        if name != path or fields[1] != "blob" or int(fields[3]) > _LARGEST_READ:
-            return None
-        return (await self._git("cat-file", "blob", fields[2])).out.decode("utf-8", "replace")
-
-    async def speaking_of(self, commit: str, words: Sequence[str]) -> list[str]:
-        """The text files of `commit` in which one of the words stands by itself, in any case of letters."""
-        patterns = [part for word in words for part in ("-e", word)]
-        looked = await self._git(
-            *("grep", "-I", "-l", "-z", "-i", "-w", "-F", "--no-recurse-submodules"),
-            *(*patterns, _revision(commit)),
-            ok=(0, 1),
-        )
-        return [name.partition(":")[2] for name in looked.names]
-
-    async def diff(self, a: str, b: str, *, stat: bool = False) -> str:
-        """The difference from `a` to `b` as a patch, or as a table of files; without the factory's own."""
-        form = "--stat=100" if stat else "--patch"
-        plain = ("-r", "--no-color", "--no-ext-diff", "--no-textconv")
-        answer = await self._git(
-            *("diff-tree", form, *plain, _revision(a), _revision(b), "--", ":(top,exclude).factory"),
-            environment={"GIT_LITERAL_PATHSPECS": "0"},
-        )
-        return answer.out.decode("utf-8", "replace")
-
-
-async def _undone(git: Git, run_id: str) -> list[str]:
-    """The heads that the run's branch had before its rollbacks, the newest first."""
-    listed = await git("for-each-ref", "--format=%(refname) %(objectname)", f"{_rolled_back(run_id)}/")
-    heads: dict[int, str] = {}
-    for line in listed.text.split("\n"):
-        name, _, commit = line.partition(" ")
-        number, _, what = name.removeprefix(f"{_rolled_back(run_id)}/").partition("/")
-        if what == "head" and number.isdecimal():
-            heads[int(number)] = commit
-    return [heads[number] for number in sorted(heads, reverse=True)]
-
-
-async def _merged(git: Git, base: str, branch: str, stage: str) -> str | None:
-    """The run's commit that carries `Factory-Stage: <stage>`, if there is one."""
-    form = "--format=%H%x09%(trailers:key=Factory-Stage,valueonly,separator=%x09)"
-    # Along the first parents: what was taken in from main is of other runs, whose stages have the same names.
-    for line in (await git("log", "--first-parent", form, f"{base}..{branch}")).text.split("\n"):
-        commit, *stages = line.split("\t")
-        if stage in stages:
-            return commit
-    return None
-
 
 async def _files_of(git: Git, commit: str) -> list[str]:
     return (await git("diff-tree", "-r", "-z", "--name-only", "--no-commit-id", commit)).names
@@ -478,38 +344,3 @@ def _note(note: Path, commit: str) -> None:
     fresh = note.with_name(f"{note.name}.new")
     fresh.write_text(commit)
     fresh.rename(note)
-
-
-def _updates(*moves: tuple[str, str]) -> bytes:
-    return "".join(f"update {ref} {commit}\n" for ref, commit in moves).encode()
-
-
-def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name) or ".." in name or name.endswith(".lock"):
-        raise WorkspaceError(f"{name[:100]!a} cannot name a run, a stage or a tag")
-    return name
-
-
-def _revision(name: str) -> str:
-    if not _REVISION.fullmatch(name) or ".." in name:
-        raise WorkspaceError(f"{name[:100]!a} names no commit")
-    return name
-
-
-def _branch(run_id: str) -> str:
-    return f"refs/heads/factory/{_checked(run_id)}"
-
-
-def _base(run_id: str) -> str:
-    return f"refs/factory/{_checked(run_id)}/base"
-
-
-def _rolled_back(run_id: str) -> str:
-    return f"refs/factory/{_checked(run_id)}/rolled-back"
-
-
-def _stage(run_id: str, stage: str) -> str:
-    return f"refs/factory/{_checked(run_id)}/stages/{_checked(stage)}"
-
-
-__all__ = ["LaidOut", "MainMoved", "Meeting", "Merge", "Repository", "Workspace"]

@@ -21,7 +21,7 @@ from tests.graph.conftest import PACKS, OpenSmall
 from tests.mcp.clients import Served
 from tests.packs.brain import Chat, write
 from workspace.errors import SandboxUnknown
-from workspace.repository import Workspace
+from workspace.projects import Workspace
 
 SERVER = Path(__file__).parent / "outside_server.py"
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.mcp.clients import HELLO, Client, Served, over_http, over_stdio
-from workspace.repository import Workspace
+from workspace.projects import Workspace
 
 PATCH = """\
 --- a/README.md

@@ -11,8 +11,9 @@ from core.settings import Settings
 from teams.reads import Reads
 from teams.team import Team
 from teams.tools import ToolContext, stage_tools
-from workspace.repository import StageTree, Workspace
+from workspace.projects import Workspace
 from workspace.sandbox import Sandbox
+from workspace.stage import StageTree
 
 
 class Operative:

@@ -14,8 +14,9 @@ from teams.grants import TOOL_RISK
 from teams.registry import Registry
 from teams.team import Team
 from teams.tools import ToolContext, stage_tools
-from workspace.repository import StageTree, Workspace
+from workspace.projects import Workspace
 from workspace.sandbox import Sandbox
+from workspace.stage import StageTree
 
 
 @pytest.fixture

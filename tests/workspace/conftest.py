@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from core.settings import Settings
-from workspace.repository import Repository, Workspace
+from workspace.projects import Workspace
+from workspace.repository import Repository
 from workspace.stage import StageTree
 
 

@@ -12,7 +12,8 @@ from core.settings import Settings
 from tests.workspace.conftest import git
 from workspace.allowance import Allowance
 from workspace.errors import PathRefused
-from workspace.repository import Repository, Workspace
+from workspace.projects import Workspace
+from workspace.repository import Repository
 from workspace.sandbox import Execution, Sandbox
 from workspace.stage import StageTree
 

@@ -6,7 +6,8 @@ import pytest
 
 from tests.workspace.conftest import git
 from workspace.errors import BranchMoved
-from workspace.repository import LaidOut, Repository
+from workspace.reconciling import LaidOut
+from workspace.repository import Repository
 
 HEAD, YOURS = "refs/heads/main", "factory/run-1"
 

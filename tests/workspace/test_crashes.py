@@ -11,7 +11,7 @@ import pytest
 from core import faults
 from core.settings import Settings
 from tests.workspace.conftest import git
-from workspace.repository import Workspace
+from workspace.projects import Workspace
 
 
 async def whole_run(home: Path) -> str:

@@ -8,7 +8,8 @@ import pytest
 from tests.workspace.conftest import git
 from workspace.errors import TreeTooBig
 from workspace.inventory import Limits
-from workspace.repository import Repository, Workspace
+from workspace.projects import Workspace
+from workspace.repository import Repository
 
 WHO = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
 

@@ -7,7 +7,8 @@ import pytest
 from core.settings import Settings
 from tests.workspace.conftest import git
 from workspace.errors import MainMoved, ProjectNameInvalid, SourceInvalid, TagTaken, WorkspaceError
-from workspace.repository import Repository, Workspace
+from workspace.projects import Workspace
+from workspace.repository import Repository
 from workspace.stage import StageTree
 
 TRAILERS = {"Factory-Team": "backend_engineering", "Factory-Objective": "run-1/backend_engineering/1"}

@@ -13,7 +13,8 @@ import pytest
 from core import faults
 from core.settings import Settings
 from tests.workspace.conftest import git
-from workspace.repository import Repository, Workspace
+from workspace.projects import Workspace
+from workspace.repository import Repository
 from workspace.spares import MOST
 from workspace.stage import StageTree
 

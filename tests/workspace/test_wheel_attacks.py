@@ -35,7 +35,7 @@ async def test_a_link_or_device_in_a_wheel_is_refused(place: Place) -> None:
 
 
 async def test_a_pth_file_that_would_run_at_each_start_is_refused(place: Place) -> None:
-    canary = "import os; open('/work/canary', 'w')\n"
+    canary = "import os; open('/canary', 'w')\n"
     wheel(place.house, "alpha", files={"alpha.py": "", "alpha-start.pth": canary})
     found = await place.fetch("alpha\n")
     assert (faults(found), ".pth" in found.failures[0].why) == ([("archive", "alpha")], True)

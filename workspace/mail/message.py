@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 from core.json import is_array
 from core.redaction import redact
-from workspace.repository import MAIL
+from workspace.posting import MAIL
 
 Kind = Literal["clarification", "review", "incident", "hand-off", "note"]
 Status = Literal["open", "answered", "closed"]

@@ -35,7 +35,9 @@ from workspace.files import LARGEST, matcher
 from workspace.git import Git
 from workspace.inventory import Limits
 from workspace.mcp.patching import patched
-from workspace.repository import Repository, StageTree, Workspace
+from workspace.projects import Workspace
+from workspace.repository import Repository
+from workspace.stage import StageTree
 
 MOST_SANDBOXES = 32
 """Open sandboxes a project may have."""
