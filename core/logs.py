@@ -74,7 +74,7 @@ def configure(level: Literal["debug", "info", "warning", "error"] = "warning") -
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(logging.WARNING)  # libraries speak only of trouble
-    for package in ("core", "models", "workspace", "governance", "teams", "graph", "api", "cli"):
+    for package in ("core", "models", "workspace", "memory", "governance", "teams", "graph", "api", "cli"):
         logging.getLogger(package).setLevel(level.upper())
 
 

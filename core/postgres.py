@@ -61,6 +61,8 @@ DATABASE = "factory"
 _START_LIMIT = 90.0
 _START_TRIES = 3  # a keeper or a server that is killed while it starts is started again
 _LOG_LIMIT = 5_000_000
+_PREPARED = "prepared-2"
+"""The file that says that roles, database and extensions are there; a new name has them made once more."""
 _SERVER_SETTINGS = {
     "listen_addresses": "",
     "shared_buffers": "64MB",
@@ -173,7 +175,7 @@ class EmbeddedPostgres:
                 else:
                     self._start()
             self._passwords = json.loads((self._room.cluster / "secrets.json").read_text())
-            if not (self._room.cluster / "prepared").exists():
+            if not (self._room.cluster / _PREPARED).exists():
                 self._prepare()
 
     def _serving(self) -> bool:
@@ -234,19 +236,27 @@ class EmbeddedPostgres:
                 admin.execute(
                     sql.SQL("GRANT {} TO {}").format(sql.Identifier(SERVICE), sql.Identifier(OWNER))
                 )
+                self._bring_vectors("template1")
                 if admin.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
                     admin.execute(
                         sql.SQL("CREATE DATABASE {} OWNER {}").format(
                             sql.Identifier(DATABASE), sql.Identifier(OWNER)
                         )
                     )
+            self._bring_vectors(DATABASE)
         except psycopg.Error as error:
             raise DatabaseUnavailable(
                 f"The embedded Postgres could not be prepared: {error}{tail(self._room.log)}",
                 todo="Free disk space if that is what is missing, and try again",
             ) from error
         faults.point("postgres.prepared")
-        (self._room.cluster / "prepared").touch()
+        (self._room.cluster / _PREPARED).touch()
+
+    def _bring_vectors(self, database: str) -> None:
+        """Make pgvector's types known there: only a superuser may, and the migrations run as the owner."""
+        with psycopg.connect(self.conninfo("admin", dbname=database), autocommit=True) as admin:
+            admin.execute("SET client_min_messages = warning")
+            admin.execute("CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public")
 
 
 def _flock(file: int, kind: int, end: float, why: str) -> None:

@@ -1,0 +1,120 @@
+"""A text as the words that search knows it by, in any script.
+
+A change here changes what is stored in banks: their postings would have to be written anew.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+from zlib import crc32
+
+K1: Final = 1.2
+B: Final = 0.5
+USUAL_LENGTH: Final = 20
+"""Words of a usual memory, in place of the mean of the bank: so that what is stored of a memory does not
+depend on the others."""
+
+_LONGEST_WORD: Final = 64
+_MARKS: Final = "".join(
+    f"\\u{code:04x}" for code in range(0x300, 0x1100) if unicodedata.category(chr(code)) in {"Mn", "Mc"}
+)
+# Scripts that write no space between words: Thai, Lao, Burmese, Khmer; Chinese and Japanese.
+_UNSPACED: Final = (
+    r"\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff"
+)
+_TOKEN: Final = re.compile(
+    f"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>(?:(?![{_UNSPACED}])[^\\W_]|[{_MARKS}])+)|(?P<sign>[^\\w\\s])"
+)
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+# Words that carry nothing in a question or a sentence of English; other languages lose nothing by them.
+_EMPTY: Final = re.compile(
+    r"an?|the|is|are|was|were|be|been|being|am|do|does|did|ha[sd]|have|of|that|which|this|these|those|it|its|and"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What is indexed of a text."""
+
+    impacts: dict[int, int]
+    """How much each word counts, in thousandths, by its hash (32 bits, signed)."""
+    length: int
+    """Words, repeated ones each time."""
+
+
+def clean(text: str) -> str:
+    """The text as the database can hold it, of the same length: what it cannot hold becomes U+FFFD."""
+    return "".join("\ufffd" if char == "\0" or "\ud800" <= char <= "\udfff" else char for char in text)
+
+
+def normalised(text: str) -> str:
+    """The text without what makes no difference: case, width, and how much space."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def digest(text: str) -> bytes:
+    """The same for texts that are the same once normalised."""
+    return sha256(normalised(text).encode()).digest()
+
+
+def gist(text: str) -> bytes:
+    """The same for texts with the same words in the same order, but for endings, punctuation, empty words.
+
+    Every number and every other word counts: "at most 3" and "at most 5" contradict each other.
+    """
+    words = list(_words(text))
+    said = [word for word in words if not _EMPTY.fullmatch(word)] or words
+    return sha256(" ".join(said or [normalised(text)]).encode()).digest()
+
+
+def analyse(text: str) -> Words:
+    """The words of a text, counted."""
+    counts = Counter(_hash(word) for word in _words(text))
+    length = counts.total()
+    return Words({term: _impact(count, length) for term, count in sorted(counts.items())}, length)
+
+
+def _impact(count: int, length: int) -> int:
+    """BM25's part of a word in a memory, without the part of its rarity."""
+    return round(1000 * count * (K1 + 1) / (count + K1 * (1 - B + B * length / USUAL_LENGTH)))
+
+
+def _words(text: str) -> Iterator[str]:
+    text = _HUMP.sub(" ", unicodedata.normalize("NFKC", text)).casefold()
+    for found in _TOKEN.finditer(text):
+        token = found[0]
+        if found["unspaced"]:
+            yield from _pieces(token)
+        elif found["word"]:
+            yield stem(token[:_LONGEST_WORD])
+        elif unicodedata.category(token) == "So":  # an emoji is a word
+            yield token
+
+
+def _pieces(run: str) -> Iterator[str]:
+    """Pairs of letters: where no space tells words apart, every word is made of some."""
+    if len(run) == 1:
+        yield run
+    for start in range(len(run) - 1):
+        yield run[start : start + 2]
+
+
+def stem(word: str) -> str:
+    """An English word without its commonest endings; others mostly as they are."""
+    if len(word) > 3 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    return word
+
+
+def _hash(word: str) -> int:
+    number = crc32(word.encode())
+    return number - (1 << 32) if number >> 31 else number

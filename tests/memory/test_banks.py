@@ -1,0 +1,219 @@
+"""A bank keeps what is new once, supersedes what is contradicted, and says where each memory is from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from core.database import Database
+from core.errors import NotFound
+from memory.errors import MemoryRefused
+from memory.records import SHARED, Draft, Kind, Source
+from memory.service import Bank, Memories
+from models.embeddings.local import LocalEmbedder
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def draft(text: str, *, kind: Kind = Kind.FACT, subject: str | None = None, days: int = 0) -> Draft:
+    source = Source("run-1", 7, "ab" * 32, "backend_engineering", "src/app.py", 12, 0, len(text))
+    at = AT + timedelta(days=days)
+    return Draft(text, kind, source, "backend_engineering", "run-1/backend_engineering", at, subject)
+
+
+@pytest_asyncio.fixture
+async def memories(database: Database) -> AsyncIterator[Memories]:
+    async with Memories.open(database, LocalEmbedder()) as memories:
+        yield memories
+
+
+@pytest_asyncio.fixture
+async def bank(memories: Memories) -> Bank:
+    return await memories.bank("library", "backend_engineering")
+
+
+async def found(bank: Bank, query: str, limit: int = 10) -> list[str]:
+    return [hit.memory.text for hit in (await bank.recall(query, limit=limit)).hits]
+
+
+async def test_what_was_added_is_recalled_with_its_source_and_the_score_of_each_part(bank: Bank) -> None:
+    await bank.add([draft("A loan lasts 21 days."), draft("The service listens on port 8080.")], key="a")
+    recall = await bank.recall("How long does a loan last?")
+    best = recall.hits[0]
+    assert best.memory.text == "A loan lasts 21 days."
+    assert best.memory.source == draft("A loan lasts 21 days.").source
+    assert best.parts["bm25"] > 0 < best.parts["vector"]
+    assert best.score == pytest.approx(sum(best.parts.values()))
+    assert recall.embedder == "local/hash-512-v1"
+
+
+async def test_the_same_addition_made_twice_answers_the_same_and_adds_nothing(bank: Bank) -> None:
+    drafts = [draft("A loan lasts 21 days."), draft("A loan lasts 21 days.")]
+    first = await bank.add(drafts, key="retain/1")
+    assert [one.outcome for one in first] == ["new", "duplicate"]
+    assert await bank.add(drafts, key="retain/1") == first
+    assert len(await bank.list()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("a loan lasts  21 DAYS.", "duplicate"),
+        ("\uff21 loan lasts 21 days.", "duplicate"),
+        ("The loan lasts 21 days!", "near_duplicate"),
+        ("Loans last 21 days", "near_duplicate"),
+        ("A loan lasts 28 days.", "new"),
+        ("A loan never lasts 21 days.", "new"),
+    ],
+)
+async def test_only_what_says_nothing_new_is_a_duplicate(bank: Bank, text: str, outcome: str) -> None:
+    [first] = await bank.add([draft("A loan lasts 21 days.")], key="a")
+    [second] = await bank.add([draft(text)], key="b")
+    assert second.outcome == outcome
+    assert (second.id == first.id) is (outcome != "new")
+
+
+async def test_a_memory_with_the_same_subject_supersedes_and_the_old_one_is_not_recalled(bank: Bank) -> None:
+    [old] = await bank.add([draft("A loan lasts 21 days.", subject="loan")], key="a")
+    [new] = await bank.add([draft("A loan lasts 28 days.", subject="loan", days=9)], key="b")
+    assert new.superseded == (old.id,)
+    assert await found(bank, "How long is a loan?") == ["A loan lasts 28 days."]
+
+
+async def test_a_superseded_memory_is_kept_with_what_took_its_place(bank: Bank, memories: Memories) -> None:
+    [old] = await bank.add([draft("A loan lasts 21 days.", subject="loan")], key="a")
+    [new] = await bank.add([draft("A loan lasts 28 days.", subject="loan", days=9)], key="b")
+    kept = await memories.get(old.id)
+    assert (kept.text, kept.superseded_by, kept.valid_to) == (
+        "A loan lasts 21 days.",
+        new.id,
+        AT + timedelta(days=9),
+    )
+
+
+async def test_a_fact_that_holds_again_is_kept_again(bank: Bank) -> None:
+    for number, days in enumerate((21, 28, 21)):
+        text = f"A loan lasts {days} days."
+        [added] = await bank.add([draft(text, subject="loan", days=number)], key=str(number))
+        assert added.outcome == "new"
+    assert await found(bank, "loan") == ["A loan lasts 21 days."]
+
+
+async def test_contradicting_facts_of_one_addition_leave_the_last(bank: Bank) -> None:
+    added = await bank.add([draft(f"A loan lasts {n} days.", subject="loan") for n in (1, 2, 3)], key="a")
+    assert added[2].superseded == (added[1].id,)
+    assert await found(bank, "loan") == ["A loan lasts 3 days."]
+
+
+async def test_two_writers_at_once_keep_one_copy_of_the_same_facts(bank: Bank) -> None:
+    facts = [draft(f"Rule {n} of the library holds.") for n in range(20)]
+    both = await asyncio.gather(*(bank.add(facts, key=f"writer/{n}") for n in range(8)))
+    assert len(await bank.list()) == 20
+    assert sum(one.outcome == "new" for added in both for one in added) == 20
+    assert {tuple(one.id for one in added) for added in both} == {tuple(one.id for one in both[0])}
+
+
+async def test_a_megabyte_is_refused_and_nothing_of_its_addition_is_kept(bank: Bank) -> None:
+    with pytest.raises(MemoryRefused, match="1,048,576 characters"):
+        await bank.add([draft("A loan lasts 21 days."), draft("x" * 2**20)], key="a")
+    assert await bank.list() == []
+
+
+@pytest.mark.parametrize("text", ["", " \n\t "])
+async def test_an_empty_text_is_refused(bank: Bank, text: str) -> None:
+    with pytest.raises(MemoryRefused, match="Memory 1 is empty"):
+        await bank.add([draft(text)], key="a")
+
+
+async def test_nul_and_lone_surrogates_are_kept_as_signs_that_can_be_read(bank: Bank) -> None:
+    await bank.add([draft("The NUL\0 and the \ud800 half.")], key="a")
+    [kept] = await bank.list()
+    assert kept.text == "The NUL\ufffd and the \ufffd half."
+    assert await found(bank, "NUL\0 \udfff half") == [kept.text]
+
+
+@pytest.mark.parametrize("query", ["", "   ", "???", "\0", "zzz"])
+async def test_an_empty_bank_answers_any_query_with_nothing(bank: Bank, query: str) -> None:
+    assert await found(bank, query) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("Een uitlening duurt drie weken.", "Hoe lang duurt een uitlening?"),
+        ("Mỗi lần mượn sách kéo dài 21 ngày.", "mượn sách bao lâu"),
+        ("สมาชิกยืมหนังสือได้ครั้งละห้าเล่ม", "ยืมหนังสือได้กี่เล่ม"),
+        ("会员每次可以借五本书", "可以借几本书"),
+        ("Deploys are announced with 🚀 in the channel.", "🚀"),
+    ],
+)
+async def test_any_script_is_found_by_its_words(bank: Bank, text: str, query: str) -> None:
+    others = ["The service listens on port 8080.", "สวัสดีตอนเช้า", "Het regent buiten.", "Trời hôm nay đẹp 🎉"]
+    await bank.add([draft(text), *(draft(other) for other in others)], key="a")
+    recall = await bank.recall(query)
+    assert recall.hits[0].memory.text == text
+    assert recall.hits[0].parts["bm25"] > 0
+
+
+async def test_directives_stand_apart_and_kinds_can_be_chosen(bank: Bank) -> None:
+    rule = draft("Always write loans with tests.", kind=Kind.DIRECTIVE)
+    await bank.add([rule, draft("Loans have tests in tests/test_loans.py.")], key="a")
+    assert [one.text for one in await bank.directives()] == [rule.text]
+    only = await bank.recall("loans tests", kinds=[Kind.FACT])
+    assert [hit.memory.kind for hit in only.hits] == [Kind.FACT]
+
+
+async def test_banks_do_not_know_of_each_other(memories: Memories, bank: Bank) -> None:
+    await bank.add([draft("A loan lasts 21 days.")], key="a")
+    for project, name in (("library", SHARED), ("shop", "backend_engineering")):
+        other = await memories.bank(project, name)
+        assert await found(other, "loan") == []
+        assert (await other.add([draft("A loan lasts 21 days.")], key="a"))[0].outcome == "new"
+    assert {(one.name, one.live) for one in await memories.banks("library")} == {(bank.name, 1), (SHARED, 1)}
+
+
+async def test_a_bank_that_many_ask_for_at_once_is_made_once(database: Database) -> None:
+    async def one() -> int:
+        async with Memories.open(database, LocalEmbedder()) as memories:
+            return (await memories.bank("shop", "qa_engineering")).id
+
+    assert len(set(await asyncio.gather(*(one() for _ in range(6))))) == 1
+
+
+async def test_a_memory_that_is_not_there_is_said_so(memories: Memories, bank: Bank) -> None:
+    for wrong in (0, -5, 7, 10**18, bank.id << 32):
+        with pytest.raises(NotFound):
+            await memories.get(wrong)
+
+
+async def test_the_service_cannot_rewrite_a_memory(database: Database, bank: Bank) -> None:
+    await bank.add([draft("A loan lasts 21 days.")], key="a")
+    async with database.pool.connection() as connection:
+        for statement in (
+            f"UPDATE factory.memories_{bank.id} SET text = 'A loan lasts for ever.'",
+            f"UPDATE factory.memories_{bank.id} SET text = ''",
+            f"DELETE FROM factory.memories_{bank.id}",
+            f"DROP TABLE factory.memories_{bank.id}",
+            "TRUNCATE factory.memories",
+            "INSERT INTO factory.banks (project, name) VALUES ('a', 'b')",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await connection.execute(statement)  # pyright: ignore[reportArgumentType]
+    assert [one.text for one in await bank.list()] == ["A loan lasts 21 days."]
+
+
+async def test_positions_follow_the_order_of_a_session(bank: Bank) -> None:
+    await bank.add([draft("One."), draft("Two.")], key="a")
+    await bank.add([replace(draft("Other."), session="run-2/qa"), draft("Three.")], key="b")
+    assert [(one.text, one.position) for one in await bank.list()] == [
+        ("One.", 0),
+        ("Two.", 1),
+        ("Other.", 0),
+        ("Three.", 2),
+    ]
