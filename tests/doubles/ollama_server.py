@@ -8,24 +8,18 @@ prompt past `num_ctx` is refused where `truncate` is false and else loses its ol
 Its words and fields were compared with Ollama 0.33.0-rc2 (docs/ollama.md).
 """
 
-import argparse
 import contextlib
 import hashlib
 import json
 import math
-import select
-import socket
-import struct
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self, cast
 
 from tests.doubles.exchange import Exchange, Weather
 from tests.doubles.failures import FAILURES, Failure, FailureName
-from tests.doubles.schema import example, matches
+from tests.doubles.serving import Handler, Serving, arguments, brain_of, forced, pieces, until_interrupted
 
 Brain = Callable[[list[dict[str, Any]], dict[str, Any], Any, list[dict[str, Any]]], str | dict[str, Any]]
 """(messages, options, format, tools) -> the reply's text, or its message: content, tool_calls, thinking."""
@@ -53,7 +47,7 @@ def letters(texts: list[str], dimension: int = 768) -> list[list[float]]:
 
 
 @dataclass
-class OllamaServer:
+class OllamaServer(Serving):
     """The server. Starts on entering the context, on a free port of 127.0.0.1 unless one is given."""
 
     brain: Brain | None = None
@@ -81,27 +75,13 @@ class OllamaServer:
     most_at_once: int = 0
     """The most chats that were ever in progress together."""
     disconnects: int = 0
-    """Requests that the client gave up before their answer was whole."""
     weather: Weather | None = None
     exchanges: list[Exchange] = field(default_factory=list[Exchange])
 
-    def __enter__(self) -> "OllamaServer":
-        self._lock = threading.Lock()
+    def __enter__(self) -> Self:
         self._chatting = 0
         self.windows: dict[str, int] = {}
-        self.waker, self._wake = socket.socketpair()
-        self._http = _Server(("127.0.0.1", self.port), self)
-        self.port = self._http.server_address[1]
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._wake.close()  # whoever hangs sees it
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-        self.waker.close()
+        return super().__enter__()
 
     @property
     def url(self) -> str:
@@ -127,7 +107,7 @@ class OllamaServer:
     def next_failures(self) -> set[str]:
         """The failures of the chat that begins now, counted down."""
         now: set[str] = set()
-        with self._lock:
+        with self.lock:
             for failure in self.failures:
                 if failure.after:
                     failure.after -= 1
@@ -140,13 +120,13 @@ class OllamaServer:
     @contextlib.contextmanager
     def chatting(self) -> Iterator[None]:
         """Count a chat as in progress."""
-        with self._lock:
+        with self.lock:
             self._chatting += 1
             self.most_at_once = max(self.most_at_once, self._chatting)
         try:
             yield
         finally:
-            with self._lock:
+            with self.lock:
                 self._chatting -= 1
 
     def digest(self, model: str) -> str:
@@ -162,27 +142,10 @@ class OllamaServer:
         return min(asked, self.capped_at) if self.is_on("capped") else asked
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, address: tuple[str, int], double: OllamaServer) -> None:
-        self.double = double
-        super().__init__(address, _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # a client that hangs up is a part of the play
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
+class _Handler(Handler):
     @property
     def double(self) -> OllamaServer:
-        return self.server.double
+        return cast(OllamaServer, self.server.double)
 
     def do_GET(self) -> None:
         double = self.double
@@ -201,9 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._no_page()
 
     def do_POST(self) -> None:
-        body: dict[str, Any] = json.loads(
-            self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}"
-        )
+        body = self.body()
         self.double.requests.append((self.path, body))
         asked = str(body.get("model", ""))
         model = asked if ":" in asked else f"{asked}:latest"
@@ -236,12 +197,9 @@ class _Handler(BaseHTTPRequestHandler):
             double.models.pop(model, None)
             double.windows.pop(model, None)
         if "reset" in failing:
-            # Lingering for zero seconds turns the close into a reset.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            return self.connection.close()
+            return self.reset()
         if "hang" in failing:
-            return self._hang()
+            return self.hang()
         if "slow" in failing:
             time.sleep(double.delay)
         if refusal := self._refusal(model, body, failing):
@@ -303,8 +261,8 @@ class _Handler(BaseHTTPRequestHandler):
         loose = failing & {"ignore-format", "prose"} or (
             "ignore-format-without-thinking" in failing and body.get("think") is False
         )
-        if isinstance(wanted, dict) and not loose and not _is_json(message["content"], wanted):
-            message["content"] = json.dumps(example(wanted))
+        if isinstance(wanted, dict) and not loose:
+            message["content"] = forced(message["content"], wanted)
         if "half-json" in failing:
             message["content"] = (
                 message["content"] if "{" in message["content"] else '{"a": [1, 2], "b": 3}'
@@ -325,7 +283,7 @@ class _Handler(BaseHTTPRequestHandler):
         self, model: str, body: dict[str, Any], message: dict[str, Any], read: int, failing: set[str]
     ) -> None:
         """Send a message as the stream of lines that Ollama makes of it, or as one object."""
-        words = [message["content"][at : at + 4] for at in range(0, len(message["content"]), 4)]
+        words = pieces(message["content"])
         most = int((body.get("options") or {}).get("num_predict", -1))
         reason = "stop"
         if 0 <= most < len(words):
@@ -338,20 +296,17 @@ class _Handler(BaseHTTPRequestHandler):
         head = {"model": model, "created_at": "2026-11-21T00:00:00Z"}
         if body.get("stream", True) is False:
             return self._json({**head, "message": {**message, "content": "".join(words)}, **end})
-        self.send_response(200)
-        self.send_header("Content-Type", "application/x-ndjson")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
+        self.stream("application/x-ndjson")
         try:
             for line in self._lines(head, message, words, end, failing):
-                self._chunk(line if isinstance(line, bytes) else json.dumps({**head, **line}).encode())
+                told = line if isinstance(line, bytes) else json.dumps({**head, **line}).encode()
+                self.chunk(told + b"\n")
             if "cut" in failing:
                 self.close_connection = True
                 return None
-            self.wfile.write(b"0\r\n\r\n")
+            self.chunk(b"")
         except OSError:
-            self.double.disconnects += 1
-            self.close_connection = True
+            self.given_up()
 
     def _lines(
         self,
@@ -386,32 +341,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.exchange.output_tokens = end["eval_count"]
         yield {"message": {"role": "assistant", "content": ""}, **end}
 
-    def _hang(self) -> None:
-        """Say nothing until the client or the double hangs up."""
-        ready, _, _ = select.select([self.connection, self.double.waker], [], [])
-        if self.connection in ready:
-            with contextlib.suppress(OSError):
-                if not self.connection.recv(1, socket.MSG_PEEK):
-                    self.double.disconnects += 1
-        self.close_connection = True
-
     def _no_page(self) -> None:
-        self._send(b"404 page not found", "text/plain", 404)
-
-    def _chunk(self, line: bytes) -> None:
-        self.wfile.write(f"{len(line) + 1:x}\r\n".encode() + line + b"\n\r\n")
-        self.wfile.flush()
+        self.send(b"404 page not found", "text/plain", 404)
 
     def _json(self, value: dict[str, Any], status: int = 200) -> None:
-        self._send(json.dumps(value).encode(), "application/json; charset=utf-8", status)
+        self.send(json.dumps(value).encode(), "application/json; charset=utf-8", status)
 
-    def _send(self, payload: bytes, kind: str, status: int) -> None:
-        with contextlib.suppress(OSError):
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(payload)))
-            self.end_headers()
-            self.wfile.write(payload)
+
+OllamaServer.handler = _Handler
 
 
 def _fitted(
@@ -449,37 +386,10 @@ def _loaded(name: str, digest: str, window: int) -> dict[str, Any]:
             "expires_at": "2100-01-01T00:00:00Z", "size_vram": 0, "context_length": window}  # fmt: skip
 
 
-def _is_json(text: str, schema: dict[str, Any]) -> bool:
-    try:
-        return matches(json.loads(text), schema)
-    except ValueError:
-        return False
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--brain", choices=["greeting", "offline"], default="greeting")
-    parser.add_argument("--fail", action="append", default=[], metavar="NAME[:TIMES[:AFTER]]",
-                        help=f"one of {', '.join(FAILURES)}")  # fmt: skip
-    given = parser.parse_args()
-    brain: Brain | None = None
-    if given.brain == "offline":
-        from tests.doubles.brains import offline_brain
-
-        brain = offline_brain()
-    with OllamaServer(brain=brain, port=given.port) as server:
-        for failure in given.fail:
-            name, *numbers = failure.split(":")
-            if name not in FAILURES:
-                parser.error(f"no failure {name!r}; there are {', '.join(FAILURES)}")
-            times, after = [int(number) for number in (*numbers, "0", "0")[:2]]
-            server.fail(name, times=times or None, after=after)
-        print(server.url, flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+    given = arguments(__doc__, FAILURES).parse_args()
+    with OllamaServer(brain=brain_of(given), port=given.port) as server:
+        until_interrupted(server, server.url, given, FAILURES)
 
 
 if __name__ == "__main__":

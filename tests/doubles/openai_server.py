@@ -6,23 +6,16 @@ It has keys, each with its own limits and its own count; streaming as server-sen
 calls, `response_format`. What it answers comes from the same brains as the Ollama double's.
 """
 
-import argparse
-import contextlib
 import json
 import math
-import select
-import socket
-import struct
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from tests.doubles.exchange import Exchange, Weather
-from tests.doubles.schema import example, matches
+from tests.doubles.serving import Handler, Serving, arguments, brain_of, forced, pieces, until_interrupted
 
 Brain = Callable[[list[dict[str, Any]], dict[str, Any], Any, list[dict[str, Any]]], str | dict[str, Any]]
 
@@ -78,7 +71,7 @@ class Counted:
 
 
 @dataclass
-class OpenAIServer:
+class OpenAIServer(Serving):
     """The server. Starts on entering the context, on a free port of 127.0.0.1 unless one is given."""
 
     brain: Brain | None = None
@@ -107,22 +100,6 @@ class OpenAIServer:
     weather: Weather | None = None
     exchanges: list[Exchange] = field(default_factory=list[Exchange])
 
-    def __enter__(self) -> "OpenAIServer":
-        self._lock = threading.Lock()
-        self.waker, self._wake = socket.socketpair()
-        self._http = _Server(("127.0.0.1", self.port), self)
-        self.port = self._http.server_address[1]
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._wake.close()  # whoever hangs sees it
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-        self.waker.close()
-
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
@@ -150,7 +127,7 @@ class OpenAIServer:
 
     def arrive(self, key: str, body: dict[str, Any]) -> tuple[set[str], bool]:
         """Count a request: its failures, and whether it is over the limit."""
-        with self._lock:
+        with self.lock:
             now = self.now()
             times = self.arrivals.setdefault(key, [])
             over = self.rpm is not None and sum(now - at < self.window for at in times) >= self.rpm
@@ -171,36 +148,17 @@ class OpenAIServer:
 
     def charge(self, key: str, usage: dict[str, int]) -> None:
         """A whole answer went out."""
-        with self._lock:
+        with self.lock:
             counted = self.counted[key]
             counted.answered += 1
             counted.input_tokens += usage["prompt_tokens"]
             counted.output_tokens += usage["completion_tokens"]
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
-
-    def __init__(self, address: tuple[str, int], double: OpenAIServer) -> None:
-        self.double = double
-        super().__init__(address, _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # a client that hangs up is a part of the play
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Server
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
+class _Handler(Handler):
     @property
     def double(self) -> OpenAIServer:
-        return self.server.double
+        return cast(OpenAIServer, self.server.double)
 
     def do_GET(self) -> None:
         if self.path == "/v1/models":
@@ -209,9 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(404, "not found", "invalid_request_error", None)
 
     def do_POST(self) -> None:
-        body: dict[str, Any] = json.loads(
-            self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}"
-        )
+        body = self.body()
         key = self.headers.get("Authorization", "").removeprefix("Bearer ")
         self.double.paths.append(self.path)
         failing, over = self.double.arrive(key, body)
@@ -227,12 +183,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _breaks(self, failing: set[str]) -> bool:
         """Whether the connection is all that the client gets."""
         if "reset" in failing:
-            # Lingering for zero seconds turns the close into a reset.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            self.connection.close()
+            self.reset()
         elif "hang" in failing:
-            self._hang()
+            self.hang()
         elif "redirect" in failing:
             self.send_response(307)
             self.send_header("Location", "http://127.0.0.1:1/v1/chat/completions")
@@ -270,18 +223,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(int(min(hit)[-3:]), double.error, "server_error", None)
         elif "html" in failing:
             page = b"<html><body>502 Bad Gateway</body></html>"
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(page)))
-            self.end_headers()
-            self.wfile.write(page)
+            self.send(page, "text/html")
         else:
             return False
         return True
 
     def _answer(self, key: str, body: dict[str, Any], failing: set[str]) -> None:
         message, reason = self._message(body, failing)
-        words = [message["content"][at : at + 4] for at in range(0, len(message["content"]), 4)]
+        words = pieces(message["content"])
         most = body.get("max_tokens") or body.get("max_completion_tokens")
         if most is not None and most < len(words):
             words, reason = words[:most], "length"
@@ -298,28 +247,24 @@ class _Handler(BaseHTTPRequestHandler):
             choice = {"index": 0, "message": message, "finish_reason": reason}
             self._charge(key, usage)
             return self._json({**head, "object": "chat.completion", "choices": [choice], "usage": usage})
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
+        self.stream("text/event-stream; charset=utf-8")
         head["object"] = "chat.completion.chunk"
         wants_usage = (body.get("stream_options") or {}).get("include_usage")
         broken = failing & {"cut", "cut-clean", "bad-json", "error-event", "hang-after"}
         try:
             for event in self._events(head, message, words, reason, usage if wants_usage else None, failing):
-                self._chunk(event)
+                self.chunk(f"data: {event}\n\n".encode())
             if "hang-after" in failing:
-                return self._hang()
+                return self.hang()
             if not broken:
                 self._charge(key, usage)
-                self._chunk("[DONE]")
+                self.chunk(b"data: [DONE]\n\n")
             if "cut" in failing:
                 self.close_connection = True
                 return None
-            self.wfile.write(b"0\r\n\r\n")
+            self.chunk(b"")
         except OSError:
-            self.double.disconnects += 1
-            self.close_connection = True
+            self.given_up()
         return None
 
     def _charge(self, key: str, usage: dict[str, int]) -> None:
@@ -378,8 +323,8 @@ class _Handler(BaseHTTPRequestHandler):
         message: dict[str, Any] = {"content": said} if isinstance(said, str) else dict(said)
         message["role"] = "assistant"
         message.setdefault("content", "")
-        if isinstance(wanted, dict) and not _is_json(message["content"], wanted):
-            message["content"] = json.dumps(example(wanted))
+        if isinstance(wanted, dict):
+            message["content"] = forced(message["content"], wanted)
         if "empty" in failing:
             message = {"role": "assistant", "content": ""}
         calls = message.get("tool_calls") or []
@@ -391,35 +336,16 @@ class _Handler(BaseHTTPRequestHandler):
         reason = "content_filter" if "filter" in failing else "tool_calls" if calls else "stop"
         return message, reason
 
-    def _hang(self) -> None:
-        """Say nothing until the client or the double hangs up."""
-        ready, _, _ = select.select([self.connection, self.double.waker], [], [])
-        if self.connection in ready:
-            with contextlib.suppress(OSError):
-                if not self.connection.recv(1, socket.MSG_PEEK):
-                    self.double.disconnects += 1
-        self.close_connection = True
-
-    def _chunk(self, data: str) -> None:
-        line = f"data: {data}\n\n".encode()
-        self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
-        self.wfile.flush()
-
     def _error(
         self, status: int, told: str, kind: str, code: str | None, headers: dict[str, str] | None = None
     ) -> None:
         self._json({"error": {"message": told, "type": kind, "param": None, "code": code}}, status, headers)
 
     def _json(self, value: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> None:
-        payload = json.dumps(value).encode()
-        with contextlib.suppress(OSError):
-            self.send_response(status)
-            for name, text in (headers or {}).items():
-                self.send_header(name, text)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(payload)))
-            self.end_headers()
-            self.wfile.write(payload)
+        self.send(json.dumps(value).encode(), "application/json", status, headers)
+
+
+OpenAIServer.handler = _Handler
 
 
 def _tokens(body: dict[str, Any]) -> int:
@@ -427,38 +353,13 @@ def _tokens(body: dict[str, Any]) -> int:
     return sum(math.ceil(len(str(message.get("content") or "")) / 4) for message in body.get("messages", []))
 
 
-def _is_json(text: str, schema: dict[str, Any]) -> bool:
-    try:
-        return matches(json.loads(text), schema)
-    except ValueError:
-        return False
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--brain", choices=["greeting", "offline"], default="greeting")
+    parser = arguments(__doc__, FAILURES)
     parser.add_argument("--key", action="append", help="a key that is valid; without one, every key is")
-    parser.add_argument("--fail", action="append", default=[], metavar="NAME[:TIMES[:AFTER]]",
-                        help=f"one of {', '.join(FAILURES)}")  # fmt: skip
     given = parser.parse_args()
-    brain: Brain | None = None
-    if given.brain == "offline":
-        from tests.doubles.brains import offline_brain
-
-        brain = offline_brain()
-    with OpenAIServer(brain=brain, port=given.port, keys=set(given.key) if given.key else None) as server:
-        for failure in given.fail:
-            name, *numbers = failure.split(":")
-            if name not in FAILURES:
-                parser.error(f"no failure {name!r}; there are {', '.join(FAILURES)}")
-            times, after = [int(number) for number in (*numbers, "0", "0")[:2]]
-            server.fail(name, times=times or None, after=after)
-        print(server.url, flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+    keys = set(given.key) if given.key else None
+    with OpenAIServer(brain=brain_of(given), port=given.port, keys=keys) as server:
+        until_interrupted(server, server.url, given, FAILURES)
 
 
 if __name__ == "__main__":
