@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import AsyncConnection
@@ -18,6 +18,7 @@ from core.errors import BadInput
 from core.incarnation import is_pinned
 from core.json import JsonObject, JsonValue, canonical
 from core.redaction import redact
+from core.texts import FIELD, FORGOTTEN, Expectations, KeptText, Place, Sealed, held_against, named, seal
 
 GENESIS = "0" * 64
 """What the first event of a run has for a previous hash."""
@@ -48,6 +49,8 @@ class Event:
     prev_hash: str
     hash: str
     """sha256 over the previous hash, the position and the stored text, in hex."""
+    key: str | None = None
+    """Under what it happened once; of a stage's event, the stage's name stands before the first slash."""
 
 
 def link(prev_hash: str, seq: int, record: str) -> str:
@@ -66,6 +69,7 @@ def _event(row: Mapping[str, Any]) -> Event:
         payload=record["payload"],
         prev_hash=row["prev_hash"],
         hash=row["hash"],
+        key=record["key"],
     )
 
 
@@ -77,6 +81,8 @@ class Entry:
     payload: Mapping[str, JsonValue]
     key: str
     team: str | None = None
+    texts: Mapping[str, JsonValue] | None = None
+    """What is kept beside the chain, so that it can be forgotten (core/texts.py)."""
 
 
 class EventLog:
@@ -93,17 +99,19 @@ class EventLog:
         *,
         team: str | None = None,
         key: str | None = None,
+        texts: Mapping[str, JsonValue] | None = None,
         conn: AsyncConnection[DictRow] | None = None,
         last: bool = False,
     ) -> Event:
-        """Write one event and return it, in one round trip.
+        """Write one event and return it, in one round trip; `texts` are kept beside it (core/texts.py).
 
         With a `key` it happens once: a second append with the same `run_id` and `key` writes nothing and
         returns the first event. With `conn` it belongs to that connection's transaction, and appends to the
         same run wait until that ends. `last` says that no checkpoint follows, so that it is on the disk when
-        this returns. Secrets in the payload are masked. Raises EventTooBig, DatabaseUnavailable.
+        this returns. Secrets in payload and texts are masked. Raises EventTooBig, TextTooBig,
+        DatabaseUnavailable.
         """
-        values = _values(run_id, kind, payload, team, key)
+        values = _values(run_id, kind, payload, team, key, texts)
         faults.point("event.append")
         if conn is not None:
             return await _append(conn, values)
@@ -123,7 +131,7 @@ class EventLog:
 
     async def append_all(self, run_id: str, entries: Sequence[Entry]) -> None:
         """Write several events of a run, in order, all or none, in one round trip. Each needs a key."""
-        values = [_values(run_id, e.kind, e.payload, e.team, e.key) for e in entries]
+        values = [_values(run_id, e.kind, e.payload, e.team, e.key, e.texts) for e in entries]
         faults.point("event.append")
         try:
             try:
@@ -134,10 +142,9 @@ class EventLog:
             raise _unwritten(", ".join(entry.kind for entry in entries), run_id, error) from error
 
     async def _append_values(self, values: Sequence[Mapping[str, object]]) -> None:
-        statement = queries.APPEND_AGAINST_CHECKPOINT if is_pinned() else queries.APPEND
         async with self._db.pool.connection() as own, own.pipeline():
             for value in values:
-                await own.execute(statement, value)
+                await own.execute(_statement(value, lazily=is_pinned()), value)
 
     async def read(
         self,
@@ -150,6 +157,23 @@ class EventLog:
         """The events of a run after position `after`, in order; of those `kinds` only, where given."""
         async with self._db.pool.connection() as connection:
             return await _read(connection, run_id, after, limit, kinds)
+
+    async def texts(self, run_id: str, seqs: Sequence[int] | None = None) -> dict[Place, KeptText]:
+        """The texts beside a run's events (of those at `seqs` only, where given), held against the chain."""
+        async with self._db.pool.connection() as connection, connection.transaction():
+            await connection.execute(queries.ONE_SNAPSHOT)
+            told = await connection.execute(queries.READ_TEXTED, {"run_id": run_id, "kind": FORGOTTEN})
+            expected = Expectations()
+            for event in map(_event, await told.fetchall()):
+                expected.take(event.seq, event.kind, event.payload)
+            wanted = None if seqs is None else list(seqs)
+            cursor = await connection.execute(queries.READ_TEXTS, {"run_id": run_id, "seqs": wanted})
+            rows = {(row["seq"], row["name"]): row for row in await cursor.fetchall()}
+        return {
+            place: held_against(place[1], left, rows.get(place))
+            for place, left in expected.texts.items()
+            if seqs is None or place[0] in seqs
+        }
 
     async def follow(self, run_id: str, *, after: int = 0) -> AsyncGenerator[Event]:
         """Every event of a run after position `after`, as it is written; misses none, repeats none.
@@ -181,15 +205,25 @@ class EventLog:
 
 
 def _values(
-    run_id: str, kind: str, payload: Mapping[str, JsonValue] | None, team: str | None, key: str | None
+    run_id: str,
+    kind: str,
+    payload: Mapping[str, JsonValue] | None,
+    team: str | None,
+    key: str | None,
+    texts: Mapping[str, JsonValue] | None,
 ) -> dict[str, object]:
     at = clock.now()
+    told, sealed = redact(dict(payload or {})), list[Sealed]()
+    if texts:
+        assert FIELD not in told, f"`{FIELD}` is where a payload names its texts"
+        sealed = seal(texts)
+        told[FIELD] = named(sealed)
     record = canonical(
         {
             "at": at.isoformat(),
             "key": key,
             "kind": kind,
-            "payload": redact(dict(payload or {})),
+            "payload": told,
             "run_id": run_id,
             "team": team,
         }
@@ -199,7 +233,23 @@ def _values(
             f"The event {kind} of run {run_id} has {len(record)} characters; {LARGEST_RECORD} bytes fit",
             untouched="It was not written",
         )
-    return {"run_id": run_id, "at": at, "kind": kind, "team": team, "key": key, "record": record}
+    return {
+        "run_id": run_id,
+        "at": at,
+        "kind": kind,
+        "team": team,
+        "key": key,
+        "record": record,
+        "names": [text.name for text in sealed],
+        "salts": [text.salt for text in sealed],
+        "bodies": [text.body for text in sealed],
+    }
+
+
+def _statement(values: Mapping[str, object], *, lazily: bool) -> LiteralString:
+    if values["names"]:
+        return queries.APPEND_TEXTED_AGAINST_CHECKPOINT if lazily else queries.APPEND_TEXTED
+    return queries.APPEND_AGAINST_CHECKPOINT if lazily else queries.APPEND
 
 
 def _unwritten(kind: str, run_id: str, error: Exception) -> DatabaseUnavailable:
@@ -212,8 +262,7 @@ def _unwritten(kind: str, run_id: str, error: Exception) -> DatabaseUnavailable:
 async def _append(
     connection: AsyncConnection[DictRow], values: Mapping[str, object], *, lazily: bool = False
 ) -> Event:
-    statement = queries.APPEND_AGAINST_CHECKPOINT if lazily else queries.APPEND
-    row = await (await connection.execute(statement, values)).fetchone()
+    row = await (await connection.execute(_statement(values, lazily=lazily), values)).fetchone()
     assert row is not None
     return _event(row)
 

@@ -51,6 +51,34 @@ SELECT run_id, seq, record, prev_hash, hash
 FROM lazily, factory.append_event(%(run_id)s, %(at)s, %(kind)s, %(team)s, %(key)s, %(record)s)
 """
 
+# The same for an event with texts.
+APPEND_TEXTED = """
+SELECT run_id, seq, record, prev_hash, hash
+FROM factory.append_event_with_texts(%(run_id)s, %(at)s, %(kind)s, %(team)s, %(key)s, %(record)s,
+    %(names)s::text[], %(salts)s::text[], %(bodies)s::text[])
+"""
+APPEND_TEXTED_AGAINST_CHECKPOINT = """
+WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+SELECT run_id, seq, record, prev_hash, hash
+FROM lazily, factory.append_event_with_texts(%(run_id)s, %(at)s, %(kind)s, %(team)s, %(key)s, %(record)s,
+    %(names)s::text[], %(salts)s::text[], %(bodies)s::text[])
+"""
+
+# The events of a run that name a text, or say of one that it is forgotten.
+READ_TEXTED = """
+SELECT run_id, seq, record, prev_hash, hash FROM factory.events
+WHERE run_id = %(run_id)s AND (kind = %(kind)s OR strpos(record, '"texts":{') > 0)
+ORDER BY seq
+"""
+
+READ_TEXTS = """
+SELECT seq, name, salt, body, forgotten_by FROM factory.event_texts
+WHERE run_id = %(run_id)s AND (%(seqs)s::bigint[] IS NULL OR seq = ANY (%(seqs)s::bigint[]))
+"""
+
+# All that a transaction reads is of one moment.
+ONE_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
 READ = """
 SELECT run_id, seq, record, prev_hash, hash FROM factory.events
 WHERE run_id = %(run_id)s AND seq > %(after)s
@@ -71,6 +99,21 @@ WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s
 ORDER BY run_id, seq
 """
 
+# In the order of CHAINS, and only of runs that are in it.
+TEXTS = """
+SELECT run_id, seq, name, salt, body, forgotten_by FROM factory.event_texts t
+WHERE (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
+  AND EXISTS (SELECT FROM factory.events e WHERE e.run_id = t.run_id)
+ORDER BY run_id, seq, name
+"""
+
+TEXTS_WITHOUT_EVENT = """
+SELECT run_id, seq, name FROM factory.event_texts t
+WHERE (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
+  AND NOT EXISTS (SELECT FROM factory.events e WHERE e.run_id = t.run_id)
+ORDER BY run_id, seq, name LIMIT 1
+"""
+
 # What the login behind this session could do to the log; SET ROLE alone protects from accidents only.
 PROTECTION = """
 SELECT session_user AS login,
@@ -78,8 +121,9 @@ SELECT session_user AS login,
        pg_has_role(session_user, c.relowner, 'MEMBER') AS owner,
        has_table_privilege(session_user, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') AS writer,
        (SELECT count(*) FROM pg_trigger t
-        WHERE t.tgrelid IN ('factory.events'::regclass, 'factory.run_heads'::regclass)
-          AND NOT t.tgisinternal AND t.tgenabled = 'A') = 3 AS triggers
+        WHERE t.tgrelid IN ('factory.events'::regclass, 'factory.run_heads'::regclass,
+                            'factory.event_texts'::regclass)
+          AND NOT t.tgisinternal AND t.tgenabled = 'A') = 5 AS triggers
 FROM pg_class c WHERE c.oid = 'factory.events'::regclass
 """
 
