@@ -102,16 +102,14 @@ class _Walk:
     async def through(self, connection: AsyncConnection[DictRow], run_id: str | None) -> None:
         texts = _Texts(connection, run_id)
         ended: set[str] = set()
-        current: str | None = None
-        seq, prev = 0, GENESIS
-        expected = Expectations()
-        anchor: Anchor | None = None
+        current, seq, prev = "", 0, GENESIS  # no run has an empty id
+        expected, anchor = Expectations(), None
         async with texts, connection.cursor(name="audit", row_factory=tuple_row) as cursor:
             cursor.itersize = _BATCH
             await cursor.execute(queries.CHAINS, {"run_id": run_id})
             async for row in cursor:
                 if row[0] != current:
-                    if current is not None:
+                    if current:
                         await self._end(current, seq, prev, expected, texts)
                         ended.add(current)
                     current, seq, prev = cast(str, row[0]), 0, GENESIS
@@ -122,7 +120,7 @@ class _Walk:
                     raise _Broken(current, seq, _REWRITTEN)
                 expected.take(seq, row[3], payload)
                 self.events += 1
-            if current is not None:
+            if current:
                 await self._end(current, seq, prev, expected, texts)
                 ended.add(current)
             cursor = await connection.execute(queries.TEXTS_WITHOUT_EVENT, {"run_id": run_id})

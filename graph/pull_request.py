@@ -6,14 +6,16 @@ issue, nor gives the forge an order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from core.events import Event
 from core.redaction import redact
+from core.texts import KeptText, Place
 from graph import check_report
 from graph.check_report import CheckSummary
 from graph.progress import Progress
+from memory.audit.stages import SNAPSHOT
 
 _MOST_REQUIREMENT: Final = 6_000
 _MOST_LINE: Final = 300
@@ -29,15 +31,18 @@ def title(planned: str, run_id: str) -> str:
     return redact(plain)[:120] or f"Factory run {run_id}"
 
 
-def body(events: Sequence[Event], run_id: str, commit: str) -> str:
-    """Objective, decisions, checks, costs, and the head of the audit's chain, in Markdown."""
+def body(events: Sequence[Event], texts: Mapping[Place, KeptText], run_id: str, commit: str) -> str:
+    """Objective, decisions, checks, costs, and the head of the audit's chain, in Markdown.
+
+    `texts` are those beside the events (`EventLog.texts`).
+    """
     progress = Progress.of(events)
     checks = list(progress.checks.values())
     sections = [
         f"Opened by Factory for `{run_id}`, at commit `{commit[:12]}`.",
         f"## Objective\n\n{_fenced(progress.requirement[:_MOST_REQUIREMENT])}",
         _list("Decisions", _decisions(events)),
-        _list("Assumptions", _assumptions(events)),
+        _list("Assumptions", _assumptions(events, texts)),
         _list("Left out", _skipped(events)),
         _list("Checks of the merged result", _checks(checks)),
         f"## Costs\n\n{progress.tokens:,} tokens, ${progress.cost_usd:.4f}, {progress.seconds:.0f} s.",
@@ -74,10 +79,11 @@ def _decisions(events: Iterable[Event]) -> list[str]:
     return told
 
 
-def _assumptions(events: Iterable[Event]) -> list[str]:
+def _assumptions(events: Iterable[Event], texts: Mapping[Place, KeptText]) -> list[str]:
     newest: dict[str, list[str]] = {}
     for event in events:
-        result: Any = event.payload.get("result") if event.kind == "stage.snapshot" else None
+        kept = texts.get((event.seq, "result")) if event.kind == SNAPSHOT else None
+        result: Any = kept.value if kept else None
         if isinstance(result, dict):
             assumed = cast(dict[str, Any], result).get("assumptions_made")
             newest[str(event.team)] = (

@@ -145,7 +145,12 @@ class Release:
             branch=target["branch"],
             base=target["base"],
             title=pull_request.title(state.get("title") or "", run_id),
-            body=pull_request.body(await services.events.read(run_id), run_id, target["commit"]),
+            body=pull_request.body(
+                await services.events.read(run_id),
+                await services.events.texts(run_id),
+                run_id,
+                target["commit"],
+            ),
         )
         async with self._telling(run_id, "request"), forges.connect(remote, remote.token()) as forge:
             opened = await forges.request(forge, draft)

@@ -15,6 +15,7 @@ from graph import people
 from graph.evidence import attempt_key, gather
 from graph.gate import Ruling, decide
 from graph.leasing import give_back
+from graph.snapshot import snapshot
 from graph.stage_context import StageContext
 from graph.state import StageOutcome, StageState
 from graph.work import CLARIFY
@@ -22,9 +23,6 @@ from teams import prompts
 from teams.contract import TaskResult
 from teams.prompts import Places
 from workspace.mail.message import is_mail, render
-
-BRIEF_KEPT = 200_000
-"""Characters of a brief that the audit keeps: any requirement is shorter, and an event holds a megabyte."""
 
 AFRESH = "your worktree now starts from the branch with their change: do your work again on top of it"
 BOTH = "your worktree now holds their change and yours; where they met, both are laid out for you to decide"
@@ -159,7 +157,7 @@ class Verdicts:
         await stage.events(
             state,
             stage.entry(state, "stage.merged", merged, "merged"),
-            self._snapshot(state, outcome),
+            await snapshot(stage, state, outcome),
             self._ended(state, outcome),
         )
         return {"results": {stage.team.id: outcome}, "verdict": "pass"}
@@ -177,14 +175,18 @@ class Verdicts:
         """End the stage without merging anything. Its worktree stays, for whoever wants to see the work."""
         outcome = self._outcome(state, "fail", commit=None, files=[])
         await give_back(self.stage, state)
-        await self.stage.events(state, self._snapshot(state, outcome), self._ended(state, outcome))
+        await self.stage.events(
+            state, await snapshot(self.stage, state, outcome), self._ended(state, outcome)
+        )
         return {"results": {self.stage.team.id: outcome}}
 
     async def _repaired(self, state: StageState) -> dict[str, Any]:
         """A repair is merged with the rest of its conflict, not here."""
         tree = await self.stage.tree(state)
         outcome = self._outcome(state, "pass", commit=state["head"], files=await tree.changed())
-        await self.stage.events(state, self._snapshot(state, outcome), self._ended(state, outcome))
+        await self.stage.events(
+            state, await snapshot(self.stage, state, outcome), self._ended(state, outcome)
+        )
         return {"results": {self.stage.team.id: outcome}, "verdict": "pass"}
 
     async def _conflict(self, state: StageState, conflicts: list[str]) -> dict[str, Any]:
@@ -282,16 +284,6 @@ class Verdicts:
             "confidence": result.confidence if result else 0,
             "reason": "; ".join(state.get("reasons", [])),
         }
-
-    def _snapshot(self, state: StageState, outcome: StageOutcome) -> Entry:
-        """The audit's snapshot: what the stage was given, what it answered, which commit holds its work."""
-        payload: JsonObject = {
-            "brief": str(state["messages"][0].content)[:BRIEF_KEPT],
-            "result": state.get("result") or None,
-            "commit": outcome["commit"],
-            "head": state["head"],
-        }
-        return self.stage.entry(state, "stage.snapshot", payload, "snapshot")
 
     def _ended(self, state: StageState, outcome: StageOutcome) -> Entry:
         payload: JsonObject = {

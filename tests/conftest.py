@@ -15,6 +15,7 @@ from core import migrations
 from core.database import Database
 from core.postgres import OWNER, EmbeddedPostgres
 from core.settings import Settings
+from tests.intruder import Admin, unrestrained
 
 _TEMPLATE = "factory_template"
 # A test server loses nothing that anybody wants when the machine dies.
@@ -89,6 +90,13 @@ def database_url(postgres: EmbeddedPostgres, database_name: str) -> str:
 def service_url(postgres: EmbeddedPostgres, database_name: str) -> str:
     """The URL of that database for a login that may only append to the event log."""
     return _as_url(postgres.conninfo("service", dbname=database_name))
+
+
+@pytest.fixture
+def intruder(postgres: EmbeddedPostgres, database_name: str) -> Iterator[Admin]:
+    """A superuser, for whom the triggers of the log are switched off."""
+    with unrestrained(postgres.conninfo("admin", dbname=database_name)) as admin:
+        yield admin
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Whatever is changed in the log behind the factory's back is found, and the first broken link is named."""
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
@@ -10,18 +8,7 @@ from core.database import Database
 from core.events import EventLog
 from core.postgres import EmbeddedPostgres
 from core.settings import Settings
-
-Admin = psycopg.Connection[tuple[object, ...]]
-
-
-@pytest.fixture
-def intruder(postgres: EmbeddedPostgres, database_name: str) -> Iterator[Admin]:
-    """A superuser, for whom the triggers are switched off."""
-    with psycopg.connect(postgres.conninfo("admin", dbname=database_name), autocommit=True) as admin:
-        admin.execute("SET search_path = factory")
-        admin.execute("ALTER TABLE events DISABLE TRIGGER ALL")
-        admin.execute("ALTER TABLE run_heads DISABLE TRIGGER ALL")
-        yield admin
+from tests.intruder import Admin
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ async def test_the_review_question_and_the_pull_request_show_the_evidence(open_s
         told = await factory.summary(run_id)
         assert told.score == 100
         assert {check.name for check in told.checks} >= {"links", "secrets", "json"}
-        body = pull_request.body(await factory.events.read(run_id), run_id, "0" * 40)
+        texts = await factory.events.texts(run_id)
+        body = pull_request.body(await factory.events.read(run_id), texts, run_id, "0" * 40)
         assert "`score 100 of 100 from " in body
         assert "✔ links (100/100, weight 4): `" in body

@@ -116,10 +116,8 @@ async def test_a_review_comment_sends_the_run_round_again_and_reaches_every_brie
         assert [approval.kind for approval in outcome.waiting] == ["review"]
         again = outcome.waiting[0]
         assert "respond" not in again.allowed, "max_rounds = 2 leaves no third round"
-        briefs = [
-            str(event.payload["brief"])
-            for event in await factory.events.read(run_id, kinds=["stage.snapshot"])
-        ]
+        texts = await factory.events.texts(run_id)
+        briefs = [str(text.value) for text in texts.values() if text.name == "brief"]
         assert sum("> Make it louder" in brief for brief in briefs) == 4
         await factory.answer(again.id, "approve", None, by="me")
         assert (await factory.drive(run_id)).status == "completed"
