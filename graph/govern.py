@@ -64,11 +64,14 @@ class Govern:
         if answer["decision"] == "approve":
             await move(services.db, services.events, state["run_id"], "approved", key="govern/approved")
             return {"question": people.NOBODY_ASKED}
-        reason = (
-            "nobody answered in time" if answer["decision"] == "expired" else f"refused by {answer['by']}"
+        return await people.turn_down(
+            services,
+            state,
+            answer,
+            key="govern/rejected",
+            late="nobody answered in time",
+            refused="refused",
         )
-        rejected = await self._rejected(state["run_id"], f"{reason}: {answer['text']}".rstrip(": "))
-        return {**rejected, "question": people.NOBODY_ASKED}
 
     async def _rejected(self, run_id: str, reason: str) -> dict[str, Any]:
         await move(

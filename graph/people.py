@@ -20,7 +20,7 @@ from governance.approvals import (
     hitl_request,
 )
 from governance.decisions import parse_decision
-from graph.lifecycle import wake
+from graph.lifecycle import move, wake
 from graph.services import Services
 from graph.state import Answer, Question, RunState
 from models.spending.amount import AmountInvalid
@@ -84,6 +84,16 @@ async def settle(services: Services, state: Any) -> Answer | None:
         "text": approval.answer or "",
         "by": approval.decided_by or "",
     }
+
+
+async def turn_down(
+    services: Services, state: Any, answer: Answer, *, key: str, late: str, refused: str
+) -> dict[str, Any]:
+    """End the run as rejected, and say why: `late` where nobody answered, `refused` with who it was by."""
+    why = late if answer["decision"] == "expired" else f"{refused} by {answer['by']}"
+    reason = f"{why}: {answer['text']}".rstrip(": ")
+    await move(services.db, services.events, state["run_id"], "rejected", key=key, failure=reason)
+    return {"question": NOBODY_ASKED, "halted": f"rejected: {reason}"}
 
 
 def resume_value(approval: Approval) -> dict[str, Any]:

@@ -96,28 +96,20 @@ class Release:
 
     async def heard(self, state: RunState) -> dict[str, Any]:
         """Go on, or end as rejected, with nothing pushed."""
-        services, run_id = self.services, state["run_id"]
+        services = self.services
         answer = await people.settle(services, state)
         if answer is None:
             return {}
-        done = {"question": people.NOBODY_ASKED}
         if answer["decision"] == "approve":
-            return done
-        reason = (
-            "nobody released it in time"
-            if answer["decision"] == "expired"
-            else f"its release was refused by {answer['by']}"
-        )
-        reason = f"{reason}: {answer['text']}".rstrip(": ")
-        await move(
-            services.db,
-            services.events,
-            run_id,
-            "rejected",
+            return {"question": people.NOBODY_ASKED}
+        return await people.turn_down(
+            services,
+            state,
+            answer,
             key=f"release/rejected{again(state)}",
-            failure=reason,
+            late="nobody released it in time",
+            refused="its release was refused",
         )
-        return {**done, "halted": f"rejected: {reason}"}
 
     async def push(self, state: RunState) -> dict[str, Any]:
         """Bring the run's branch to the remote. What was approved and nothing else: else ask again."""

@@ -101,21 +101,14 @@ class Review:
             return {**done, "repaired": []}
         if answer["decision"] in {"respond", "edit"}:
             return {**done, **await next_round(services, state, answer["text"])}
-        reason = (
-            "the review expired"
-            if answer["decision"] == "expired"
-            else f"refused in review by {answer['by']}"
-        )
-        reason = f"{reason}: {answer['text']}".rstrip(": ")
-        await move(
-            services.db,
-            services.events,
-            run_id,
-            "rejected",
+        return await people.turn_down(
+            services,
+            state,
+            answer,
             key=f"review/rejected{again(state)}",
-            failure=reason,
+            late="the review expired",
+            refused="refused in review",
         )
-        return {**done, "halted": f"rejected: {reason}"}
 
 
 def _changed(stat: str, change: Change) -> str:

@@ -8,6 +8,7 @@ addresses that count as local, that does not.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -82,6 +83,25 @@ def _module(kind: Kind) -> Any:
         ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """A model at an account: who is asked, and where."""
+
+    kind: Kind
+    account: str
+    model: str
+    base_url: str
+    key: SecretStr | None
+    local: bool
+    """Whether the address counts as this machine's own, which no proxy of the environment may see."""
+    temperature: float | None
+
+    @property
+    def secret(self) -> SecretStr:
+        """The key; a word for none where the server asks for no key, since the libraries insist on one."""
+        return self.key or SecretStr("none")
+
+
 class Clients:
     """LangChain's chat models, the least recently used ones dropped."""
 
@@ -91,91 +111,55 @@ class Clients:
         self._kept: OrderedDict[tuple[str, str], BaseChatModel] = OrderedDict()
         self._making = asyncio.Lock()
 
-    async def get(
-        self,
-        kind: Kind,
-        account: str,
-        *,
-        model: str,
-        base_url: str,
-        key: SecretStr | None,
-        local: bool,
-        temperature: float | None,
-    ) -> BaseChatModel:
+    async def get(self, to: Addressee) -> BaseChatModel:
         """The chat model of an account. Raises ProviderMissing."""
-        known = self._kept.get((account, model))
+        known = self._kept.get((to.account, to.model))
         if known is not None:
-            self._kept.move_to_end((account, model))
+            self._kept.move_to_end((to.account, to.model))
             return known
-        make = _MAKE[kind]
         async with self._making:
             # A thread: the first import takes a second.
-            module = await asyncio.to_thread(_module, kind)
-        secret = key or SecretStr("none")
-        made = make(module, self.wire, model, base_url, secret, local, temperature)
-        self._kept[account, model] = made
+            module = await asyncio.to_thread(_module, to.kind)
+        made = _MAKE[to.kind](module, self.wire, to)
+        self._kept[to.account, to.model] = made
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return made
 
 
-def _openai(
-    module: Any,
-    wire: Wire,
-    model: str,
-    base_url: str,
-    key: SecretStr,
-    local: bool,
-    temperature: float | None,
-) -> BaseChatModel:
+def _openai(module: Any, wire: Wire, to: Addressee) -> BaseChatModel:
     return module.ChatOpenAI(
-        model=model,
-        base_url=base_url,
-        api_key=key,
-        temperature=temperature,
+        model=to.model,
+        base_url=to.base_url,
+        api_key=to.secret,
+        temperature=to.temperature,
         timeout=wire.timeout,  # without it LangChain asks for none, whatever the connections say
         max_retries=0,  # the pool tries again, elsewhere
         stream_usage=True,
         stream_chunk_timeout=None,  # silence is bounded by the connection
         use_responses_api=False,
-        http_async_client=wire.connections(local=local),
+        http_async_client=wire.connections(local=to.local),
         http_client=wire.idle(),
     )
 
 
-def _anthropic(
-    module: Any,
-    wire: Wire,
-    model: str,
-    base_url: str,
-    key: SecretStr,
-    local: bool,
-    temperature: float | None,
-) -> BaseChatModel:
+def _anthropic(module: Any, wire: Wire, to: Addressee) -> BaseChatModel:
     return module.ChatAnthropic(
-        model=model,
-        base_url=base_url,
-        api_key=key,
-        temperature=temperature,
+        model=to.model,
+        base_url=to.base_url,
+        api_key=to.secret,
+        temperature=to.temperature,
         timeout=wire.timeout.read,
         max_retries=0,
     )
 
 
-def _gemini(
-    module: Any,
-    wire: Wire,
-    model: str,
-    base_url: str,
-    key: SecretStr,
-    local: bool,
-    temperature: float | None,
-) -> BaseChatModel:
+def _gemini(module: Any, wire: Wire, to: Addressee) -> BaseChatModel:
     return module.ChatGoogleGenerativeAI(
-        model=model,
-        base_url=base_url,
-        google_api_key=key,
-        temperature=temperature,
+        model=to.model,
+        base_url=to.base_url,
+        google_api_key=to.secret,
+        temperature=to.temperature,
         timeout=wire.timeout.read,
         max_retries=1,  # the library's word for none
     )

@@ -7,14 +7,12 @@ from urllib.parse import urlsplit
 
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import add_ai_message_chunks
-from pydantic import SecretStr
 
 from core.json import JsonObject
-from models.accounts import Kind
 from models.answer import Answer, Heard
 from models.catalogue import ModelSpec
 from models.errors import ModelStopped
-from models.providers.clients import Clients
+from models.providers.clients import Addressee, Clients
 from models.routing.deployment import Request
 
 _LENGTH = frozenset({"length", "max_tokens", "model_context_window_exceeded"})
@@ -27,44 +25,20 @@ _CHARACTERS_PER_TOKEN = 24  # more than this for each allowed token is no answer
 class LangChainEndpoint:
     """A model of a cloud account, or of any server that speaks a cloud's protocol."""
 
-    def __init__(
-        self,
-        clients: Clients,
-        kind: Kind,
-        *,
-        account: str,
-        model: str,
-        base_url: str,
-        key: SecretStr | None,
-        local: bool,
-        spec: ModelSpec,
-    ) -> None:
+    def __init__(self, clients: Clients, to: Addressee, spec: ModelSpec) -> None:
         self._clients = clients
-        self._kind: Kind = kind
-        self._account = account
-        self._model = model
-        self._base_url = base_url
-        self._key = key
-        self._local = local
+        self._to = to
         self._spec = spec
 
     async def exchange(
         self, messages: list[BaseMessage], request: Request, said: Answer, heard: Heard | None
     ) -> bool | None:
         """One streamed answer. Raises what the provider's library raises, and ModelStopped."""
-        client = await self._clients.get(
-            self._kind,
-            self._account,
-            model=self._model,
-            base_url=self._base_url,
-            key=self._key,
-            local=self._local,
-            temperature=self._spec.temperature,
-        )
+        client = await self._clients.get(self._to)
         # Elsewhere than with OpenAI's protocol a schema is only asked for, in the prompt.
-        able = self._kind == "openai" and "format" in self._spec.capabilities
+        able = self._to.kind == "openai" and "format" in self._spec.capabilities
         formatted = request.schema is not None and able
-        wish = _WISH[self._kind](request, formatted, self._base_url)
+        wish = _WISH[self._to.kind](request, formatted, self._to.base_url)
         asked: Any = client.bind_tools(wish.pop("bind")) if "bind" in wish else client
         chunks: list[AIMessageChunk] = []
         longest = request.answer * _CHARACTERS_PER_TOKEN
@@ -77,7 +51,7 @@ class LangChainEndpoint:
                 said.text += str(chunk.text)
                 if len(said.text) > longest:
                     raise ModelStopped(
-                        f"{self._model} went on past the longest answer it was allowed",
+                        f"{self._to.model} went on past the longest answer it was allowed",
                         todo="The reply is not used; another model may do better",
                         raw=said.text,
                     )

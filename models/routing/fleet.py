@@ -7,7 +7,7 @@ from models import keys
 from models.accounts import Account as Entry
 from models.accounts import Provider, address_of
 from models.catalogue import Catalogue
-from models.providers.clients import Clients, Wire
+from models.providers.clients import Addressee, Clients, Wire
 from models.providers.langchain import LangChainEndpoint
 from models.providers.ollama import OllamaEndpoint
 from models.routing.deployment import Account, Deployment, Endpoint
@@ -103,13 +103,14 @@ class Fleet:
             if account.base_url not in self._servers:
                 self._servers[account.base_url] = OllamaServer(account.base_url, self.catalogue.limits)
             return OllamaEndpoint(self._servers[account.base_url], model, self.catalogue)
-        return LangChainEndpoint(
-            self._clients,
-            provider.kind,
+        spec = self.catalogue.spec(model)
+        addressee = Addressee(
+            kind=provider.kind,
             account=account.name,
             model=model,
             base_url=account.base_url,
             key=key.secret,
             local=account.local,
-            spec=self.catalogue.spec(model),
+            temperature=spec.temperature,
         )
+        return LangChainEndpoint(self._clients, addressee, spec)

@@ -8,6 +8,7 @@ import pytest
 from core.settings import Settings
 from workspace.projects import Workspace
 from workspace.repository import Repository
+from workspace.sandbox import Sandbox
 from workspace.stage import StageTree
 
 
@@ -26,6 +27,21 @@ async def repository(workspace: Workspace) -> Repository:
 @pytest.fixture
 async def tree(repository: Repository) -> StageTree:
     return await repository.open_stage("run-1", "backend_engineering.1")
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> Sandbox:
+    opened = await Sandbox.open(Settings(home=tmp_path / "home"))
+    if not opened.available:
+        pytest.skip(f"no sandbox here: {opened.why_not}")
+    return opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "tree"
+    made.mkdir()
+    return made
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import Settings
 from tests.workspace.conftest import git
 from workspace.allowance import Allowance
 from workspace.errors import PathRefused
@@ -16,20 +15,6 @@ from workspace.projects import Workspace
 from workspace.repository import Repository
 from workspace.sandbox import Execution, Sandbox
 from workspace.stage import StageTree
-
-
-@pytest.fixture
-async def sandbox(tmp_path: Path) -> Sandbox:
-    opened = await Sandbox.open(Settings(home=tmp_path / "home"))
-    if not opened.available:
-        pytest.skip(f"no sandbox here: {opened.why_not}")
-    return opened
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "tree").mkdir()
-    return tmp_path / "tree"
 
 
 async def python(sandbox: Sandbox, folder: Path, program: str, **options: object) -> Execution:

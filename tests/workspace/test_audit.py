@@ -18,13 +18,6 @@ def none() -> Sandbox:
     return Sandbox(False, False, {}, "not needed")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "tree"
-    made.mkdir()
-    return made
-
-
 def advisory(name: str = "flying-circus", ecosystem: str = "PyPI", **more: Any) -> str:
     events = [{"introduced": "1.0"}, {"fixed": "1.4.2"}, {"introduced": "2.0"}, {"fixed": "2.1"}]
     affected = {

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import Settings
 from tests.workspace.checking import baseline, fill, only
 from workspace.checks import Baseline
 from workspace.errors import WorkspaceError
@@ -14,14 +13,6 @@ from workspace.sandbox import Sandbox
 
 KEY = "AKIA" + "IOSFODNN7ABCDEFG"
 OTHER = "AKIA" + "JPTGPEOO8BCDEFGH"
-
-
-@pytest.fixture
-async def sandbox(tmp_path: Path) -> Sandbox:
-    opened = await Sandbox.open(Settings(home=tmp_path / "home"))
-    if not opened.available:
-        pytest.skip(f"no sandbox here: {opened.why_not}")
-    return opened
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import Settings
 from tests.workspace.checking import fill, only
 from workspace.checks import browser
 from workspace.declared import Page
@@ -16,24 +15,9 @@ PAGE = "<!doctype html><html lang='en'><title>Shop</title><h1>Shop</h1><script>{
 
 
 @pytest.fixture
-async def sandbox(tmp_path: Path) -> Sandbox:
-    opened = await Sandbox.open(Settings(home=tmp_path / "home"))
-    if not opened.available:
-        pytest.skip(f"no sandbox here: {opened.why_not}")
-    return opened
-
-
-@pytest.fixture
 def chromium() -> None:
     if not browser.find():
         pytest.skip("no Chromium on this machine")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "tree"
-    made.mkdir()
-    return made
 
 
 @pytest.mark.usefixtures("chromium")

@@ -3,30 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import Settings
 from workspace.checks import CheckResult, CheckUnknown, run_checks
 from workspace.checks.links import anchors_in
 from workspace.sandbox import Sandbox
 
 
 @pytest.fixture
-async def sandbox(tmp_path: Path) -> Sandbox:
-    opened = await Sandbox.open(Settings(home=tmp_path / "home"))
-    if not opened.available:
-        pytest.skip(f"no sandbox here: {opened.why_not}")
-    return opened
-
-
-@pytest.fixture
 def no_sandbox() -> Sandbox:
     return Sandbox(False, False, {}, "bubblewrap is not installed")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "tree"
-    made.mkdir()
-    return made
 
 
 def put(folder: Path, **files: str) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from core.settings import Settings
 from tests.workspace.checking import baseline, fill, only
 from workspace import project_settings
 from workspace.checks import CHECKS, CheckResult, gotest, junit, tap
@@ -14,21 +13,6 @@ from workspace.checks.suite import Suite
 from workspace.declared import RESERVED, DeclaredCheck
 from workspace.project_settings import ProjectSettings, ProjectSettingsInvalid
 from workspace.sandbox import Sandbox
-
-
-@pytest.fixture
-async def sandbox(tmp_path: Path) -> Sandbox:
-    opened = await Sandbox.open(Settings(home=tmp_path / "home"))
-    if not opened.available:
-        pytest.skip(f"no sandbox here: {opened.why_not}")
-    return opened
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "tree"
-    made.mkdir()
-    return made
 
 
 async def declared(folder: Path, sandbox: Sandbox, command: str, **more: Any) -> CheckResult:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import Settings
 from workspace import allowlist
 from workspace.egress import Contact, Egress, Resolve, parse, proxy
 from workspace.policies import Policies, Policy
@@ -227,14 +226,6 @@ def test_an_allow_list_means_what_it_says() -> None:
     ):
         with pytest.raises(ValueError, match=r"is no (host|port)"):
             allowlist.entry(wrong)
-
-
-@pytest.fixture
-async def sandbox(tmp_path: Path) -> Sandbox:
-    opened = await Sandbox.open(Settings(home=tmp_path / "home"))
-    if not opened.available:
-        pytest.skip(f"no sandbox here: {opened.why_not}")
-    return opened
 
 
 async def test_a_command_reaches_allowed_hosts_and_nobody_else(

@@ -5,30 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import Settings
 from tests.workspace.checking import baseline, fill, only
 from workspace.checks import dockerfile, marked
 from workspace.sandbox import Sandbox
 
 
 @pytest.fixture
-async def sandbox(tmp_path: Path) -> Sandbox:
-    opened = await Sandbox.open(Settings(home=tmp_path / "home"))
-    if not opened.available:
-        pytest.skip(f"no sandbox here: {opened.why_not}")
-    return opened
-
-
-@pytest.fixture
 def none() -> Sandbox:
     return Sandbox(False, False, {}, "not needed")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "tree"
-    made.mkdir()
-    return made
 
 
 STORE = "class Store:\n    def get(self, key: str) -> int | None:\n        return {'a': 1}.get(key)\n"

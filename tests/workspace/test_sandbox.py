@@ -23,21 +23,6 @@ from workspace.sandbox import Execution, Sandbox
 
 
 @pytest.fixture
-async def sandbox(tmp_path: Path) -> Sandbox:
-    opened = await Sandbox.open(Settings(home=tmp_path / "home"))
-    if not opened.available:
-        pytest.skip(f"no sandbox here: {opened.why_not}")
-    return opened
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "tree"
-    made.mkdir()
-    return made
-
-
-@pytest.fixture
 def listener() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
