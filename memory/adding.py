@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 from core.incarnation import Connection
 from memory import queries
 from memory.records import Added, Draft, Outcome, identity
+from memory.screening import screen
 from memory.vectors import HalfVector
 from memory.words import Words, analyse, clean, digest, gist
 from models.embeddings.base import Vector
@@ -34,7 +35,7 @@ class Prepared:
 
 def prepare(draft: Draft) -> Prepared:
     """Everything that can be computed before the bank's lock is held."""
-    text = clean(draft.text).strip()
+    text = screen(clean(draft.text).strip()).text
     return Prepared(draft, text, analyse(spoken(draft.speaker, text)), digest(text), gist(text))
 
 

@@ -1,0 +1,134 @@
+"""Is a claim borne out by a text, and where? Code decides, so that no model vouches for itself.
+
+A claim holds where the text says the same words; or where one to three of its lines hold each number, path
+and name of the claim, most of its other words, and deny something where it does. That is no proof of meaning:
+it keeps out what was made up, not what was misread.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from memory.words import analyse
+
+COVERED: Final = 0.75
+"""Of a claim's words, how many a place has to hold."""
+LINES: Final = 3
+"""A sentence may run over so many lines."""
+_LEAST_WORD: Final = 4
+"""Letters of a word by which lines are chosen to be looked at."""
+
+_ANCHORS: Final = re.compile(
+    r"`(?P<code>[^`\n]{1,200})`"
+    r"|\"(?P<quoted>[^\"\n]{1,200})\""
+    r"|(?P<path>[\w.{}<>:-]*/[\w./{}<>:-]+|\w+\.\w{1,5}\b(?<!\.))"
+    r"|(?P<number>\d+(?:[.,:]\d+)*)"
+)
+_DENIALS: Final = re.compile(
+    r"\b(?:not|no|never|none|nothing|neither|nor|without|cannot|niet|geen|nooit|niets|zonder|nicht|kein\w*|nie"
+    r"|ne|pas|jamais|sin|nunca)\b|n['\u2019]t\b|ไม่",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Something that was really there: a file of the stage, or what a tool showed."""
+
+    text: str
+    path: str | None = None
+    """Of a file; None for anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """The place that bears a claim out."""
+
+    path: str | None
+    line: int
+    """From 1."""
+    start: int
+    end: int
+
+
+def locate(claim: str, texts: Sequence[Text]) -> Support | None:
+    """Where the claim is borne out: in the first text that says it, else in the one that says it best."""
+    words = claim.split()
+    if not words:
+        return None
+    literal = re.compile(r"\s+".join(map(re.escape, words)), re.IGNORECASE)
+    for text in texts:
+        if found := literal.search(text.text):
+            return _support(text, found.start(), found.end())
+    best: tuple[float, Support] | None = None
+    wanted = _Wanted.of(claim)
+    for text in texts:
+        for score, start, end in _places(wanted, text.text):
+            if best is None or score > best[0]:
+                best = score, _support(text, start, end)
+    return best[1] if best else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    anchors: tuple[str, ...]
+    terms: frozenset[int]
+    probes: tuple[str, ...]
+    denies: bool
+
+    @classmethod
+    def of(cls, claim: str) -> _Wanted:
+        anchors = [next(group for group in found.groups() if group) for found in _ANCHORS.finditer(claim)]
+        long = sorted(re.findall(r"[^\W_]+", claim.casefold()), key=len, reverse=True)
+        probes = tuple(word for word in long[:6] if len(word) >= _LEAST_WORD) or tuple(long[:3])
+        return cls(
+            tuple(anchor.casefold() for anchor in anchors),
+            frozenset(analyse(claim).impacts),
+            probes,
+            _DENIALS.search(claim) is not None,
+        )
+
+    def score(self, place: str) -> float:
+        """How much of the claim a place holds; 0 where it does not bear it out."""
+        folded = place.casefold()
+        if not all(_holds(folded, anchor) for anchor in self.anchors):
+            return 0.0
+        if (_DENIALS.search(place) is not None) != self.denies:
+            return 0.0
+        covered = len(self.terms & analyse(place).impacts.keys()) / len(self.terms) if self.terms else 0.0
+        return covered if covered >= COVERED else 0.0
+
+
+def _holds(folded: str, anchor: str) -> bool:
+    # 7 is not in 78, and /loan is not in /loans.
+    return re.search(rf"(?<!\w){re.escape(anchor)}(?!\w)", folded) is not None
+
+
+def _places(wanted: _Wanted, text: str) -> Iterator[tuple[float, int, int]]:
+    """The places of one to `LINES` lines that bear the claim out, with how much of it they hold."""
+    lines = _lines(text)
+    for number, (start, end) in enumerate(lines):
+        line = text[start:end].casefold()
+        if not any(probe in line for probe in wanted.probes):
+            continue
+        for more in range(LINES):
+            if number + more >= len(lines):
+                break
+            last = lines[number + more][1]
+            if score := wanted.score(text[start:last]):
+                yield score - more / 100, start, last
+                break
+
+
+def _lines(text: str) -> list[tuple[int, int]]:
+    """Where each line starts and ends."""
+    ends = [found.start() for found in re.finditer("\n", text)] + [len(text)]
+    starts = [0, *(end + 1 for end in ends[:-1])]
+    return list(zip(starts, ends, strict=True))
+
+
+def _support(text: Text, start: int, end: int) -> Support:
+    return Support(text.path, text.text.count("\n", 0, start) + 1, start, end)
