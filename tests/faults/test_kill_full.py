@@ -23,9 +23,10 @@ from tests.faults.scenario import Ended, play
 from tests.faults.test_kill import random_points
 from workspace.locks import FileLock
 
+pytestmark = pytest.mark.slow  # each plays all seventeen stages; test_kill.py has every point of a small run
+
 SEED = 20
 MOMENTS = 20
-IN_EVERY_TEST_RUN = 2
 REQUIREMENT = (Path(__file__).parents[2] / "examples" / "lending-library.md").read_text()
 SIDE_BY_SIDE = 4
 """Stages of the widest wave: so many nodes one death may interrupt."""
@@ -88,13 +89,7 @@ async def play_and_compare(
     return ended
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        pytest.param(number, marks=() if number < IN_EVERY_TEST_RUN else pytest.mark.slow)
-        for number in range(MOMENTS)
-    ],
-)
+@pytest.mark.parametrize("number", range(MOMENTS))
 async def test_the_full_pipeline_killed_at_a_random_moment_ends_like_an_undisturbed_one(
     number: int, offline: dict[str, Any], undisturbed: tuple[Ended, Path, float], tmp_path: Path
 ) -> None:
@@ -104,10 +99,7 @@ async def test_the_full_pipeline_killed_at_a_random_moment_ends_like_an_undistur
     assert ended.deaths == 1
 
 
-@pytest.mark.parametrize(
-    "kills",
-    [pytest.param(3), pytest.param(8, marks=pytest.mark.slow), pytest.param(16, marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize("kills", [3, 8, 16])
 async def test_the_full_pipeline_killed_again_and_again_from_outside_ends_like_an_undisturbed_one(
     kills: int, offline: dict[str, Any], undisturbed: tuple[Ended, Path, float], tmp_path: Path
 ) -> None:
