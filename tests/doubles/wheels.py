@@ -39,7 +39,8 @@ def wheel(
     path = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for inner, data in content.items():
-            archive.writestr(inner, data)
+            # Always the same time, so that the same wheel has the same bytes.
+            archive.writestr(zipfile.ZipInfo(inner), data, zipfile.ZIP_DEFLATED)
         for entry, data in extra:
             archive.writestr(entry, data)
     return path
