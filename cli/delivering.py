@@ -64,6 +64,7 @@ async def answer(factory: Factory, repository: Repository, letter: Letter, run_i
         return False
     text = _answer(letter, run_id, summary)
     await repository.post_to_main({letter.answer: text.encode()}, message=f"Mail: answer to {letter.name}")
+    faults.point("mail.answered")
     return True
 
 

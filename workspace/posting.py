@@ -30,13 +30,13 @@ async def post(git: Git, branch: str, files: Mapping[str, bytes], text: str, ind
 
 
 async def texts(git: Git, commit: str, folder: str) -> dict[str, str]:
-    """The Markdown files below a folder in `commit`, by path; those over LARGEST are left out."""
+    """The .md and .txt files below a folder in `commit`, by path; those over LARGEST are left out."""
     listed = (await git("ls-tree", "-r", "-z", "-l", commit, f"{folder}/")).names
     wanted: list[tuple[str, str]] = []
     for line in listed:
         head, _, path = line.partition("\t")
         _, kind, blob, size = head.split()
-        if kind == "blob" and int(size) <= LARGEST and path.endswith(".md"):
+        if kind == "blob" and int(size) <= LARGEST and path.endswith((".md", ".txt")):
             wanted.append((path, blob))
     if not wanted:
         return {}

@@ -21,11 +21,10 @@ class Shell:
     def __init__(self, env: Mapping[str, str], folder: Path) -> None:
         self._env, self._folder = env, folder
 
-    def __call__(self, *words: str) -> tuple[int, str]:
+    def __call__(self, *words: str, crash_at: str = "") -> tuple[int, str]:
         command = [sys.executable, "-c", "from cli.main import main; main()", *words]
-        done = subprocess.run(
-            command, env=self._env, cwd=self._folder, capture_output=True, text=True, timeout=120
-        )
+        env = {**self._env, "FACTORY_CRASH_AT": crash_at}
+        done = subprocess.run(command, env=env, cwd=self._folder, capture_output=True, text=True, timeout=120)
         return done.returncode, done.stdout + done.stderr
 
 
@@ -65,6 +64,34 @@ def test_a_file_in_the_inbox_becomes_one_run_and_gets_one_answer(factory: Shell,
     assert "> More pages" in answers[0]
     assert (inbox / "wish.md").exists()
     assert "completed" in factory("mail", "list", "shop")[1]
+
+
+@pytest.mark.parametrize("point", ["mail.received", "mail.answered"])
+def test_a_delivery_that_is_killed_ends_with_one_run_and_one_answer(
+    factory: Shell, tmp_path: Path, point: str
+) -> None:
+    assert factory("run", "Small pages", "--project", "shop", "--pipeline", "one", "--approve-all")[0] == 0
+    repository = tmp_path / ".factory" / "projects" / "shop" / "repository"
+    inbox = repository / ".factory" / "mail" / "inbox"
+    inbox.mkdir(parents=True)
+    (inbox / "wish.txt").write_text("More pages\n")
+    deliver = ("mail", "deliver", "shop", "--pipeline", "one")
+    if point == "mail.answered":
+        assert factory(*deliver)[0] == 3
+        waiting = json.loads(factory("show", "last", "--json")[1])["waiting_for"]
+        assert factory("approve", waiting[0]["approval_id"])[0] == 0
+    assert factory(*deliver, crash_at=point)[0] == -9
+    if point == "mail.received":
+        (inbox / "wish.txt").unlink()  # main has it already
+        assert factory(*deliver)[0] == 3
+        waiting = json.loads(factory("show", "last", "--json")[1])["waiting_for"]
+        assert factory("approve", waiting[0]["approval_id"])[0] == 0
+    assert factory(*deliver)[0] == 0
+    assert factory(*deliver)[0] == 0
+    assert len(json.loads(factory("runs", "--json")[1])["runs"]) == 2
+    listed = ["git", "ls-tree", "-r", "--name-only", "main", ".factory/mail/outbox"]
+    answers = subprocess.run(listed, cwd=repository, capture_output=True, text=True, check=True).stdout
+    assert len(answers.splitlines()) == 1
 
 
 def test_threads_are_listed_shown_and_searched_and_notes_are_sent(factory: Shell) -> None:
