@@ -129,22 +129,24 @@ class EventLog:
         except psycopg.OperationalError as error:
             raise _unwritten(kind, run_id, error) from error
 
-    async def append_all(self, run_id: str, entries: Sequence[Entry]) -> None:
+    async def append_all(self, run_id: str, entries: Sequence[Entry]) -> list[Event]:
         """Write several events of a run, in order, all or none, in one round trip. Each needs a key."""
         values = [_values(run_id, e.kind, e.payload, e.team, e.key, e.texts) for e in entries]
         faults.point("event.append")
         try:
             try:
-                await self._append_values(values)
+                return await self._append_values(values)
             except psycopg.OperationalError:
-                await self._append_values(values)  # whether it was written is not known; the keys know
+                return await self._append_values(values)  # whether it was written is not known; the keys know
         except psycopg.OperationalError as error:
             raise _unwritten(", ".join(entry.kind for entry in entries), run_id, error) from error
 
-    async def _append_values(self, values: Sequence[Mapping[str, object]]) -> None:
-        async with self._db.pool.connection() as own, own.pipeline():
-            for value in values:
-                await own.execute(_statement(value, lazily=is_pinned()), value)
+    async def _append_values(self, values: Sequence[Mapping[str, object]]) -> list[Event]:
+        async with self._db.pool.connection() as own:
+            async with own.pipeline():
+                told = [await own.execute(_statement(v, lazily=is_pinned()), v) for v in values]
+            rows = [await cursor.fetchone() for cursor in told]
+        return [_event(row) for row in rows if row is not None]
 
     async def read(
         self,

@@ -60,9 +60,9 @@ class StageContext:
         """An event of this stage that is to be written together with others."""
         return Entry(kind, payload, f"{self.key(state)}/{suffix}", self.team.id)
 
-    async def events(self, state: StageState, *entries: Entry) -> None:
+    async def events(self, state: StageState, *entries: Entry) -> list[Event]:
         """Append several events in one round trip."""
-        await self.services.events.append_all(state["run_id"], entries)
+        return await self.services.events.append_all(state["run_id"], entries)
 
     async def failed(self, state: StageState, call: Call, failure: ModelFailure) -> None:
         """The event of a model call that gave no usable reply, with what the model had said until then."""

@@ -197,13 +197,11 @@ async def _insert(connection: Connection, bank: int, tables: queries.Tables, pla
         )
     async with connection.cursor() as cursor:
         await cursor.executemany(tables.insert, inserted)
-    await _post(
-        connection, bank, [(number, one.words) for number, one in plan.new if number not in plan.gone]
-    )
+    await post(connection, bank, [(number, one.words) for number, one in plan.new if number not in plan.gone])
     await connection.execute(queries.GROW, {"bank": bank, "live": 0, "words": 0, "last": plan.new[-1][0]})
 
 
-async def _post(connection: Connection, bank: int, posted: Sequence[tuple[int, Words]]) -> None:
+async def post(connection: Connection, bank: int, posted: Sequence[tuple[int, Words]]) -> None:
     """Make live memories findable by their words."""
     terms = [term for _, words in posted for term in words.impacts]
     given = {

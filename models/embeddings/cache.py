@@ -47,8 +47,7 @@ class CachedEmbedder:
 
     async def forget(self, texts: Sequence[str]) -> None:
         """Remove what is kept of these texts, from every embedder: a vector tells of its text."""
-        async with self._db.pool.connection() as connection:
-            await connection.execute(queries.DROP_VECTORS, {"hashes": [_hash(text) for text in texts]})
+        await forget(self._db, texts)
 
     async def _known(self, hashes: Sequence[bytes]) -> dict[bytes, Vector]:
         async with self._db.pool.connection() as connection:
@@ -65,6 +64,12 @@ class CachedEmbedder:
         ]
         async with self._db.pool.connection() as connection, connection.cursor() as cursor:
             await cursor.executemany(queries.KEEP_VECTOR, rows)
+
+
+async def forget(db: Database, texts: Sequence[str]) -> None:
+    """Remove what is kept of these texts, whatever embedder there is now: a vector tells of its text."""
+    async with db.pool.connection() as connection:
+        await connection.execute(queries.DROP_VECTORS, {"hashes": [_hash(text) for text in texts]})
 
 
 def _hash(text: str) -> bytes:

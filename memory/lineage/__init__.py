@@ -1,0 +1,1 @@
+"""What memories come from and lead to: taking back, sharing among teams, forgetting."""
