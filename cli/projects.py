@@ -8,11 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
+from cli import records
 from cli.screen import Screen
 from core.database import Database
 from core.errors import BadInput, NotFound
 from core.json import JsonObject
 from core.settings import Settings
+from graph import cleaning
 from workspace import project_settings
 from workspace.errors import ProjectNameInvalid
 from workspace.leases import Lease, Leases
@@ -36,6 +38,31 @@ async def set_remote(name: str, fields: dict[str, str | None], *, as_json: bool)
     remote = project_settings.remote_of(given, "the options")
     await asyncio.to_thread(_write, path, remote)
     _print(screen, name, path, Loaded(project_settings.load_operators(home, name), ()))
+    return 0
+
+
+async def clean(name: str, *, run: str | None, dry: bool, as_json: bool) -> int:
+    """Remove what failed stages of ended runs left, and say what; returns 0."""
+    screen = Screen(as_json)
+    _home(name)
+    workspace = Workspace(Settings.load())
+    if not workspace.has(name):
+        raise NotFound(f"There is no project {name!r}", untouched="Nothing was removed")
+    async with records.opened() as kept:
+        only = None if run is None else await kept.run(run)
+        if only and only.project != name:
+            raise NotFound(f"Run {only.id} is not one of {name}", untouched="Nothing was removed")
+        repository = await workspace.project(name)
+        found = await cleaning.clean(kept.db, kept.runs, repository, only=only and only.id, dry=dry)
+    if as_json:
+        told = [asdict(each) | {"stages": list(each.stages)} for each in found]
+        screen.result(cast(JsonObject, {"project": name, "dry_run": dry, "worktrees": told}))
+        return 0
+    for each in found:
+        what = f"left ({each.why})" if not each.removed else "would be removed" if dry else "removed"
+        screen.say(f"{what}: {each.run_id} ({each.status}): {', '.join(each.stages)}")
+    if not found:
+        screen.say("There is nothing to remove.")
     return 0
 
 

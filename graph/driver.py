@@ -10,9 +10,8 @@ matter which process answers, and an answer is never lost between the two.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -20,15 +19,14 @@ import psycopg
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateSnapshot
-from psycopg import AsyncConnection
-from psycopg.rows import DictRow
 
 from core import clock, incarnation, logs
 from core.database import DatabaseUnavailable
 from core.errors import BadInput, FactoryError
 from governance.approvals import AlreadyDecided, Approval
-from graph import paying, people, queries, rollback
+from graph import paying, people, rollback
 from graph.again import ending
+from graph.alone import Connection, only_driver
 from graph.lifecycle import ENDED, WAITING, RunStatus, move
 from graph.pipeline import first_input
 from graph.runs import Run
@@ -51,8 +49,6 @@ _LOOK_AGAIN: Final = 60.0
 
 _LOCK_TRIES: Final = 20
 """Looks, 0.2 s apart, at whether a run is driven elsewhere, before a rollback gives up."""
-
-Connection = AsyncConnection[DictRow]
 
 
 class Stuck(FactoryError):
@@ -109,7 +105,7 @@ class Driver:
 
     async def _drive(self, run_id: str) -> Outcome:
         while True:
-            async with self._only_driver(run_id) as lock:
+            async with only_driver(self.services.db, run_id) as lock:
                 if lock:
                     with incarnation.pinned(lock):
                         await _while_held(lock, self._execute(run_id))
@@ -132,7 +128,7 @@ class Driver:
     async def roll_back(self, run_id: str, stage: str, *, by: str) -> rollback.Aim:
         """Take the run back to where `stage` had ended; raises RunBusy where somebody drives it."""
         for _ in range(_LOCK_TRIES):
-            async with self._only_driver(run_id) as lock:
+            async with only_driver(self.services.db, run_id) as lock:
                 if lock is not None:
                     run = await self.services.run(run_id)
                     return await rollback.roll_back(self.services, await self.graphs(run), run, stage, by=by)
@@ -261,25 +257,10 @@ class Driver:
     async def _await_other(self, run_id: str) -> None:
         """Follow another driver until the run ends or waits, or its lock comes free."""
         while True:
-            async with self._only_driver(run_id) as free:
+            async with only_driver(self.services.db, run_id) as free:
                 if free is not None:
                     return
             await asyncio.sleep(0.2)
-
-    @asynccontextmanager
-    async def _only_driver(self, run_id: str) -> AsyncGenerator[Connection | None]:
-        """Hold the run's lock on a connection of its own, and give that; None when another process has it."""
-        key = int.from_bytes(hashlib.sha256(f"drive {run_id}".encode()).digest()[:8], "big", signed=True)
-        async with self.services.db.pool.connection() as conn:
-            if not await queries.try_lock_run(conn, key):
-                yield None
-                return
-            try:
-                yield conn
-            finally:
-                # Who loses the connection has lost the lock with it.
-                with suppress(psycopg.OperationalError):
-                    await queries.unlock_run(conn, key)
 
 
 async def _while_held(lock: Connection, work: Coroutine[Any, Any, None]) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from cli.commands.options import AsJson, ProjectName, do, family
 
-app = family("A project's settings.")
+app = family("A project's settings, and what its runs left.")
 
 
 @app.command("show")
@@ -17,6 +17,19 @@ def project_show(name: ProjectName, as_json: AsJson = False) -> int:
     from cli import projects
 
     return do(projects.show(name, as_json=as_json))
+
+
+@app.command("clean")
+def project_clean(
+    name: ProjectName,
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Only those of this run.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Remove the worktrees that failed stages of ended runs left. What was not merged is in them only."""
+    from cli import projects
+
+    return do(projects.clean(name, run=run, dry=dry_run, as_json=as_json))
 
 
 @app.command("sync")

@@ -9,7 +9,7 @@ import pytest
 from core.database import Database
 from core.events import EventLog
 from governance.approvals import AlreadyDecided, Approvals
-from graph.driver import Driver
+from graph.alone import only_driver
 from graph.lifecycle import ENDED, RunStatus, move
 from graph.progress import Progress
 from graph.runs import Runs
@@ -66,7 +66,7 @@ async def test_who_waits_for_a_driver_that_dies_takes_the_run_over(open_small: O
     async with open_small() as one, open_small() as two:
         run_id = await one.submit("Small pages", pipeline="one")
         # A driver that holds the run and goes without having done anything, as a killed one does.
-        async with Driver(one.services, one.graph)._only_driver(run_id) as mine:
+        async with only_driver(one.db, run_id) as mine:
             assert mine
             waiting = asyncio.create_task(two.drive(run_id))
             done, _ = await asyncio.wait({waiting}, timeout=0.5)

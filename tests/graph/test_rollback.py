@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from core.audit import verify
-from graph.driver import Driver, RunBusy
+from graph.alone import only_driver
+from graph.driver import RunBusy
 from graph.rollback import StageNotEnded
 from graph.runner import Factory
 from tests.faults.scenario import answer
@@ -144,7 +145,7 @@ async def test_a_stage_that_has_not_ended_and_a_run_that_is_driven_are_refused(o
         for stage in ("closer", "idler", "nobody", "../scout"):
             with pytest.raises(StageNotEnded, match="as it stands"):
                 await factory.roll_back(run_id, stage, by="Ada")
-        async with Driver(factory.services, factory.graph)._only_driver(run_id):  # pyright: ignore[reportPrivateUsage]
+        async with only_driver(factory.db, run_id):
             with pytest.raises(RunBusy):
                 await factory.roll_back(run_id, "scout", by="Ada")
         assert not await factory.events.read(run_id, kinds=["run.rollback_begun", "run.rolled_back"])
