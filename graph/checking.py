@@ -47,7 +47,7 @@ async def check_whole(
         wanted.remove("tests")  # nobody answers for tests here, and there are none
     results = await _check(services, run_id, sorted(wanted), tree, head, whole=True)
     repository = await services.repository(run_id)
-    if BASELINE in repository.open_stages(run_id):  # left by a process that was killed
+    if BASELINE in await repository.open_stages(run_id):  # left by a process that was killed
         await repository.close_stage(await services.tree(run_id, BASELINE))
     return results
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from importlib import resources
 
 from langchain_core.messages import SystemMessage
@@ -57,9 +56,16 @@ Places = Mapping[str, Sequence[str]]
 FACTORY = "factory"
 
 
-@cache
+# Read with the module, since a prompt is written inside the event loop.
+_PROSE = {
+    file.name.removesuffix(".md"): file.read_text(encoding="utf-8").strip()
+    for file in resources.files("teams").joinpath("prompts").iterdir()
+    if file.name.endswith(".md")
+}
+
+
 def _prose(name: str) -> str:
-    return resources.files("teams").joinpath("prompts", f"{name}.md").read_text(encoding="utf-8").strip()
+    return _PROSE[name]
 
 
 def quote(text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -105,9 +105,9 @@ class _TeamFile(BaseModel):
 class Registry:
     """The teams of one pack."""
 
-    def __init__(self, pack: str, layers: Sequence[Traversable], teams: Sequence[Team]) -> None:
+    def __init__(self, pack: str, files: Mapping[str, tuple[str, str]], teams: Sequence[Team]) -> None:
         self.pack = pack
-        self._layers = tuple(layers)
+        self._files = files
         self._teams = {team.id: team for team in teams}
 
     @classmethod
@@ -147,7 +147,7 @@ class Registry:
             )
         teams = [_read_team(layers, folder, sandboxes, project_override) for folder in folders]
         _check_asks(layers, teams)
-        return cls(pack, layers, teams)
+        return cls(pack, _pack_files(layers), teams)
 
     def team(self, team_id: str) -> Team:
         """The team of that id; raises `UnknownTeam` naming the ones there are."""
@@ -174,15 +174,23 @@ class Registry:
         return team_id in self._teams
 
     def pack_file(self, name: str) -> tuple[str, str]:
-        """A file of the pack itself, such as pipeline.toml, through the layers: its text and where it lies.
+        """A TOML file of the pack itself, such as pipeline.toml: its text and where it lies.
 
         Raises `NotFound`.
         """
-        for layer in self._layers:
-            file = layer.joinpath(name)
-            if file.is_file():
-                return _read(file), str(file)
-        raise NotFound(f"The pack {self.pack} has no {name}")
+        if name not in self._files:
+            raise NotFound(f"The pack {self.pack} has no {name}")
+        return self._files[name]
+
+
+def _pack_files(layers: Sequence[Traversable]) -> dict[str, tuple[str, str]]:
+    """The TOML files beside the teams' folders, each from the first layer that has it, with its place."""
+    found: dict[str, tuple[str, str]] = {}
+    for layer in layers:
+        for file in layer.iterdir():
+            if file.name.endswith(".toml") and file.name not in found and file.is_file():
+                found[file.name] = (_read(file), str(file))
+    return found
 
 
 def _team_folders(layer: Traversable) -> list[str]:

@@ -126,9 +126,10 @@ class Repository(Commits):
             await asyncio.to_thread(_note, note, commit)
         return self._stages.setdefault((run_id, stage), tree)
 
-    def open_stages(self, run_id: str) -> list[str]:
+    async def open_stages(self, run_id: str) -> list[str]:
         """The stages of a run that were opened and not closed, in order."""
-        return sorted(found.parent.name for found in (self._folder / "stages" / run_id).glob("*/base"))
+        notes = (self._folder / "stages" / refs.checked(run_id)).glob("*/base")
+        return await asyncio.to_thread(lambda: sorted(note.parent.name for note in notes))
 
     async def checkout(self, run_id: str, name: str) -> StageTree:
         """A worktree at the run's head, named like a stage, for looking at what was merged so far."""
@@ -206,7 +207,7 @@ class Repository(Commits):
         Below that ref stand the branch's old head and the newest snapshot of each stage that was open.
         """
         branch, kept = refs.branch(run_id), f"{refs.rolled_back(run_id)}/{number}"
-        open_now = self.open_stages(run_id)
+        open_now = await self.open_stages(run_id)
         async with self._lock.held() as lock:
             git = self._git.locked(lock)
             (head,) = await git.resolve(branch)

@@ -51,7 +51,7 @@ async def test_old_faults_of_an_import_reach_the_review_and_fail_no_gate(
         assert told["secrets"]["passed"] is True
         assert OLD not in str([event.payload for event in ran])
         repository = await factory.services.repository(run_id)
-        assert "baseline" not in repository.open_stages(run_id)
+        assert "baseline" not in await repository.open_stages(run_id)
 
 
 async def test_a_new_fault_beside_the_old_ones_does_not_pass_the_gate(

@@ -176,7 +176,7 @@ class Sandboxes:
         """A new sandbox with what `revision` of the project has."""
         repository = await self._repository(project)
         async with self._opening:
-            if len(repository.open_stages(OWNER)) >= MOST_SANDBOXES:
+            if len(await repository.open_stages(OWNER)) >= MOST_SANDBOXES:
                 raise TooManySandboxes(
                     f"{project} has {MOST_SANDBOXES} sandboxes",
                     untouched="None was made",
@@ -200,7 +200,7 @@ class Sandboxes:
         found: list[SandboxInfo] = []
         for project in self._workspace.names():
             repository = await self._workspace.project(project)
-            for stage in repository.open_stages(OWNER):
+            for stage in await repository.open_stages(OWNER):
                 name = f"{project}/{stage}"
                 try:
                     async with self._taken(name) as opened:
@@ -345,7 +345,7 @@ class Sandboxes:
 
     async def _take_up(self, repository: Repository, sandbox: str, stage: str) -> _Open:
         """A sandbox that an earlier server, or another one, made."""
-        if stage not in repository.open_stages(OWNER):
+        if stage not in await repository.open_stages(OWNER):
             raise _unknown(sandbox)
         claim = self._claim(repository.name, stage)
         tree = await repository.open_stage(OWNER, stage)
