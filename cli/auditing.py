@@ -1,92 +1,130 @@
-"""`factory replay` and `factory audit verify`: the event log, read and proven. Neither opens a model."""
+"""`factory audit verify` and `checkpoint`: that the log is what was written. Neither opens a model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import cast
 
 from cli import records
-from cli.narration import tell_at
 from cli.screen import Screen
 from core import audit
+from core.audit import Anchor, AuditReport, BrokenLink
 from core.errors import BadInput
-from core.events import Event
 from core.json import JsonObject
+from core.settings import Settings
+from memory.audit import chains
+
+_SHOWN = 5
+"""New runs that are named; the others are counted."""
 
 
-class UnknownKind(BadInput):
-    """No event of this run is of that kind."""
+class FileInTheWay(BadInput):
+    """A file is there that must not be replaced."""
 
 
-async def replay(run: str, kinds: Sequence[str], *, as_json: bool) -> int:
-    """Walk a run's events in order; returns 0."""
+class FileUnwritable(BadInput):
+    """A file cannot be written."""
+
+
+async def verify(run: str | None, against: Path | None, key: Path | None, *, as_json: bool) -> int:
+    """Walk the hash chains; returns 0 when they are whole, 4 when one is broken or not that of `against`."""
     screen = Screen(as_json)
+    checkpoint = None
+    if against is not None:
+        from memory.audit import checkpoints, keys
+
+        # Before anything is opened: a forged file is told at once.
+        checkpoint = checkpoints.read(against, keys.trusted_key(Settings.load(), key))
     async with records.opened() as kept:
-        found = await kept.run(run)
-        everything = await kept.events.read(found.id)
-    screen.announce(records.announcements(found))
-    chosen = [event for event in everything if not kinds or _is_of(event.kind, kinds)]
-    if kinds and not chosen:
-        known = ", ".join(sorted({event.kind for event in everything}))
-        raise UnknownKind(
-            f"Run {found.id} has no event of kind {' or '.join(kinds)}", todo=f"It has: {known}"
-        )
-    if as_json:
-        screen.result(cast(JsonObject, {"run_id": found.id, "events": [_record(event) for event in chosen]}))
-        return 0
-    width = len(str(chosen[-1].seq)) if chosen else 1
-    for event in chosen:
-        screen.say(f"{event.seq:>{width}} {tell_at(event)}")
-    return 0
-
-
-def _is_of(kind: str, wanted: Sequence[str]) -> bool:
-    return any(kind == name or kind.startswith(f"{name.rstrip('.*')}.") for name in wanted)
-
-
-def _record(event: Event) -> JsonObject:
-    return {
-        "seq": event.seq,
-        "at": event.at.isoformat(),
-        "kind": event.kind,
-        "team": event.team,
-        "payload": event.payload,
-        "hash": event.hash,
+        heads: Mapping[str, Anchor] = checkpoint.heads if checkpoint else {}
+        run_id = await chains.find(kept.db, run, also=heads) if run else None
+        anchors = {one: head for one, head in heads.items() if run_id in (None, one)}
+        report = await audit.verify(kept.db, run_id, anchors)
+    told: JsonObject = {
+        "ok": report.ok,
+        "runs": report.runs,
+        "events": report.events,
+        "texts": report.texts,
+        "protected": report.protected,
+        "broken": _where(report.broken),
     }
-
-
-async def verify(run: str | None, *, as_json: bool) -> int:
-    """Walk the hash chains; returns 0 when they are whole, 4 when one is broken."""
-    screen = Screen(as_json)
-    async with records.opened() as kept:
-        run_id = await kept.runs.find(run) if run else None
-        report = await audit.verify(kept.db, run_id)
-    broken = report.broken
+    if checkpoint is not None:
+        told["against"] = {"at": checkpoint.at, "root": checkpoint.root, "runs": len(anchors)}
     if as_json:
-        where: JsonObject | None = None
-        if broken is not None:
-            where = {"run_id": broken.run_id, "seq": broken.seq, "why": broken.why}
-        screen.result(
-            {
-                "ok": report.ok,
-                "runs": report.runs,
-                "events": report.events,
-                "protected": report.protected,
-                "broken": where,
-            }
-        )
+        screen.result(told)
         return 0 if report.ok else 4
+    _say(screen, report)
+    if checkpoint is not None and report.ok:
+        screen.say(
+            f"✓ It leads through the checkpoint of {checkpoint.at}: {len(anchors):,} runs.", style="green"
+        )
+        new = sorted(one for one in report.heads if one not in heads)
+        if new and run_id is None:
+            more = f" and {len(new) - _SHOWN} more" if len(new) > _SHOWN else ""
+            screen.say(f"  Since then: {len(new)} new runs ({', '.join(new[:_SHOWN])}{more})")
+        if run_id is not None and not anchors:
+            screen.note(f"The checkpoint is older than {run_id}: it says nothing of it.", style="yellow")
+    return 0 if report.ok else 4
+
+
+def _where(broken: BrokenLink | None) -> JsonObject | None:
+    if broken is None:
+        return None
+    text: JsonObject = {"text": broken.text} if broken.text else {}
+    return {"run_id": broken.run_id, "seq": broken.seq, "why": broken.why, **text}
+
+
+def _say(screen: Screen, report: AuditReport) -> None:
+    broken = report.broken
     if broken is None:
         screen.say(
-            f"✓ The chain is whole: {report.events:,} events of {report.runs:,} runs, "
-            "none changed, removed or put in.",
+            f"✓ The chain is whole: {report.events:,} events and {report.texts:,} texts "
+            f"of {report.runs:,} runs, none changed, removed or put in.",
             style="green",
         )
     else:
-        screen.say(
-            f"✗ The chain of {broken.run_id} is broken at event {broken.seq}: {broken.why}",
-            style="bold red",
-        )
+        what = f"The text {broken.text} of event {broken.seq}" if broken.text else "The chain"
+        at = "is not as written" if broken.text else f"is broken at event {broken.seq}"
+        screen.say(f"✗ {what} of {broken.run_id} {at}: {broken.why}", style="bold red")
     if not report.protected:
-        screen.note("The database does not refuse changes: its triggers are missing or off.", style="yellow")
-    return 0 if report.ok else 4
+        why = report.unprotected_because
+        screen.note(f"The database does not refuse changes: {why}.", style="yellow")
+
+
+async def checkpoint(file: Path, *, as_json: bool) -> int:
+    """Verify, and write a signed checkpoint of where all chains stand; returns 0.
+
+    An earlier checkpoint in the file's place gives way only where the chains still lead through it.
+    """
+    from memory.audit import checkpoints, keys
+
+    screen = Screen(as_json)
+    key = keys.signing_key(Settings.load())
+    try:
+        earlier = checkpoints.earlier(file, key.public_key())
+    except checkpoints.CheckpointInvalid as invalid:
+        raise FileInTheWay(
+            f"{file} is there, and no earlier checkpoint of this factory: {invalid.what}",
+            untouched="It was left as it is, and nothing was signed",
+            todo="Name another file",
+        ) from invalid
+    async with records.opened() as kept:
+        made, report = await checkpoints.make(kept.db, key, earlier)
+    try:
+        checkpoints.write(file, made)
+    except OSError as error:
+        raise FileUnwritable(
+            f"{file} cannot be written: {error.strerror}",
+            untouched="Nothing was written",
+            todo="Name another",
+        ) from error
+    if as_json:
+        told = {"file": str(file), "at": made.at, "root": made.root, "key": made.key, "runs": len(made.heads)}
+        screen.result(cast(JsonObject, {**told, "events": report.events, "texts": report.texts}))
+        return 0
+    screen.say(f"✓ {file}: {report.events:,} events of {len(made.heads):,} runs, at {made.at}", style="green")
+    screen.say(f"  root {made.root}")
+    screen.say(f"  key  {made.key}")
+    screen.note("Keep it where neither this machine nor the database can write.")
+    return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
@@ -59,6 +59,8 @@ class AuditReport:
     """The login of this process could not change the log even if it tried."""
     unprotected_because: str
     """Empty where it is protected."""
+    heads: Mapping[str, Anchor] = field(default_factory=dict[str, Anchor], repr=False)
+    """Where each chain stands, of the same moment."""
 
 
 class _Broken(Exception):
@@ -87,7 +89,13 @@ async def verify(
             except _Broken as found:
                 broken = found.link
             events = walk.events if broken is None else await _count(connection, run_id)
-    return AuditReport(broken is None, len(heads), events, walk.texts, broken, not why, why)
+    return AuditReport(broken is None, len(heads), events, walk.texts, broken, not why, why, heads)
+
+
+async def flush(db: Database) -> None:
+    """Have everything that was committed until now on the disk, events that wait for a checkpoint too."""
+    async with db.pool.connection() as connection, connection.transaction():
+        await connection.execute(queries.FLUSH)
 
 
 class _Walk:

@@ -88,6 +88,12 @@ ORDER BY seq LIMIT %(limit)s
 
 LISTEN = "LISTEN factory_events"
 
+# A commit that waits for the disk carries all earlier ones there; it has to write something for that.
+FLUSH = """
+WITH thoroughly AS MATERIALIZED (SELECT set_config('synchronous_commit', 'on', true))
+SELECT pg_logical_emit_message(true, 'factory', '') FROM thoroughly
+"""
+
 HEADS = """
 SELECT run_id, seq, hash FROM factory.run_heads
 WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s

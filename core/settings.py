@@ -42,6 +42,7 @@ OPERATORS_ONLY = frozenset(
         "dependency_file",
         "pack_dirs",
         "budget_day",
+        "audit_key_file",
     }
 )
 """What no file in the current folder may set. It decides what confines code, what is started outside the
@@ -90,6 +91,9 @@ class Settings(BaseSettings):
 
     budget_day: Decimal | None = Field(default=None, ge=0, le=1_000_000)
     """US dollars that all runs together may spend on models in one day (UTC, by the database's clock)."""
+
+    audit_key_file: Path | None = None
+    """A private Ed25519 key (PEM) that signs checkpoints of the audit, in place of the one made in `home`."""
 
     mcp_token: SecretStr | None = None
     """What an MCP server over HTTP asks for; without it, a new one at each start."""
@@ -147,7 +151,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("home", "models_file", "policy_file", "sandbox_file", "mcp_file", "wheelhouse", "dependency_file"),
-        "advisories",
+        *("advisories", "audit_key_file"),
         mode="after",
     )
     @classmethod
@@ -176,6 +180,7 @@ class Settings(BaseSettings):
         "index_url",
         "dependency_file",
         "advisories",
+        "audit_key_file",
         mode="before",
     )
     @classmethod

@@ -77,9 +77,9 @@ def replay(
     as_json: AsJson = False,
 ) -> int:
     """Walk through all that happened in a run."""
-    from cli import auditing
+    from cli import replaying
 
-    return do(auditing.replay(run_id, kind or [], as_json=as_json))
+    return do(replaying.replay(run_id, kind or [], as_json=as_json))
 
 
 @app.command()
