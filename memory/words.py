@@ -118,3 +118,10 @@ def stem(word: str) -> str:
 def _hash(word: str) -> int:
     number = crc32(word.encode())
     return number - (1 << 32) if number >> 31 else number
+
+
+# What the search of the audit shares with the search of banks: how scripts tell words apart.
+TOKEN: Final = _TOKEN
+MARKS: Final = _MARKS
+LONGEST_WORD: Final = _LONGEST_WORD
+hashed: Final = _hash

@@ -45,3 +45,16 @@ def audit_checkpoint(
     from cli import auditing
 
     return do(auditing.checkpoint(file, as_json=as_json))
+
+
+@app.command("search")
+def audit_search(
+    phrase: Annotated[str, typer.Argument(metavar="PHRASE", help="Words, in their order, in any case.")],
+    run_id: Annotated[str | None, typer.Option("--run", metavar="RUN", help="In this run only.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", help="Places to show at most, up to 1,000.")] = 20,
+    as_json: AsJson = False,
+) -> int:
+    """Find a phrase in all that any run was given, said, asked, answered and wrote."""
+    from cli import searching
+
+    return do(searching.find(phrase, run_id, limit, as_json=as_json))

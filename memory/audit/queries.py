@@ -33,3 +33,29 @@ MATCH_CHAINS = """
 SELECT run_id FROM factory.run_heads WHERE starts_with(run_id, %(prefix)s) AND seq > 0
 ORDER BY run_id = %(prefix)s DESC, run_id DESC LIMIT 3
 """
+
+# How far the index of the search has come with each run.
+INDEXED = """
+SELECT h.run_id, h.seq, coalesce(i.seq, 0) AS indexed
+FROM factory.run_heads h LEFT JOIN factory.audit_indexed i USING (run_id)
+WHERE (%(run_id)s::text IS NULL OR h.run_id = %(run_id)s) AND h.seq > 0
+ORDER BY h.run_id
+"""
+
+INDEX = """
+INSERT INTO factory.audit_words (run_id, seq, words) VALUES (%(run_id)s, %(seq)s, %(words)s::int[])
+ON CONFLICT (run_id, seq) DO UPDATE SET words = excluded.words
+"""
+
+INDEXED_TO = """
+INSERT INTO factory.audit_indexed AS known (run_id, seq) VALUES (%(run_id)s, %(seq)s)
+ON CONFLICT (run_id) DO UPDATE SET seq = greatest(known.seq, excluded.seq)
+"""
+
+# The events that hold all of the words, after that one, the newest run first.
+CANDIDATES = """
+SELECT run_id, seq FROM factory.audit_words
+WHERE words @> %(words)s::int[] AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
+  AND (%(after)s::text IS NULL OR run_id < %(after)s OR (run_id = %(after)s AND seq > %(seq)s))
+ORDER BY run_id DESC, seq LIMIT %(limit)s
+"""

@@ -1,0 +1,199 @@
+"""Find a phrase in everything that the log holds: any event and any text of any run, imported ones too.
+
+The index is a filter and nothing more. It is brought up to date by whoever searches, holds no words but their
+hashes, and what it finds is read again from the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Final
+
+from core.database import Database
+from core.errors import BadInput
+from core.events import Event, EventLog
+from core.json import JsonValue, is_array, is_object
+from core.texts import FIELD, KeptText, Place
+from memory.audit import queries
+from memory.audit.phrases import Phrase, index_words
+
+MOST: Final = 1000
+"""Places that one search gives at most."""
+_MOST_READ: Final = 20_000
+"""Events that one search reads at most: with words that stand everywhere, few of them hold the phrase."""
+_TOGETHER: Final = 200
+"""Events that are read at once."""
+
+
+class LimitUnusable(BadInput):
+    """That is no number of places to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A place where a phrase stands."""
+
+    run_id: str
+    seq: int
+    at: datetime
+    kind: str
+    team: str | None
+    stage: str | None
+    """The stage inside the run, as `backend_engineering.1`; None outside of stages."""
+    place: str
+    """Where in the event: `brief`, `result.verified_facts[0]`, `file:src/app.py`, `question`."""
+    line: int
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """What a search found."""
+
+    found: list[Hit]
+    """The newest run first, each from its beginning."""
+    runs: int
+    """Runs that were looked through."""
+    more: bool
+    """There are more places than were asked for, or more events than one search reads."""
+
+
+async def search(
+    db: Database,
+    phrase: Phrase,
+    *,
+    run_id: str | None = None,
+    limit: int = 20,
+    telling: Callable[[int], None] | None = None,
+) -> Hits:
+    """The places where the phrase stands, at most `limit`; in one run, where it is given.
+
+    `telling` hears how many events have to be indexed first.
+    """
+    if not 1 <= limit <= MOST:
+        raise LimitUnusable(f"{limit} places cannot be shown", todo=f"Ask for 1 to {MOST:,}")
+    runs = await bring_up_to_date(db, run_id, telling)
+    found: list[Hit] = []
+    read = 0
+    async for batch in _candidates(db, phrase.words, run_id):
+        read += len(batch)
+        for run, seqs in groupby(batch, lambda one: one[0]):
+            async for event, texts in _read(db, run, [seq for _, seq in seqs]):
+                found += _hits(event, texts, phrase)
+        if len(found) > limit or read >= _MOST_READ:
+            return Hits(found[:limit], runs, more=True)
+    return Hits(found, runs, more=False)
+
+
+async def bring_up_to_date(
+    db: Database, run_id: str | None = None, telling: Callable[[int], None] | None = None
+) -> int:
+    """Index what was written since the last time; how many runs there are."""
+    async with db.pool.connection() as connection:
+        cursor = await connection.execute(queries.INDEXED, {"run_id": run_id})
+        rows = await cursor.fetchall()
+    if telling is not None and (behind := sum(row["seq"] - row["indexed"] for row in rows)):
+        telling(behind)
+    log = EventLog(db)
+    for row in rows:
+        after, head = row["indexed"], row["seq"]
+        while after < head:
+            events = await log.read(row["run_id"], after=after, limit=_TOGETHER)
+            if not events:
+                break
+            await index(db, row["run_id"], events)
+            after = events[-1].seq
+    return len(rows)
+
+
+async def index(db: Database, run_id: str, events: Sequence[Event]) -> None:
+    """Write the words of these events, and of what is left of their texts, in place of what was there."""
+    texts = await EventLog(db).texts(run_id, [event.seq for event in events])
+    rows = [{"run_id": run_id, "seq": event.seq, "words": sorted(_words(event, texts))} for event in events]
+    async with db.pool.connection() as connection, connection.transaction():
+        async with connection.cursor() as cursor:
+            await cursor.executemany(queries.INDEX, rows)
+        last = max(event.seq for event in events)
+        await connection.execute(queries.INDEXED_TO, {"run_id": run_id, "seq": last})
+
+
+def strings(event: Event, texts: Mapping[Place, KeptText]) -> Iterator[tuple[str, str]]:
+    """Every text of an event, with its place: those in its payload, and those kept beside it."""
+    yield from _strings({name: value for name, value in event.payload.items() if name != FIELD}, "")
+    for (seq, name), text in texts.items():
+        if seq == event.seq:
+            yield from _strings(text.value, name)
+
+
+def _strings(value: JsonValue, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield place, value
+    elif is_object(value):
+        for name, item in value.items():
+            yield from _strings(item, f"{place}.{name}" if place else name)
+    elif is_array(value):
+        for number, item in enumerate(value):
+            yield from _strings(item, f"{place}[{number}]")
+
+
+def _words(event: Event, texts: Mapping[Place, KeptText]) -> set[int]:
+    return {word for _, text in strings(event, texts) for word in index_words(text)}
+
+
+def _hits(event: Event, texts: Mapping[Place, KeptText], phrase: Phrase) -> Iterator[Hit]:
+    for place, text in strings(event, texts):
+        shown = 0
+        for found in phrase.stands_in(text):
+            if found.line == shown:
+                continue  # one line is shown once
+            shown = found.line
+            yield Hit(
+                event.run_id,
+                event.seq,
+                event.at,
+                event.kind,
+                event.team,
+                stage_of(event),
+                place,
+                found.line,
+                found.excerpt,
+            )
+
+
+def stage_of(event: Event) -> str | None:
+    """The stage that an event belongs to, as its key names it: `team.round`."""
+    stage, slash, _ = (event.key or "").partition("/")
+    return stage if slash and event.team and stage.startswith(f"{event.team}.") else None
+
+
+async def _candidates(
+    db: Database, words: Sequence[int], run_id: str | None
+) -> AsyncIterator[list[tuple[str, int]]]:
+    """The events that hold all these words, in batches, the newest run first."""
+    run, seq = None, 0
+    while True:
+        async with db.pool.connection() as connection:
+            cursor = await connection.execute(
+                queries.CANDIDATES,
+                {"words": list(words), "run_id": run_id, "after": run, "seq": seq, "limit": _TOGETHER},
+            )
+            batch = [(str(row["run_id"]), int(row["seq"])) for row in await cursor.fetchall()]
+        if batch:
+            yield batch
+        if len(batch) < _TOGETHER:
+            return
+        run, seq = batch[-1]
+
+
+async def _read(
+    db: Database, run_id: str, seqs: Sequence[int]
+) -> AsyncIterator[tuple[Event, Mapping[Place, KeptText]]]:
+    log = EventLog(db)
+    texts = await log.texts(run_id, seqs)
+    wanted = set(seqs)
+    for event in await log.read(run_id, after=min(seqs) - 1, limit=max(seqs) - min(seqs) + 1):
+        if event.seq in wanted:
+            yield event, texts
