@@ -1,0 +1,201 @@
+"""What a model reads in a stage's work, through mem0: it extracts, and all else is ours.
+
+mem0 2.2.1 is given a model of ours, a store that keeps nothing, and a history in memory. Its telemetry is
+off before it is imported, it leaves no file, and it is imported where it is first needed, in a thread: that
+takes more than a second. An unreadable reply of a model it takes for "nothing to keep"; so replies are read
+here first, and what cannot be read is a failure. Its system prompt (33,653 characters about the lives of
+users, 8,000 tokens a call) is left out: our rules are its custom prompt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+
+from core.errors import FactoryError
+from core.json import JsonObject, is_array, is_object
+
+MOST: Final = 40
+"""Memories of one reply; what is beyond is left out."""
+LONGEST: Final = 2_000
+"""Characters of one."""
+RAW_KEPT: Final = 4_000
+"""Characters of an unusable reply that the error carries."""
+
+SCHEMA: Final[JsonObject] = {
+    "type": "object",
+    "properties": {
+        "memory": {
+            "type": "array",
+            "maxItems": MOST,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "id": {"type": "string"},
+                    "text": {"type": "string"},
+                    "attributed_to": {"type": "string", "enum": ["user", "assistant"]},
+                },
+                "required": ["id", "text", "attributed_to"],
+            },
+        }
+    },
+    "required": ["memory"],
+}
+
+_ROLE: Final = "You extract memories for a software project. You reply with one JSON object and nothing else."
+_THOUGHTS: Final = re.compile(r"<think>.*?</think>", re.DOTALL)
+_loading: Final = threading.Lock()
+
+Ask = Callable[[Sequence[BaseMessage]], Awaitable[str]]
+"""Sends a conversation to a model and gives its reply's text; raises a FactoryError where there is none."""
+
+
+class ExtractionFailed(FactoryError):
+    """No memories could be read from what the model said."""
+
+    def __init__(self, what: str, raw: str = "") -> None:
+        super().__init__(what, untouched="What the rules found is kept")
+        self.raw = raw[:RAW_KEPT]
+        """The reply that could not be used."""
+
+
+@cache
+def rules() -> str:
+    """Our extraction rules: mem0's custom prompt."""
+    return resources.files("memory.extraction").joinpath("prompts", "rules.md").read_text(encoding="utf-8")
+
+
+def memories_in(reply: str) -> list[str]:
+    """The memories in a model's reply; an empty list where it says that there are none.
+
+    Raises ExtractionFailed for what is no such reply: never takes the one for the other.
+    """
+    text = _THOUGHTS.sub("", reply).strip()
+    if fenced := re.search(r"```(?:json)?\s*\n(.*?)```", text, re.DOTALL):
+        text = fenced[1]
+    start = min((place for place in (text.find("{"), text.find("[")) if place >= 0), default=-1)
+    if start < 0:
+        raise ExtractionFailed("The model's reply holds no JSON", reply)
+    try:
+        parsed: Any = json.JSONDecoder(strict=False).raw_decode(text[start:])[0]
+    except (ValueError, RecursionError) as error:
+        raise ExtractionFailed(f"The model's reply is no whole JSON: {error}"[:300], reply) from None
+    listed: Any = parsed.get("memory") if is_object(parsed) else parsed
+    if not is_array(listed):
+        raise ExtractionFailed('The model\'s reply has no list "memory"', reply)
+    texts = [_text(item, reply) for item in listed]
+    return [" ".join(said.split())[:LONGEST] for said in texts if said.strip()][:MOST]
+
+
+def _text(item: object, reply: str) -> str:
+    said: Any = item.get("text") if is_object(item) else item
+    if not isinstance(said, str):
+        raise ExtractionFailed("A memory in the model's reply is no text", reply)
+    return said
+
+
+async def extract(text: str, ask: Ask, *, matter: str, session: str) -> list[str]:
+    """The memories that a model finds in `text`, as mem0 hands them on; empty where it finds none.
+
+    `matter`: the front matter of the message, which says what call it is. Raises ExtractionFailed, and what
+    `ask` raises.
+    """
+    engine = await asyncio.to_thread(_engine)
+    conversation = _Conversation(ask, matter, asyncio.get_running_loop())
+    try:
+        return await asyncio.to_thread(engine, text, conversation, session)
+    finally:
+        conversation.give_up()
+
+
+@dataclass
+class _Conversation:
+    """Brings mem0's thread to the loop in which models are asked."""
+
+    ask: Ask
+    matter: str
+    loop: asyncio.AbstractEventLoop
+    under_way: Future[list[str]] | None = None
+    over: bool = False
+    failure: BaseException | None = None
+    """Why there is no reply: mem0 wraps what it is told into an error of its own."""
+
+    def reply(self, prompt: str) -> str:
+        """mem0's question, answered in the form that it understands. Called in mem0's thread."""
+        if self.over:
+            raise ExtractionFailed("The extraction was given up")
+        self.under_way = asyncio.run_coroutine_threadsafe(self._asked(prompt), self.loop)
+        try:
+            texts = self.under_way.result()
+        except BaseException as failure:
+            self.failure = failure
+            raise
+        listed = [
+            {"id": str(number), "text": said, "attributed_to": "assistant"}
+            for number, said in enumerate(texts)
+        ]
+        return json.dumps({"memory": listed}, ensure_ascii=False)
+
+    async def _asked(self, prompt: str) -> list[str]:
+        turns: list[BaseMessage] = [SystemMessage(_ROLE), HumanMessage(f"{self.matter}{prompt}\n")]
+        reply = await self.ask(turns)
+        try:
+            return memories_in(reply)
+        except ExtractionFailed as failed:
+            wrong = f"{self.matter}# Errors\n> {failed.what}\n\nReply with the JSON object alone.\n"
+        return memories_in(await self.ask([*turns, AIMessage(reply), HumanMessage(wrong)]))
+
+    def give_up(self) -> None:
+        """Let the thread end that waits for a reply nobody wants any more."""
+        self.over = True
+        if self.under_way is not None:
+            self.under_way.cancel()
+
+
+Engine = Callable[[str, _Conversation, str], list[str]]
+
+
+@cache
+def _engine() -> Engine:
+    """mem0, imported."""
+    with _loading:
+        return _imported()
+
+
+def _imported() -> Engine:
+    os.environ["MEM0_TELEMETRY"] = "False"  # read once, when it is imported
+    with tempfile.TemporaryDirectory() as folder:
+        # It makes its folder and writes an id into it as it is imported; what it keeps is kept nowhere.
+        before = os.environ.get("MEM0_DIR")
+        os.environ["MEM0_DIR"] = folder
+        try:
+            from memory.extraction import engine  # noqa: PLC0415
+        finally:
+            if before is None:
+                del os.environ["MEM0_DIR"]
+            else:
+                os.environ["MEM0_DIR"] = before
+    logging.getLogger("mem0").setLevel(logging.CRITICAL + 1)  # what went wrong is told by us, once
+    return lambda text, conversation, session: _run(engine.run, text, conversation, session)
+
+
+def _run(run: Any, text: str, conversation: _Conversation, session: str) -> list[str]:
+    try:
+        return run(text, conversation.reply, rules(), session)
+    except Exception as error:
+        if conversation.failure is not None and conversation.failure is not error:
+            raise conversation.failure from None
+        raise
