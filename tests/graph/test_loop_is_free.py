@@ -1,4 +1,4 @@
-"""Nothing holds the event loop up: no process, socket or folder is waited for in it, in a run and its rollback."""
+"""Nothing holds the event loop up in a run and its rollback: no process or folder is waited for in it."""
 
 from __future__ import annotations
 
