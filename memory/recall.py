@@ -1,23 +1,31 @@
-"""What a bank knows about a query."""
+"""What a bank knows about a query: candidates from the database, scored, diversified, bounded."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from psycopg.rows import DictRow, tuple_row
 
 from core import clock
 from core.incarnation import Connection
-from memory import queries, rows
-from memory.records import Kind, Memory, Recall, Recalled
-from memory.vectors import HalfVector
+from memory import queries, rows, scoring
+from memory.queries.search import search
+from memory.records import Kind, Recall, Recalled
+from memory.vectors import HalfVector, understand
+from memory.weights import Bounds, Weights, reach
 from memory.words import analyse
 from models.embeddings.base import Vector
 
-_CANDIDATES = 200
-_MOST_POSTINGS = 2000
-_LEXICAL_SHARE = 0.6
+_SPARE: Final = 3
+"""Memories read for each one wanted: some say the same, some are too long."""
+_BYTES_PER_TOKEN: Final = 3.0
+"""Of UTF-8; a careful estimate for English, and a mean one for other scripts."""
+
+_reached: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,72 +39,107 @@ class Question:
     as_of: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The vectors that are used for it."""
+
+    space: queries.Space
+    embedder: str
+    vector: Vector
+    live: int
+    """Memories in the bank, which tells how far to look in its graph."""
+
+
+def tokens_of(text: str) -> int:
+    """How many tokens a text may take, at most, for most models."""
+    return int(len(text.encode("utf-8", "replace")) / _BYTES_PER_TOKEN) + 1
+
+
 async def answer(
     connection: Connection,
     bank: int,
-    tables: queries.Tables,
-    space: queries.Space | None,
     asked: Question,
-    vector: Vector | None,
-    embedder: str,
+    sight: Sight | None,
+    *,
+    weights: Weights,
+    bounds: Bounds,
     degraded: str,
 ) -> Recall:
-    """Answer from the bank's words and, where there is a vector, from its space."""
-    lexical = await _lexical(connection, bank, asked.text)
-    near: dict[int, float] = {}
-    if space is not None and vector is not None:
-        near = await _near(connection, space, vector, lexical)
-    best_word, best_near = max(lexical.values(), default=0.0), max(near.values(), default=0.0)
-    scores: dict[int, dict[str, float]] = {}
-    share = _LEXICAL_SHARE if near else 1.0
-    for number in {*lexical, *near}:
-        scores[number] = {
-            "bm25": share * lexical.get(number, 0.0) / best_word if best_word else 0.0,
-            "vector": (1 - share) * max(0.0, near.get(number, 0.0)) / best_near if best_near > 0 else 0.0,
-        }
-    ranked = sorted(scores, key=lambda number: (-sum(scores[number].values()), number))
-    found = await (await connection.execute(tables.some, {"numbers": ranked})).fetchall()
-    memories = {row["number"]: rows.memory(row) for row in found}
-    now = asked.as_of or clock.now()
-    hits: list[Recalled] = []
-    for number in ranked:
-        memory = memories.get(number)
-        if memory is None or not _holds(memory, now, asked) or len(hits) == asked.limit:
-            continue
-        hits.append(Recalled(memory, sum(scores[number].values()), scores[number]))
-    used = embedder if near else None
-    return Recall(asked.text, bank, used, tuple(hits), len(scores), asked.as_of, degraded)
+    """The answer from the bank's words and, where there are vectors, from these."""
+    understand(connection)
+    if sight is not None:
+        await _look(connection, reach(sight.live))
+    tables = queries.Tables(bank)
+    ranked = await candidates(connection, bank, asked, sight, weights=weights, bounds=bounds)
+    order, found = await _diverse(connection, tables, [one.number for one in ranked], asked.limit)
+    sizes = (tokens_of(found[number]["text"]) for number in order)
+    scored = {one.number: one for one in ranked}
+    hits = tuple(
+        Recalled(rows.memory(found[number]), scored[number].score, scored[number].parts or {})
+        for number in (order[place] for place in scoring.bounded(sizes, asked.limit, asked.tokens))
+    )
+    used = None if sight is None else sight.embedder
+    return Recall(asked.text, bank, used, hits, len(ranked), asked.as_of, degraded)
 
 
-def _holds(memory: Memory, at: datetime, asked: Question) -> bool:
-    if memory.forgotten_at is not None or (asked.kinds is not None and memory.kind not in asked.kinds):
-        return False
-    return memory.valid_from <= at and (memory.valid_to is None or memory.valid_to > at)
+async def _diverse(
+    connection: Connection, tables: queries.Tables, ranked: Sequence[int], limit: int
+) -> tuple[list[int], dict[int, DictRow]]:
+    """The memories in their order, those behind that repeat others; of many alike, more are read."""
+    order: list[int] = []
+    alike: list[int] = []
+    found: dict[int, DictRow] = {}
+    size = _SPARE * limit + 10
+    while ranked and len(order) < limit:
+        some, ranked, size = ranked[:size], ranked[size:], 2 * size
+        given = {"numbers": list(some)}
+        for row in await (await connection.execute(tables.some, given)).fetchall():
+            found[row["number"]] = row
+        # Between the two statements something may have been forgotten.
+        there = [number for number in some if number in found]
+        terms = {number: frozenset(found[number]["terms"]) for number in (*order, *there)}
+        order, behind = scoring.diversify(order, there, terms)
+        alike += behind
+    return order + alike, found
 
 
-async def _lexical(connection: Connection, bank: int, text: str) -> dict[int, float]:
-    terms = list(analyse(text).impacts)
-    found = await connection.execute(queries.STATISTICS, {"bank": bank, "terms": terms})
-    known = [row for row in await found.fetchall() if row["term"] is not None]
-    if not known:
-        return {}
-    live = known[0]["live"]
-    idfs = [math.log(1 + (live - row["memories"] + 0.5) / (row["memories"] + 0.5)) for row in known]
+async def candidates(
+    connection: Connection,
+    bank: int,
+    asked: Question,
+    sight: Sight | None,
+    *,
+    weights: Weights,
+    bounds: Bounds,
+) -> list[scoring.Candidate]:
+    """All that may be an answer, scored, the best first."""
+    when = "then" if asked.as_of is not None else "now" if asked.kinds is None else "now, filtered"
+    space = None if sight is None else sight.space
+    statement = search(
+        bank, None if space is None else space.id, 0 if space is None else space.dimension, when
+    )
     given = {
         "bank": bank,
-        "terms": [row["term"] for row in known],
-        "idfs": idfs,
-        "most": _MOST_POSTINGS,
-        "limit": _CANDIDATES,
+        "terms": list(analyse(asked.text).impacts),
+        "vector": None if sight is None else HalfVector(sight.vector),
+        "kinds": None if asked.kinds is None else list(asked.kinds),
+        "as_of": asked.as_of or clock.now(),
+        "words": bounds.words,
+        "postings": bounds.postings,
+        "candidates": bounds.candidates,
+        "seeds": bounds.seeds,
+        "beside": len(weights.neighbours),
     }
-    cursor = await connection.execute(queries.LEXICAL, given)
-    return {row["number"]: row["score"] for row in await cursor.fetchall()}
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(statement, given)
+        answered = await cursor.fetchall()
+    median = answered[0][-1] if answered else None
+    found = [scoring.Candidate(*row[:-1]) for row in answered]
+    return scoring.score(asked.text, found, median or 0.0, weights)
 
 
-async def _near(
-    connection: Connection, space: queries.Space, vector: Vector, also: Collection[int]
-) -> dict[int, float]:
-    given = {"vector": HalfVector(vector), "limit": _CANDIDATES, "numbers": list(also)}
-    found = await (await connection.execute(space.nearest, given)).fetchall()
-    found += await (await connection.execute(space.closeness, given)).fetchall()
-    return {row["number"]: row["score"] for row in found}
+async def _look(connection: Connection, far: int) -> None:
+    """Set for this connection how many candidates a graph is walked with."""
+    if _reached.get(connection) != far:
+        await connection.execute(queries.REACH, {"reach": str(far)})
+        _reached[connection] = far

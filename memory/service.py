@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import asynccontextmanager
-from datetime import datetime
-from typing import Final, Self
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, Self
 
 from core import logs
 from core.database import Database
-from core.errors import NotFound
-from memory import adding, queries, recall, rows
+from core.errors import FactoryError, NotFound
+from memory import embedding, queries, rows
+from memory.bank import Bank
 from memory.errors import MemoryRefused
-from memory.records import LONGEST, Added, BankInfo, Draft, Kind, Memory, Recall, place
-from memory.vectors import understand
-from models.embeddings.base import Embedder, EmbeddingFailed
+from memory.records import BankInfo, Memory, place
+from memory.weights import Bounds, Weights
+from models.embeddings.base import Embedder
+from models.embeddings.local import LocalEmbedder
 
 _log = logs.get(__name__)
+_TEND_EVERY: Final = 256
+"""Additions to a bank between two looks whether its vectors are whole and want a graph."""
 
 
 class Memories:
     """All banks. `async with Memories.open(db, embedder) as memories`."""
 
-    def __init__(self, db: Database, embedder: Embedder) -> None:
+    def __init__(self, db: Database, embedder: Embedder, weights: Weights, bounds: Bounds) -> None:
         self.db: Final = db
-        self.embedder: Final = embedder
+        self.embedder = embedder
+        """What is embedded with."""
+        local = LocalEmbedder()
+        self.others: dict[str, Embedder] = {} if local.name == embedder.name else {local.name: local}
+        """Further embedders at hand: a bank whose vectors are theirs can be read until it has others."""
+        self.weights: Final = weights
+        self.bounds: Final = bounds
         self._banks: dict[tuple[str, str], Bank] = {}
+        self._added: dict[int, int] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, db: Database, embedder: Embedder) -> AsyncGenerator[Self]:
-        """The memory in this database, embedded by `embedder`."""
-        yield cls(db, embedder)
+    async def open(
+        cls, db: Database, embedder: Embedder, *, weights: Weights | None = None, bounds: Bounds | None = None
+    ) -> AsyncGenerator[Self]:
+        """The memory in this database, embedded by `embedder`. What is done in the background ends with it,
+        and is taken up again by the next."""
+        memories = cls(db, embedder, weights or Weights(), bounds or Bounds())
+        try:
+            yield memories
+        finally:
+            tasks = list(memories._tasks.values())
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
 
     async def bank(self, project: str, name: str) -> Bank:
         """The bank of a team (its id) or of all (`SHARED`) in a project; made where there is none."""
         known = self._banks.get((project, name))
         if known is not None:
             return known
-        if not project.strip() or not name.strip():
+        if not project.strip() or not name.strip() or "\0" in project + name:
             raise MemoryRefused(
                 "A bank needs the name of its project and of its team", untouched="Nothing was made"
             )
@@ -50,6 +74,7 @@ class Memories:
                 row = await (await connection.execute(queries.MAKE_BANK, given)).fetchone()
             assert row is not None
         bank = self._banks[project, name] = Bank(self, row["id"], project, name)
+        self.tend(bank)
         return bank
 
     async def banks(self, project: str | None = None) -> list[BankInfo]:
@@ -61,118 +86,65 @@ class Memories:
     async def get(self, memory: int) -> Memory:
         """One memory, whatever became of it. Raises NotFound."""
         bank, number = place(memory)
-        async with self.db.pool.connection() as connection:
-            known = await connection.execute(queries.BANKS, {"project": None, "id": bank})
-            row = None
-            if await known.fetchone() is not None:
-                found = await connection.execute(queries.Tables(bank).one, {"number": number})
-                row = await found.fetchone()
+        row = None
+        if 0 < bank < 1 << 31 and number < 1 << 31:
+            async with self.db.pool.connection() as connection:
+                known = await connection.execute(queries.BANKS, {"project": None, "id": bank})
+                if await known.fetchone() is not None:
+                    found = await connection.execute(queries.Tables(bank).one, {"number": number})
+                    row = await found.fetchone()
         if row is None:
             raise NotFound(f"There is no memory {memory}", todo="`factory memory search` shows ids")
         return rows.memory(row)
 
+    async def switch(self, embedder: Embedder) -> None:
+        """Embed with another embedder from now on. Every bank is embedded anew in the background (`settled`
+        waits for it); until one is done, the embedder before answers for it, and its vectors then go."""
+        if embedder.name != self.embedder.name:
+            self.others[self.embedder.name] = self.embedder
+            self.others.pop(embedder.name, None)
+        self.embedder = embedder
+        self._begin("switch", self._switch(embedder))
 
-class Bank:
-    """What one team of a project remembers, or what all its teams share."""
+    async def settled(self) -> None:
+        """Wait for what is being done in the background: embedding anew, building graphs."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks.values())
 
-    def __init__(self, memories: Memories, bank: int, project: str, name: str) -> None:
-        self.id: Final = bank
-        self.project: Final = project
-        self.name: Final = name
-        self._memories = memories
-        self._tables = queries.Tables(bank)
-        self._space: queries.Space | None = None
+    def tend(self, bank: Bank) -> None:
+        """See now and then, in the background, that a bank has all its vectors and, if large, a graph."""
+        count = self._added.get(bank.id, 0)
+        self._added[bank.id] = count + 1
+        if count % _TEND_EVERY == 0:
+            self._begin(f"tend {bank.id}", self._tend(bank))
 
-    async def add(self, drafts: Sequence[Draft], *, key: str) -> list[Added]:
-        """Keep the drafts, one answer for each in their order; all or, where it raises, none.
+    def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        if name in self._tasks and name != "switch":
+            work.close()
+            return
+        task = asyncio.create_task(work, name=f"memory: {name}")
+        self._tasks[name] = task
+        task.add_done_callback(lambda done: self._tasks.pop(name) if self._tasks.get(name) is done else None)
 
-        The same `key` again answers as the first time and adds nothing. Raises MemoryRefused.
-        """
-        prepared = [adding.prepare(draft) for draft in drafts]
-        for number, one in enumerate(prepared):
-            _check(number, one)
-        spaces = await self._embedded([adding.spoken(one.draft.speaker, one.text) for one in prepared])
-        async with self._memories.db.pool.connection() as connection:
-            understand(connection)
-            async with connection.transaction():
-                return await adding.add(connection, self.id, self._tables, prepared, spaces, key)
+    async def _tend(self, bank: Bank) -> None:
+        now = await embedding.state(self.db, bank.id)
+        mine = now.of(self.embedder)
+        if now.live == 0 or (
+            mine is not None and mine.whole and (mine.indexed or now.live < self.bounds.exact_below)
+        ):
+            return
+        await self._try(bank)
 
-    async def recall(
-        self,
-        query: str,
-        *,
-        limit: int = 10,
-        tokens: int | None = None,
-        kinds: Collection[Kind] | None = None,
-        as_of: datetime | None = None,
-    ) -> Recall:
-        """The memories that the query is about, the best first: at most `limit`, of at most `tokens` tokens.
+    async def _switch(self, embedder: Embedder) -> None:
+        for info in await self.banks():
+            bank = await self.bank(info.project, info.name)
+            if self.embedder is embedder and await self._try(bank):
+                await embedding.drop_others(self.db, bank.id, embedder)
 
-        Only what holds now, or held (and was known) at `as_of`; never what was forgotten.
-        """
-        vector, why = None, ""
+    async def _try(self, bank: Bank) -> bool:
         try:
-            vector = await self._memories.embedder.query(query)
-        except EmbeddingFailed as failure:
-            why = str(failure)
-        space = await self._own_space() if vector is not None else None
-        async with self._memories.db.pool.connection() as connection:
-            understand(connection)
-            asked = recall.Question(query, limit, tokens, kinds, as_of)
-            return await recall.answer(
-                connection, self.id, self._tables, space, asked, vector, self._memories.embedder.name, why
-            )
-
-    async def list(
-        self,
-        kinds: Collection[Kind] | None = None,
-        *,
-        past: bool = False,
-        after: int = 0,
-        limit: int = 1000,
-    ) -> list[Memory]:
-        """The memories in the order they came, after the id `after`; the `past` ones too where wanted."""
-        given = {
-            "kinds": None if kinds is None else list(kinds),
-            "past": past,
-            "after": place(after)[1],
-            "limit": limit,
-        }
-        async with self._memories.db.pool.connection() as connection:
-            found = await (await connection.execute(self._tables.list, given)).fetchall()
-        return [rows.memory(row) for row in found]
-
-    async def directives(self) -> list[Memory]:
-        """The rules that the team always follows, in the order they came."""
-        return await self.list([Kind.DIRECTIVE])
-
-    async def _own_space(self) -> queries.Space:
-        if self._space is None:
-            embedder = self._memories.embedder
-            given = {"bank": self.id, "embedder": embedder.name, "dimension": embedder.dimension}
-            async with self._memories.db.pool.connection() as connection:
-                row = await (await connection.execute(queries.MAKE_SPACE, given)).fetchone()
-            assert row is not None
-            self._space = queries.Space(row["id"], embedder.dimension)
-        return self._space
-
-    async def _embedded(self, texts: Sequence[str]) -> adding.Embedded:
-        try:
-            vectors = await self._memories.embedder.documents(texts)
-        except EmbeddingFailed as failure:
-            # What is to be remembered is not lost over a server that is down: words find it until it is back.
-            _log.warning("memory.not_embedded", bank=self.name, texts=len(texts), why=str(failure))
-            return []
-        return [(await self._own_space(), vectors)]
-
-
-def _check(number: int, one: adding.Prepared) -> None:
-    untouched = "Nothing of this addition was kept"
-    if not one.text:
-        raise MemoryRefused(f"Memory {number + 1} is empty", untouched=untouched)
-    if len(one.text) > LONGEST:
-        raise MemoryRefused(
-            f"Memory {number + 1} has {len(one.text):,} characters, and the most is {LONGEST:,}",
-            untouched=untouched,
-            todo="Keep what it says in a sentence or two, and the text itself in the workspace",
-        )
+            await bank.catch_up()
+        except FactoryError as failure:
+            _log.warning("memory.not_caught_up", bank=bank.name, project=bank.project, why=str(failure))
+            return False
+        return True

@@ -14,8 +14,10 @@ from hashlib import sha256
 from typing import Final
 from zlib import crc32
 
+from memory.stems import EMPTY, STOP, singular, stem
+
 K1: Final = 1.2
-B: Final = 0.5
+B: Final = 0.3
 USUAL_LENGTH: Final = 20
 """Words of a usual memory, in place of the mean of the bank: so that what is stored of a memory does not
 depend on the others."""
@@ -32,11 +34,6 @@ _TOKEN: Final = re.compile(
     f"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>(?:(?![{_UNSPACED}])[^\\W_]|[{_MARKS}])+)|(?P<sign>[^\\w\\s])"
 )
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-
-# Words that carry nothing in a question or a sentence of English; other languages lose nothing by them.
-_EMPTY: Final = re.compile(
-    r"an?|the|is|are|was|were|be|been|being|am|do|does|did|ha[sd]|have|of|that|which|this|these|those|it|its|and"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +66,13 @@ def gist(text: str) -> bytes:
 
     Every number and every other word counts: "at most 3" and "at most 5" contradict each other.
     """
-    words = list(_words(text))
-    said = [word for word in words if not _EMPTY.fullmatch(word)] or words
-    return sha256(" ".join(said or [normalised(text)]).encode()).digest()
+    words = [singular(token) for token in _tokens(text) if token not in EMPTY]
+    return sha256(" ".join(words or [normalised(text)]).encode()).digest()
 
 
 def analyse(text: str) -> Words:
     """The words of a text, counted."""
-    counts = Counter(_hash(word) for word in _words(text))
+    counts = Counter(_hash(stem(token)) for token in _tokens(text) if token not in STOP)
     length = counts.total()
     return Words({term: _impact(count, length) for term, count in sorted(counts.items())}, length)
 
@@ -86,14 +82,14 @@ def _impact(count: int, length: int) -> int:
     return round(1000 * count * (K1 + 1) / (count + K1 * (1 - B + B * length / USUAL_LENGTH)))
 
 
-def _words(text: str) -> Iterator[str]:
+def _tokens(text: str) -> Iterator[str]:
     text = _HUMP.sub(" ", unicodedata.normalize("NFKC", text)).casefold()
     for found in _TOKEN.finditer(text):
         token = found[0]
         if found["unspaced"]:
             yield from _pieces(token)
         elif found["word"]:
-            yield stem(token[:_LONGEST_WORD])
+            yield token[:_LONGEST_WORD]
         elif unicodedata.category(token) == "So":  # an emoji is a word
             yield token
 
@@ -104,15 +100,6 @@ def _pieces(run: str) -> Iterator[str]:
         yield run
     for start in range(len(run) - 1):
         yield run[start : start + 2]
-
-
-def stem(word: str) -> str:
-    """An English word without its commonest endings; others mostly as they are."""
-    if len(word) > 3 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        word = word[:-1]
-    return word
 
 
 def _hash(word: str) -> int:

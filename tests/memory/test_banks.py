@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-import pytest_asyncio
 
 from core.database import Database
 from core.errors import NotFound
+from memory.bank import Bank
 from memory.errors import MemoryRefused
-from memory.records import SHARED, Draft, Kind, Source
-from memory.service import Bank, Memories
+from memory.records import SHARED, Kind
+from memory.service import Memories
 from models.embeddings.local import LocalEmbedder
+from tests.memory.conftest import MakeDraft
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def draft(text: str, *, kind: Kind = Kind.FACT, subject: str | None = None, days: int = 0) -> Draft:
-    source = Source("run-1", 7, "ab" * 32, "backend_engineering", "src/app.py", 12, 0, len(text))
-    at = AT + timedelta(days=days)
-    return Draft(text, kind, source, "backend_engineering", "run-1/backend_engineering", at, subject)
-
-
-@pytest_asyncio.fixture
-async def memories(database: Database) -> AsyncIterator[Memories]:
-    async with Memories.open(database, LocalEmbedder()) as memories:
-        yield memories
-
-
-@pytest_asyncio.fixture
-async def bank(memories: Memories) -> Bank:
-    return await memories.bank("library", "backend_engineering")
 
 
 async def found(bank: Bank, query: str, limit: int = 10) -> list[str]:
     return [hit.memory.text for hit in (await bank.recall(query, limit=limit)).hits]
 
 
-async def test_what_was_added_is_recalled_with_its_source_and_the_score_of_each_part(bank: Bank) -> None:
+async def test_what_was_added_is_recalled_with_its_source_and_the_score_of_each_part(
+    bank: Bank, draft: MakeDraft
+) -> None:
     await bank.add([draft("A loan lasts 21 days."), draft("The service listens on port 8080.")], key="a")
     recall = await bank.recall("How long does a loan last?")
     best = recall.hits[0]
@@ -53,7 +38,9 @@ async def test_what_was_added_is_recalled_with_its_source_and_the_score_of_each_
     assert recall.embedder == "local/hash-512-v1"
 
 
-async def test_the_same_addition_made_twice_answers_the_same_and_adds_nothing(bank: Bank) -> None:
+async def test_the_same_addition_made_twice_answers_the_same_and_adds_nothing(
+    bank: Bank, draft: MakeDraft
+) -> None:
     drafts = [draft("A loan lasts 21 days."), draft("A loan lasts 21 days.")]
     first = await bank.add(drafts, key="retain/1")
     assert [one.outcome for one in first] == ["new", "duplicate"]
@@ -72,21 +59,27 @@ async def test_the_same_addition_made_twice_answers_the_same_and_adds_nothing(ba
         ("A loan never lasts 21 days.", "new"),
     ],
 )
-async def test_only_what_says_nothing_new_is_a_duplicate(bank: Bank, text: str, outcome: str) -> None:
+async def test_only_what_says_nothing_new_is_a_duplicate(
+    bank: Bank, text: str, outcome: str, draft: MakeDraft
+) -> None:
     [first] = await bank.add([draft("A loan lasts 21 days.")], key="a")
     [second] = await bank.add([draft(text)], key="b")
     assert second.outcome == outcome
     assert (second.id == first.id) is (outcome != "new")
 
 
-async def test_a_memory_with_the_same_subject_supersedes_and_the_old_one_is_not_recalled(bank: Bank) -> None:
+async def test_a_memory_with_the_same_subject_supersedes_and_the_old_one_is_not_recalled(
+    bank: Bank, draft: MakeDraft
+) -> None:
     [old] = await bank.add([draft("A loan lasts 21 days.", subject="loan")], key="a")
     [new] = await bank.add([draft("A loan lasts 28 days.", subject="loan", days=9)], key="b")
     assert new.superseded == (old.id,)
     assert await found(bank, "How long is a loan?") == ["A loan lasts 28 days."]
 
 
-async def test_a_superseded_memory_is_kept_with_what_took_its_place(bank: Bank, memories: Memories) -> None:
+async def test_a_superseded_memory_is_kept_with_what_took_its_place(
+    bank: Bank, memories: Memories, draft: MakeDraft
+) -> None:
     [old] = await bank.add([draft("A loan lasts 21 days.", subject="loan")], key="a")
     [new] = await bank.add([draft("A loan lasts 28 days.", subject="loan", days=9)], key="b")
     kept = await memories.get(old.id)
@@ -97,7 +90,7 @@ async def test_a_superseded_memory_is_kept_with_what_took_its_place(bank: Bank, 
     )
 
 
-async def test_a_fact_that_holds_again_is_kept_again(bank: Bank) -> None:
+async def test_a_fact_that_holds_again_is_kept_again(bank: Bank, draft: MakeDraft) -> None:
     for number, days in enumerate((21, 28, 21)):
         text = f"A loan lasts {days} days."
         [added] = await bank.add([draft(text, subject="loan", days=number)], key=str(number))
@@ -105,13 +98,13 @@ async def test_a_fact_that_holds_again_is_kept_again(bank: Bank) -> None:
     assert await found(bank, "loan") == ["A loan lasts 21 days."]
 
 
-async def test_contradicting_facts_of_one_addition_leave_the_last(bank: Bank) -> None:
+async def test_contradicting_facts_of_one_addition_leave_the_last(bank: Bank, draft: MakeDraft) -> None:
     added = await bank.add([draft(f"A loan lasts {n} days.", subject="loan") for n in (1, 2, 3)], key="a")
     assert added[2].superseded == (added[1].id,)
     assert await found(bank, "loan") == ["A loan lasts 3 days."]
 
 
-async def test_two_writers_at_once_keep_one_copy_of_the_same_facts(bank: Bank) -> None:
+async def test_two_writers_at_once_keep_one_copy_of_the_same_facts(bank: Bank, draft: MakeDraft) -> None:
     facts = [draft(f"Rule {n} of the library holds.") for n in range(20)]
     both = await asyncio.gather(*(bank.add(facts, key=f"writer/{n}") for n in range(8)))
     assert len(await bank.list()) == 20
@@ -119,19 +112,23 @@ async def test_two_writers_at_once_keep_one_copy_of_the_same_facts(bank: Bank) -
     assert {tuple(one.id for one in added) for added in both} == {tuple(one.id for one in both[0])}
 
 
-async def test_a_megabyte_is_refused_and_nothing_of_its_addition_is_kept(bank: Bank) -> None:
+async def test_a_megabyte_is_refused_and_nothing_of_its_addition_is_kept(
+    bank: Bank, draft: MakeDraft
+) -> None:
     with pytest.raises(MemoryRefused, match="1,048,576 characters"):
         await bank.add([draft("A loan lasts 21 days."), draft("x" * 2**20)], key="a")
     assert await bank.list() == []
 
 
 @pytest.mark.parametrize("text", ["", " \n\t "])
-async def test_an_empty_text_is_refused(bank: Bank, text: str) -> None:
+async def test_an_empty_text_is_refused(bank: Bank, text: str, draft: MakeDraft) -> None:
     with pytest.raises(MemoryRefused, match="Memory 1 is empty"):
         await bank.add([draft(text)], key="a")
 
 
-async def test_nul_and_lone_surrogates_are_kept_as_signs_that_can_be_read(bank: Bank) -> None:
+async def test_nul_and_lone_surrogates_are_kept_as_signs_that_can_be_read(
+    bank: Bank, draft: MakeDraft
+) -> None:
     await bank.add([draft("The NUL\0 and the \ud800 half.")], key="a")
     [kept] = await bank.list()
     assert kept.text == "The NUL\ufffd and the \ufffd half."
@@ -153,7 +150,7 @@ async def test_an_empty_bank_answers_any_query_with_nothing(bank: Bank, query: s
         ("Deploys are announced with 🚀 in the channel.", "🚀"),
     ],
 )
-async def test_any_script_is_found_by_its_words(bank: Bank, text: str, query: str) -> None:
+async def test_any_script_is_found_by_its_words(bank: Bank, text: str, query: str, draft: MakeDraft) -> None:
     others = ["The service listens on port 8080.", "สวัสดีตอนเช้า", "Het regent buiten.", "Trời hôm nay đẹp 🎉"]
     await bank.add([draft(text), *(draft(other) for other in others)], key="a")
     recall = await bank.recall(query)
@@ -161,7 +158,7 @@ async def test_any_script_is_found_by_its_words(bank: Bank, text: str, query: st
     assert recall.hits[0].parts["bm25"] > 0
 
 
-async def test_directives_stand_apart_and_kinds_can_be_chosen(bank: Bank) -> None:
+async def test_directives_stand_apart_and_kinds_can_be_chosen(bank: Bank, draft: MakeDraft) -> None:
     rule = draft("Always write loans with tests.", kind=Kind.DIRECTIVE)
     await bank.add([rule, draft("Loans have tests in tests/test_loans.py.")], key="a")
     assert [one.text for one in await bank.directives()] == [rule.text]
@@ -169,7 +166,7 @@ async def test_directives_stand_apart_and_kinds_can_be_chosen(bank: Bank) -> Non
     assert [hit.memory.kind for hit in only.hits] == [Kind.FACT]
 
 
-async def test_banks_do_not_know_of_each_other(memories: Memories, bank: Bank) -> None:
+async def test_banks_do_not_know_of_each_other(memories: Memories, bank: Bank, draft: MakeDraft) -> None:
     await bank.add([draft("A loan lasts 21 days.")], key="a")
     for project, name in (("library", SHARED), ("shop", "backend_engineering")):
         other = await memories.bank(project, name)
@@ -192,7 +189,7 @@ async def test_a_memory_that_is_not_there_is_said_so(memories: Memories, bank: B
             await memories.get(wrong)
 
 
-async def test_the_service_cannot_rewrite_a_memory(database: Database, bank: Bank) -> None:
+async def test_the_service_cannot_rewrite_a_memory(database: Database, bank: Bank, draft: MakeDraft) -> None:
     await bank.add([draft("A loan lasts 21 days.")], key="a")
     async with database.pool.connection() as connection:
         for statement in (
@@ -208,7 +205,7 @@ async def test_the_service_cannot_rewrite_a_memory(database: Database, bank: Ban
     assert [one.text for one in await bank.list()] == ["A loan lasts 21 days."]
 
 
-async def test_positions_follow_the_order_of_a_session(bank: Bank) -> None:
+async def test_positions_follow_the_order_of_a_session(bank: Bank, draft: MakeDraft) -> None:
     await bank.add([draft("One."), draft("Two.")], key="a")
     await bank.add([replace(draft("Other."), session="run-2/qa"), draft("Three.")], key="b")
     assert [(one.text, one.position) for one in await bank.list()] == [

@@ -19,13 +19,21 @@ GROUP BY b.id ORDER BY b.project, b.name
 """
 MAKE_SPACE = "SELECT factory.make_space(%(bank)s, %(embedder)s, %(dimension)s) AS id"
 INDEX_SPACE = "SELECT factory.index_space(%(space)s)"
-SPACES = (
-    "SELECT id, embedder, dimension, whole, indexed FROM factory.spaces WHERE bank = %(bank)s ORDER BY id"
-)
+STATE = """
+SELECT b.live, s.id, s.embedder, s.dimension, s.whole, s.indexed
+FROM factory.banks b LEFT JOIN factory.spaces s ON s.bank = b.id WHERE b.id = %(bank)s ORDER BY s.id
+"""
 DROP_SPACE = "SELECT factory.drop_space(%(space)s)"
 
 # One writer of a bank at a time; others wait for its commit.
 LOCK = "SELECT pg_advisory_xact_lock(7169389, %(bank)s)"  # a number of ours for the locks of banks
+
+# How far a search by the graph goes, on this connection; and that it goes on until it has enough.
+REACH = """
+SELECT set_config('hnsw.ef_search', %(reach)s, false),
+    set_config('hnsw.iterative_scan', 'strict_order', false)
+"""
+WHOLE = "UPDATE factory.spaces SET whole = true WHERE id = %(space)s AND NOT whole"
 
 DONE_BEFORE = "SELECT outcome FROM factory.additions WHERE bank = %(bank)s AND key = %(key)s"
 REMEMBER_ADDITION = """
@@ -39,7 +47,7 @@ WHERE id = %(bank)s
 
 _MEMORY = """
 SELECT number, bank, text, kind, speaker, session, position, at, valid_from, valid_to, subject, superseded_by,
-    source, derived_from, forgotten_at
+    source, derived_from, forgotten_at, terms
 FROM factory.{memories}
 """
 
@@ -66,17 +74,19 @@ _VECTOR = """
 INSERT INTO factory.{vectors} (space, number, live, embedding)
 VALUES (%(space)s, %(number)s, %(live)s, %(vector)b::public.halfvec) ON CONFLICT DO NOTHING
 """
-_NEAREST = """
-SELECT number, -(embedding::public.halfvec({dimension}) OPERATOR(public.<#>)
-    %(vector)b::public.halfvec({dimension})) AS score
-FROM factory.{vectors} WHERE live
-ORDER BY embedding::public.halfvec({dimension}) OPERATOR(public.<#>) %(vector)b::public.halfvec({dimension})
-LIMIT %(limit)s
+_UNEMBEDDED = """
+SELECT m.number, m.speaker, m.text, m.live FROM factory.{memories} m
+WHERE m.forgotten_at IS NULL AND m.number > %(after)s
+    AND NOT EXISTS (SELECT FROM factory.{vectors} v WHERE v.number = m.number)
+ORDER BY m.number LIMIT %(limit)s
 """
-_CLOSENESS = """
-SELECT number, -(embedding OPERATOR(public.<#>) %(vector)b::public.halfvec) AS score
-FROM factory.{vectors} WHERE number = ANY (%(numbers)s)
+# What was superseded or forgotten while its text was being embedded is told apart under the bank's lock.
+_FILL = """
+INSERT INTO factory.{vectors} (space, number, live, embedding)
+SELECT %(space)s, m.number, m.live, %(vector)b::public.halfvec FROM factory.{memories} m
+WHERE m.number = %(number)s AND m.forgotten_at IS NULL ON CONFLICT DO NOTHING
 """
+_DROP_VECTORS = "DELETE FROM factory.{vectors} WHERE number = ANY (%(numbers)s)"
 _VECTORS_PAST = "UPDATE factory.{vectors} SET live = false WHERE number = ANY (%(numbers)s)"
 
 POST = """
@@ -94,23 +104,19 @@ INSERT INTO factory.terms AS t (bank, term, memories)
 SELECT %(bank)s, d.term, d.more FROM unnest(%(terms)s::int[], %(more)s::int[]) AS d(term, more)
 ON CONFLICT (bank, term) DO UPDATE SET memories = t.memories + excluded.memories
 """
-# What the bank knows of the words of a query.
-STATISTICS = """
-SELECT b.live, b.last, t.term, t.memories FROM factory.banks b
-LEFT JOIN factory.terms t ON t.bank = b.id AND t.term = ANY (%(terms)s::int[]) AND t.memories > 0
-WHERE b.id = %(bank)s
-"""
-# The memories that hold words of the query, by BM25. Of a frequent word, those that it says most about.
-LEXICAL = """
-SELECT p.number, sum(q.idf * p.impact) / 1000 AS score
-FROM unnest(%(terms)s::int[], %(idfs)s::float8[]) AS q(term, idf)
-CROSS JOIN LATERAL (
-    SELECT p.number, p.impact FROM factory.postings p WHERE p.bank = %(bank)s AND p.term = q.term
-    ORDER BY p.impact DESC, p.number DESC LIMIT %(most)s
-) p
-GROUP BY p.number ORDER BY score DESC, p.number LIMIT %(limit)s
-"""
 UNWHOLE = "UPDATE factory.spaces SET whole = false WHERE bank = %(bank)s AND whole AND id <> ALL (%(filled)s)"
+
+# Forgotten memories lose their text and all that tells of it; that there was one, and its source, stays.
+_FORGETTABLE = """
+SELECT number, live, terms, impacts, words FROM factory.{memories}
+WHERE number = ANY (%(numbers)s) AND forgotten_at IS NULL
+"""
+_FORGET = """
+UPDATE factory.{memories} SET text = '', forgotten_at = %(at)s, live = false, subject = NULL, digest = '',
+    gist = '', terms = '{{}}', impacts = '{{}}', words = 0,
+    valid_to = coalesce(valid_to, greatest(valid_from, %(at)s))
+WHERE number = ANY (%(numbers)s)
+"""
 
 _ONE = f"{_MEMORY} WHERE number = %(number)s"
 _SOME = f"{_MEMORY} WHERE number = ANY (%(numbers)s)"
@@ -134,6 +140,8 @@ class Tables:
         self.positions = of(_POSITIONS)
         self.insert = of(_INSERT)
         self.supersede = of(_SUPERSEDE)
+        self.forgettable = of(_FORGETTABLE)
+        self.forget = of(_FORGET)
         self.one = of(_ONE)
         self.some = of(_SOME)
         self.list = of(_LIST)
@@ -142,14 +150,16 @@ class Tables:
 class Space:
     """The statements for one space of vectors."""
 
-    def __init__(self, space: int, dimension: int) -> None:
+    def __init__(self, bank: int, space: int, dimension: int) -> None:
         self.id = space
-        vectors = sql.Identifier(f"vectors_{space}")
+        self.dimension = dimension
+        memories, vectors = sql.Identifier(f"memories_{bank}"), sql.Identifier(f"vectors_{space}")
 
         def of(text: str) -> sql.Composed:
-            return sql.SQL(text).format(vectors=vectors, dimension=sql.Literal(dimension))  # pyright: ignore[reportArgumentType]
+            return sql.SQL(text).format(memories=memories, vectors=vectors)  # pyright: ignore[reportArgumentType]
 
         self.insert = of(_VECTOR)
-        self.nearest = of(_NEAREST)
-        self.closeness = of(_CLOSENESS)
         self.past = of(_VECTORS_PAST)
+        self.drop = of(_DROP_VECTORS)
+        self.unembedded = of(_UNEMBEDDED)
+        self.fill = of(_FILL)

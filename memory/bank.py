@@ -1,0 +1,176 @@
+"""A bank: what one team of a project remembers, or what all its teams share."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from psycopg.errors import UndefinedTable
+
+from core import clock, logs
+from memory import adding, embedding, queries, recall, rows
+from memory.errors import MemoryRefused
+from memory.records import LONGEST, Added, Draft, Kind, Memory, Recall, identity, place
+from memory.vectors import understand
+from models.embeddings.base import EmbeddingFailed
+
+if TYPE_CHECKING:
+    from memory.service import Memories
+
+_log = logs.get(__name__)
+_LONGEST_QUERY: Final = 100_000
+
+
+class Bank:
+    """Made by `Memories.bank`."""
+
+    def __init__(self, memories: Memories, bank: int, project: str, name: str) -> None:
+        self.id: Final = bank
+        self.project: Final = project
+        self.name: Final = name
+        self._memories = memories
+        self._db = memories.db
+        self._tables = queries.Tables(bank)
+
+    async def add(self, drafts: Sequence[Draft], *, key: str) -> list[Added]:
+        """Keep the drafts, one answer for each in their order; all or, where it raises, none.
+
+        The same `key` again answers as the first time and adds nothing. Raises MemoryRefused.
+        """
+        for number, draft in enumerate(drafts, 1):
+            _check(number, draft)
+        prepared = [adding.prepare(draft) for draft in drafts]
+        for _ in range(2):
+            embedded = await self._embedded(prepared)
+            try:
+                async with self._db.pool.connection() as connection:
+                    understand(connection)
+                    async with connection.transaction():
+                        added = await adding.add(connection, self.id, self._tables, prepared, embedded, key)
+                break
+            except UndefinedTable:  # a space was dropped meanwhile: its embedder was switched away from
+                continue
+        else:
+            raise AssertionError("the spaces of a bank change faster than it can be added to")
+        self._memories.tend(self)
+        return added
+
+    async def recall(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        tokens: int | None = None,
+        kinds: Collection[Kind] | None = None,
+        as_of: datetime | None = None,
+    ) -> Recall:
+        """The memories that the query is about, the best first: at most `limit`, of at most `tokens` tokens.
+
+        Only what holds now, or held (and was known) at `as_of`; never what was forgotten.
+        """
+        asked = recall.Question(query[:_LONGEST_QUERY], max(0, limit), tokens, kinds, as_of)
+        try:
+            return await self._recall(asked)
+        except UndefinedTable:  # likewise
+            return await self._recall(asked)
+
+    async def _recall(self, asked: recall.Question) -> Recall:
+        sight, degraded = await self._sight(asked.text)
+        async with self._db.pool.connection() as connection:
+            return await recall.answer(
+                connection,
+                self.id,
+                asked,
+                sight,
+                weights=self._memories.weights,
+                bounds=self._memories.bounds,
+                degraded=degraded,
+            )
+
+    async def _sight(self, text: str) -> tuple[recall.Sight | None, str]:
+        """The vectors to look with, and what is wrong with them."""
+        memories = self._memories
+        now = await embedding.state(self._db, self.id)
+        found = embedding.chosen(now, memories.embedder, memories.others)
+        if found is None:
+            return None, f"no vectors of {memories.embedder.name} yet" if now.live else ""
+        embedder, used = found
+        try:
+            vector = await embedding.query(embedder, text)
+        except EmbeddingFailed as failure:
+            return None, str(failure)
+        wanting = "" if used.whole else f"some memories have no vector of {embedder.name} yet"
+        return recall.Sight(used.space, embedder.name, vector, now.live), wanting
+
+    async def list(
+        self,
+        kinds: Collection[Kind] | None = None,
+        *,
+        past: bool = False,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> list[Memory]:
+        """The memories in the order they came, after the id `after`; the `past` ones too where wanted."""
+        given = {
+            "kinds": None if kinds is None else list(kinds),
+            "past": past,
+            "after": place(after)[1],
+            "limit": limit,
+        }
+        async with self._db.pool.connection() as connection:
+            found = await (await connection.execute(self._tables.list, given)).fetchall()
+        return [rows.memory(row) for row in found]
+
+    async def directives(self) -> builtins.list[Memory]:
+        """The rules that the team always follows, in the order they came."""
+        return await self.list([Kind.DIRECTIVE])
+
+    async def forget(self, ids: Collection[int]) -> builtins.list[int]:
+        """Take the text of these memories, and all that tells of it, out of the bank; that there was one, and
+        its source, stays. The ids of those that were forgotten now: what is forgotten already, or is not of
+        this bank, is passed over."""
+        numbers = [number for bank, number in map(place, ids) if bank == self.id and 0 < number < 1 << 31]
+        async with self._db.pool.connection() as connection, connection.transaction():
+            gone = await adding.forget(connection, self.id, self._tables, numbers, clock.now())
+        return [identity(self.id, number) for number in gone]
+
+    async def catch_up(self) -> int:
+        """Give every memory its vector by this process's embedder; how many were missing.
+        Raises EmbeddingFailed."""
+        filled = await embedding.catch_up(self._db, self.id, self._memories.embedder)
+        await embedding.index(self._db, self.id, self._memories.bounds.exact_below)
+        return filled
+
+    async def _embedded(self, prepared: Sequence[adding.Prepared]) -> adding.Embedded:
+        """Vectors by this process's embedder and, while another's answer in its place, by that one too."""
+        memories = self._memories
+        texts = [adding.spoken(one.draft.speaker, one.text) for one in prepared]
+        now = await embedding.state(self._db, self.id)
+        embedded: list[tuple[queries.Space, Sequence[tuple[float, ...]]]] = []
+        for embedder in (memories.embedder, *memories.others.values()):
+            mine = now.of(embedder)
+            if mine is None and embedder is not memories.embedder:
+                continue
+            try:
+                vectors = await embedding.documents(embedder, texts)
+            except EmbeddingFailed as failure:
+                # Nothing is lost over a server that is down: words find it until it is back.
+                _log.warning("memory.not_embedded", bank=self.name, texts=len(texts), why=str(failure))
+                continue
+            where = mine.space if mine is not None else await embedding.space(self._db, self.id, embedder)
+            embedded.append((where, vectors))
+        return embedded
+
+
+def _check(number: int, draft: Draft) -> None:
+    untouched = "Nothing of this addition was kept"
+    if not draft.text.strip():
+        raise MemoryRefused(f"Memory {number} is empty", untouched=untouched)
+    if len(draft.text) > LONGEST:
+        raise MemoryRefused(
+            f"Memory {number} has {len(draft.text):,} characters, and the most is {LONGEST:,}",
+            untouched=untouched,
+            todo="Keep what it says in a sentence or two, and the text itself in the workspace",
+        )

@@ -1,0 +1,169 @@
+"""Which vectors a bank has, which of them are used, and how those that are missing come to be.
+
+The vectors of one embedder are a space of their own. While a new one is being filled, the one before answers,
+for as long as its embedder is at hand; where neither can, words alone do, and the answer says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from core import logs
+from core.database import Database
+from memory import adding, queries
+from memory.vectors import HalfVector, understand
+from models.embeddings.base import Embedder, EmbeddingFailed, Vector
+
+_BATCH: Final = 128
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceState:
+    """A space of a bank, as it is now."""
+
+    space: queries.Space
+    embedder: str
+    whole: bool
+    indexed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How large a bank is, and its spaces."""
+
+    live: int
+    spaces: tuple[SpaceState, ...]
+
+    def of(self, embedder: Embedder) -> SpaceState | None:
+        """The space of this embedder, if there is one."""
+        mine = [one for one in self.spaces if one.embedder == embedder.name]
+        return next((one for one in mine if one.space.dimension == embedder.dimension), None)
+
+
+async def state(db: Database, bank: int) -> State:
+    """What there is of a bank."""
+    async with db.pool.connection() as connection:
+        found = await (await connection.execute(queries.STATE, {"bank": bank})).fetchall()
+    spaces = tuple(
+        SpaceState(
+            queries.Space(bank, row["id"], row["dimension"]), row["embedder"], row["whole"], row["indexed"]
+        )
+        for row in found
+        if row["id"] is not None
+    )
+    return State(found[0]["live"] if found else 0, spaces)
+
+
+def chosen(now: State, first: Embedder, others: Mapping[str, Embedder]) -> tuple[Embedder, SpaceState] | None:
+    """The space to search in: that of the first embedder once it is whole, else another's that is, else the
+    first's as far as it has come. None where there is none."""
+    mine = now.of(first)
+    if mine is not None and mine.whole:
+        return first, mine
+    for other in others.values():
+        found = now.of(other)
+        if found is not None and found.whole:
+            return other, found
+    return None if mine is None else (first, mine)
+
+
+async def documents(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
+    """The vectors, of the dimension that the embedder promised. Raises EmbeddingFailed."""
+    vectors = await embedder.documents(texts)
+    if len(vectors) != len(texts):
+        raise EmbeddingFailed(f"{embedder.name} gave {len(vectors)} vectors for {len(texts)} texts")
+    for vector in vectors:
+        _promised(embedder, vector)
+    return vectors
+
+
+async def query(embedder: Embedder, text: str) -> Vector:
+    """The vector of what is looked for, likewise. Raises EmbeddingFailed."""
+    return _promised(embedder, await embedder.query(text))
+
+
+def _promised(embedder: Embedder, vector: Vector) -> Vector:
+    if len(vector) != embedder.dimension:
+        raise EmbeddingFailed(
+            f"{embedder.name} gave a vector of {len(vector)} numbers in place of {embedder.dimension}",
+            untouched="No vector was stored",
+            todo="Open the memory anew: a model that was replaced has its own vectors",
+        )
+    return vector
+
+
+async def space(db: Database, bank: int, embedder: Embedder) -> queries.Space:
+    """The space of an embedder in a bank; made where there is none."""
+    given = {"bank": bank, "embedder": embedder.name, "dimension": embedder.dimension}
+    async with db.pool.connection() as connection:
+        row = await (await connection.execute(queries.MAKE_SPACE, given)).fetchone()
+    assert row is not None
+    return queries.Space(bank, row["id"], embedder.dimension)
+
+
+async def catch_up(db: Database, bank: int, embedder: Embedder) -> int:
+    """Give every memory of the bank its vector in the embedder's space; how many were missing.
+
+    Safe beside writers, and beside others who do the same. Raises EmbeddingFailed: what was done stays.
+    """
+    target, filled, after = await space(db, bank, embedder), 0, 0
+    while True:
+        async with db.pool.connection() as connection:
+            given = {"after": after, "limit": _BATCH}
+            missing = await (await connection.execute(target.unembedded, given)).fetchall()
+        if not missing:
+            if await _declare_whole(db, bank, target):
+                return filled
+            after = 0
+            continue
+        vectors = await documents(embedder, [adding.spoken(row["speaker"], row["text"]) for row in missing])
+        made = [
+            {"space": target.id, "number": row["number"], "vector": HalfVector(vector)}
+            for row, vector in zip(missing, vectors, strict=True)
+        ]
+        async with db.pool.connection() as connection:
+            understand(connection)
+            async with connection.transaction(), connection.cursor() as cursor:
+                await connection.execute(queries.LOCK, {"bank": bank})
+                await cursor.executemany(target.fill, made)
+        filled += len(made)
+        after = missing[-1]["number"]
+
+
+async def _declare_whole(db: Database, bank: int, target: queries.Space) -> bool:
+    """Under the bank's lock, so that nothing can be added between the look and the mark."""
+    async with db.pool.connection() as connection, connection.transaction():
+        await connection.execute(queries.LOCK, {"bank": bank})
+        given = {"after": 0, "limit": 1}
+        if await (await connection.execute(target.unembedded, given)).fetchone() is not None:
+            return False
+        await connection.execute(queries.WHOLE, {"space": target.id})
+        return True
+
+
+async def index(db: Database, bank: int, exact_below: int) -> int:
+    """Give the whole spaces of a large bank their graphs; how many were made. Writers of the bank wait."""
+    now = await state(db, bank)
+    if now.live < exact_below:
+        return 0
+    wanted = [one for one in now.spaces if one.whole and not one.indexed]
+    for one in wanted:
+        async with db.pool.connection() as connection:
+            await connection.execute(queries.INDEX_SPACE, {"space": one.space.id})
+        _log.info("memory.indexed", bank=bank, embedder=one.embedder, memories=now.live)
+    return len(wanted)
+
+
+async def drop_others(db: Database, bank: int, embedder: Embedder) -> None:
+    """Remove the vectors of all other embedders from a bank, once this one's are whole."""
+    now = await state(db, bank)
+    mine = now.of(embedder)
+    if mine is None or not mine.whole:
+        return
+    for one in now.spaces:
+        if one.space.id != mine.space.id:
+            async with db.pool.connection() as connection:
+                await connection.execute(queries.DROP_SPACE, {"space": one.space.id})

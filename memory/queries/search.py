@@ -1,0 +1,131 @@
+"""The one statement of a recall: what words and vectors put forward, its neighbours, and the parts of scores.
+
+Candidates are found by what is cheap (of a frequent word only the memories that it says most about are read,
+vectors go by a graph in a large bank); what is found is then scored exactly.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from psycopg import sql
+
+When = Literal["now", "now, filtered", "then"]
+"""What may be answered with: all that holds; that, of some kinds; what held, and was known, at some time."""
+
+# What of a memory m must hold to be an answer.
+_HOLDS = {
+    "now": "m.live AND m.valid_from <= %(as_of)s",
+    "now, filtered": "m.live AND m.valid_from <= %(as_of)s AND m.kind = ANY (%(kinds)s::text[])",
+    "then": """m.forgotten_at IS NULL AND m.valid_from <= %(as_of)s AND m.at <= %(as_of)s
+        AND (m.valid_to IS NULL OR m.valid_to > %(as_of)s)
+        AND (%(kinds)s::text[] IS NULL OR m.kind = ANY (%(kinds)s::text[]))""",
+}
+
+# The rarest words of the query that the bank knows, with their weight by BM25.
+_ASKED = """asked AS MATERIALIZED (
+    SELECT t.term, ln(1 + (b.live - t.memories + 0.5::float8) / (t.memories + 0.5::float8)) / 1000 AS idf
+    FROM factory.banks b JOIN factory.terms t ON t.bank = b.id
+    WHERE b.id = %(bank)s AND t.term = ANY (%(terms)s::int[]) AND t.memories > 0
+    ORDER BY idf DESC, t.term LIMIT %(words)s
+)"""
+_BM25 = "coalesce((SELECT sum(a.idf * m.impacts[array_position(m.terms, a.term)]) FROM asked a), 0)"
+
+_LEXICAL = """lexical AS MATERIALIZED (
+    SELECT p.number, sum(a.idf * p.impact) AS score
+    FROM asked a CROSS JOIN LATERAL (
+        SELECT p.number, p.impact FROM factory.postings p {only}
+        WHERE p.bank = %(bank)s AND p.term = a.term {holds}
+        ORDER BY p.impact DESC, p.number DESC LIMIT %(postings)s
+    ) p
+    GROUP BY p.number ORDER BY score DESC, p.number LIMIT %(candidates)s
+)"""
+_ONLY = "JOIN factory.{memories} m ON m.number = p.number"
+# What is superseded has no postings. There is little of it, and it is rarely asked for.
+_PAST = """past AS MATERIALIZED (
+    SELECT m.number, {bm25} AS score FROM factory.{memories} m WHERE NOT m.live AND {holds}
+    ORDER BY score DESC, m.number LIMIT %(candidates)s
+)"""
+
+_DISTANCE = """v.embedding::public.halfvec({dimension}) OPERATOR(public.<#>)
+    %(vector)b::public.halfvec({dimension})"""
+_NEAR = """near AS MATERIALIZED (
+    SELECT v.number, {distance} AS score FROM factory.{vectors} v {only} WHERE {holds}
+    ORDER BY {distance} LIMIT %(candidates)s
+)"""
+# The middle of the cosines is taken from some hundred memories, evenly spread over the bank.
+_MEDIAN = """median AS MATERIALIZED (
+    SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY -({distance})) AS value
+    FROM factory.banks b
+    CROSS JOIN generate_series(1, b.last, greatest(1, b.last / 256)) AS sample(number)
+    JOIN factory.{vectors} v ON v.number = sample.number
+    WHERE b.id = %(bank)s
+)"""
+
+_SEEDS = "(SELECT number FROM {arm} ORDER BY {order}, number LIMIT %(seeds)s)"
+_ALL_OF = "SELECT number FROM {arm}"
+_ORDER = {"near": "score"}  # a distance; the others are more for the better
+
+_REST = """seeds AS (
+    {seeds}
+),
+beside AS (
+    SELECT n.number FROM seeds JOIN factory.{memories} m USING (number)
+    JOIN factory.{memories} n ON n.bank = %(bank)s AND n.session = m.session
+        AND n.position BETWEEN m.position - %(beside)s AND m.position + %(beside)s
+),
+chosen AS (
+    {chosen}
+)
+SELECT m.number, m.session, m.position, m.speaker, m.at, {bm25} AS bm25, {closeness} AS vector, {median}
+FROM chosen JOIN factory.{memories} m USING (number) {joined}
+WHERE {holds}"""
+
+
+def search(bank: int, space: int | None, dimension: int, when: When) -> sql.Composed:
+    """The statement for a bank, and for a space of vectors where there is one.
+
+    It answers rows of (number, session, position, speaker, at, BM25, cosine or null, median of the cosines).
+    """
+    holds = _HOLDS[when]
+    arms = ["lexical"]
+    filtered = when != "now"
+    parts = [
+        _ASKED,
+        _fill(_LEXICAL, only=_ONLY if filtered else "", holds=f"AND {holds}" if filtered else ""),
+    ]
+    if when == "then":
+        parts.append(_fill(_PAST, holds=holds))
+        arms.append("past")
+    if space is not None:
+        # Live ones alone are in the graph.
+        live = {"now": "v.live", "now, filtered": f"v.live AND {holds}", "then": holds}[when]
+        only = "JOIN factory.{memories} m ON m.number = v.number" if filtered else ""
+        parts += [_fill(_NEAR, only=only, holds=live), _MEDIAN]
+        arms.append("near")
+    seeds = " UNION ".join(_fill(_SEEDS, arm=arm, order=_ORDER.get(arm, "score DESC")) for arm in arms)
+    chosen = " UNION ".join(_fill(_ALL_OF, arm=arm) for arm in (*arms, "beside"))
+    vectors = "LEFT JOIN factory.{vectors} v ON v.number = m.number" if space is not None else ""
+    rest = _fill(
+        _REST,
+        seeds=seeds,
+        chosen=chosen,
+        closeness="-({distance})" if space is not None else "NULL::float8",
+        median="(SELECT value FROM median)" if space is not None else "NULL::float8",
+        joined=vectors,
+        holds=holds,
+    )
+    text = "WITH " + ",\n".join([*parts, rest])
+    text = _fill(text, bm25=_BM25, distance=_DISTANCE)
+    return sql.SQL(text).format(  # pyright: ignore[reportArgumentType]
+        memories=sql.Identifier(f"memories_{bank}"),
+        vectors=sql.Identifier(f"vectors_{space}"),
+        dimension=sql.Literal(dimension),
+    )
+
+
+def _fill(text: str, **parts: str) -> str:
+    """Put these parts in their places; the other places stay as they are."""
+    for name, part in parts.items():
+        text = text.replace("{" + name + "}", part)
+    return text

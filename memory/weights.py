@@ -1,0 +1,41 @@
+"""What counts how much in recall."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The defaults were chosen on LoCoMo's conversations 1 to 5, with the embedder that needs no model;
+    docs/memory.md shows what each part gave there and on conversations 6 to 10."""
+
+    bm25: float = 0.8
+    """Of 1: the rest is the vectors'. Both are scaled to the bank's best before they are added."""
+    neighbours: tuple[float, ...] = (0.6, 0.5, 0.4)
+    """What a memory gets of the score of one that stands 1, 2, 3 places beside it in its session."""
+    dates: float = 1.0
+    """For a memory of the day that the query names; half for its month, a quarter for its year."""
+    speaker: float = 0.3
+    """For a memory of the one speaker that the query names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far recall looks. Larger is slower; measured by `python -m benchmarks memory_scale`."""
+
+    candidates: int = 100
+    """Memories that words, and as many that vectors, put forward."""
+    seeds: int = 30
+    """The best of each whose neighbours are looked at too."""
+    postings: int = 1000
+    """Memories of one word that are read, those that it says most about first."""
+    words: int = 32
+    """Of a query, the rarest in the bank. A whole page as a query costs no more."""
+    exact_below: int = 5000
+    """Live memories of a bank from which on its vectors get a graph (HNSW)."""
+
+
+def reach(live: int) -> int:
+    """HNSW's `ef_search` for a bank of this size: the candidates it keeps while it walks the graph."""
+    return 100 if live < 20_000 else 200 if live < 200_000 else 400
