@@ -99,7 +99,7 @@ def _is_named(speaker: str, said: Collection[str]) -> bool:
 def diversify(
     order: Sequence[int], more: Sequence[int], terms: dict[int, frozenset[int]]
 ) -> tuple[list[int], list[int]]:
-    """The order with what of `more` says something else, and what of it says nearly the same as one before."""
+    """The order with what of `more` says something else; and what of it nearly repeats one before it."""
     first = list(order)
     behind: list[int] = []
     for number in more:
