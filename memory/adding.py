@@ -236,24 +236,9 @@ async def withdraw(connection: Connection, bank: int, rows: Sequence[DictRow]) -
         await connection.execute(space.past, numbers)
 
 
-async def forget(
-    connection: Connection, bank: int, tables: queries.Tables, numbers: Sequence[int], at: datetime
-) -> list[int]:
-    """Forget within the caller's transaction; the numbers of those that were not forgotten before."""
-    await connection.execute(queries.LOCK, {"bank": bank})
-    given = {"numbers": list(numbers), "at": at}
-    rows = await (await connection.execute(tables.forgettable, given)).fetchall()
-    await withdraw(connection, bank, [row for row in rows if row["live"]])
-    gone = [row["number"] for row in rows]
-    await connection.execute(tables.forget, given | {"numbers": gone})
-    for space in await _spaces(connection, bank):
-        await connection.execute(space.drop, {"numbers": gone})
-    return gone
-
-
 async def _spaces(connection: Connection, bank: int) -> list[queries.Space]:
-    found = await (await connection.execute(queries.STATE, {"bank": bank})).fetchall()
-    return [queries.Space(bank, row["id"], row["dimension"]) for row in found if row["id"] is not None]
+    found = await (await connection.execute(queries.SPACES, {"bank": bank})).fetchall()
+    return [queries.Space(bank, row["id"], row["dimension"]) for row in found]
 
 
 async def _count(connection: Connection, bank: int, terms: Sequence[int], each: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg.errors import UndefinedTable
 
-from core import clock, logs
+from core import logs
 from memory import adding, embedding, queries, recall, rows
 from memory.errors import MemoryRefused
-from memory.records import LONGEST, Added, Draft, Kind, Memory, Recall, identity, place
+from memory.records import LONGEST, Added, Draft, Kind, Memory, Recall, place
 from memory.vectors import understand
 from models.embeddings.base import EmbeddingFailed
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _log = logs.get(__name__)
 _LONGEST_QUERY: Final = 100_000
+"""Characters of a query that are looked at."""
+_TOGETHER: Final = 32
+"""Drafts between two breaths of the event loop: some milliseconds."""
 
 
 class Bank:
@@ -41,7 +45,11 @@ class Bank:
         """
         for number, draft in enumerate(drafts, 1):
             _check(number, draft)
-        prepared = [adding.prepare(draft) for draft in drafts]
+        prepared: builtins.list[adding.Prepared] = []
+        for draft in drafts:
+            prepared.append(adding.prepare(draft))
+            if len(prepared) % _TOGETHER == 0:
+                await asyncio.sleep(0)
         for _ in range(2):
             embedded = await self._embedded(prepared)
             try:
@@ -126,15 +134,6 @@ class Bank:
     async def directives(self) -> builtins.list[Memory]:
         """The rules that the team always follows, in the order they came."""
         return await self.list([Kind.DIRECTIVE])
-
-    async def forget(self, ids: Collection[int]) -> builtins.list[int]:
-        """Take the text of these memories, and all that tells of it, out of the bank; that there was one, and
-        its source, stays. The ids of those that were forgotten now: what is forgotten already, or is not of
-        this bank, is passed over."""
-        numbers = [number for bank, number in map(place, ids) if bank == self.id and 0 < number < 1 << 31]
-        async with self._db.pool.connection() as connection, connection.transaction():
-            gone = await adding.forget(connection, self.id, self._tables, numbers, clock.now())
-        return [identity(self.id, number) for number in gone]
 
     async def catch_up(self) -> int:
         """Give every memory its vector by this process's embedder; how many were missing.

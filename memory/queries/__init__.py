@@ -19,6 +19,7 @@ GROUP BY b.id ORDER BY b.project, b.name
 """
 MAKE_SPACE = "SELECT factory.make_space(%(bank)s, %(embedder)s, %(dimension)s) AS id"
 INDEX_SPACE = "SELECT factory.index_space(%(space)s)"
+SPACES = "SELECT id, dimension FROM factory.spaces WHERE bank = %(bank)s ORDER BY id"
 STATE = """
 SELECT b.live, s.id, s.embedder, s.dimension, s.whole, s.indexed
 FROM factory.banks b LEFT JOIN factory.spaces s ON s.bank = b.id WHERE b.id = %(bank)s ORDER BY s.id
@@ -86,7 +87,6 @@ INSERT INTO factory.{vectors} (space, number, live, embedding)
 SELECT %(space)s, m.number, m.live, %(vector)b::public.halfvec FROM factory.{memories} m
 WHERE m.number = %(number)s AND m.forgotten_at IS NULL ON CONFLICT DO NOTHING
 """
-_DROP_VECTORS = "DELETE FROM factory.{vectors} WHERE number = ANY (%(numbers)s)"
 _VECTORS_PAST = "UPDATE factory.{vectors} SET live = false WHERE number = ANY (%(numbers)s)"
 
 POST = """
@@ -105,18 +105,6 @@ SELECT %(bank)s, d.term, d.more FROM unnest(%(terms)s::int[], %(more)s::int[]) A
 ON CONFLICT (bank, term) DO UPDATE SET memories = t.memories + excluded.memories
 """
 UNWHOLE = "UPDATE factory.spaces SET whole = false WHERE bank = %(bank)s AND whole AND id <> ALL (%(filled)s)"
-
-# Forgotten memories lose their text and all that tells of it; that there was one, and its source, stays.
-_FORGETTABLE = """
-SELECT number, live, terms, impacts, words FROM factory.{memories}
-WHERE number = ANY (%(numbers)s) AND forgotten_at IS NULL
-"""
-_FORGET = """
-UPDATE factory.{memories} SET text = '', forgotten_at = %(at)s, live = false, subject = NULL, digest = '',
-    gist = '', terms = '{{}}', impacts = '{{}}', words = 0,
-    valid_to = coalesce(valid_to, greatest(valid_from, %(at)s))
-WHERE number = ANY (%(numbers)s)
-"""
 
 _ONE = f"{_MEMORY} WHERE number = %(number)s"
 _SOME = f"{_MEMORY} WHERE number = ANY (%(numbers)s)"
@@ -140,8 +128,6 @@ class Tables:
         self.positions = of(_POSITIONS)
         self.insert = of(_INSERT)
         self.supersede = of(_SUPERSEDE)
-        self.forgettable = of(_FORGETTABLE)
-        self.forget = of(_FORGET)
         self.one = of(_ONE)
         self.some = of(_SOME)
         self.list = of(_LIST)
@@ -160,6 +146,5 @@ class Space:
 
         self.insert = of(_VECTOR)
         self.past = of(_VECTORS_PAST)
-        self.drop = of(_DROP_VECTORS)
         self.unembedded = of(_UNEMBEDDED)
         self.fill = of(_FILL)

@@ -8,6 +8,7 @@ import pytest
 
 from core.database import Database
 from memory.bank import Bank
+from memory.lineage.forgetting import forget
 from memory.records import Kind
 from memory.service import Memories
 from models.embeddings.local import LocalEmbedder
@@ -41,8 +42,7 @@ async def test_what_was_forgotten_is_nowhere_in_the_bank(
 ) -> None:
     added = await bank.add([draft("Ada's number is 555-0199."), draft("A loan lasts 21 days.")], key="a")
     secret = added[0].id
-    assert await bank.forget([secret, secret, 10**15]) == [secret]
-    assert await bank.forget([secret]) == []
+    assert await forget(memories, [secret], why="asked to", by="Ada") == (secret,)
     assert await found(bank, "What is Ada's number 555-0199?") == ["A loan lasts 21 days."]
     assert await found(bank, "Ada", as_of=datetime.now(UTC)) == ["A loan lasts 21 days."]
     kept = await memories.get(secret)
@@ -56,11 +56,11 @@ async def test_what_was_forgotten_is_nowhere_in_the_bank(
 
 
 async def test_a_superseded_memory_that_is_forgotten_does_not_come_back_as_of_then(
-    bank: Bank, draft: MakeDraft
+    memories: Memories, bank: Bank, draft: MakeDraft
 ) -> None:
     [old] = await bank.add([draft("A loan lasts 21 days.", subject="loan")], key="a")
     await bank.add([draft("A loan lasts 28 days.", subject="loan", days=9)], key="b")
-    await bank.forget([old.id])
+    await forget(memories, [old.id], why="asked to", by="Ada")
     assert await found(bank, "loan", as_of=AT + timedelta(days=1)) == []
 
 
