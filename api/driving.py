@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from core import logs
+from core import clock, logs
 from core.errors import FactoryError
 from core.redaction import redact
 from graph.runner import Factory
 
+LOOK_AGAIN = 10.0
+"""Seconds between two looks at whether a question's deadline has passed."""
 MOST_AT_ONCE = 4
 """Runs that one server executes side by side; others wait for their turn."""
 
@@ -41,6 +43,20 @@ class Driving:
     def failure(self, run_id: str) -> str | None:
         """Why this process stopped driving the run, where it did not end or wait."""
         return self._failures.get(run_id)
+
+    async def expire(self) -> None:
+        """Decide what nobody has decided in time, and go on with those runs."""
+        for asked in await self.factory.approvals.expire(clock.now()):
+            self.go_on(asked.run_id)
+
+    async def keep_time(self) -> None:
+        """Watch the deadlines of questions until cancelled."""
+        while True:
+            try:
+                await self.expire()
+            except Exception:  # the database may be away for a while; the server stays
+                logger.exception("deadlines not looked at")
+            await asyncio.sleep(LOOK_AGAIN)
 
     async def stop(self) -> None:
         """Stop driving. Every run stays as its last checkpoint has it."""

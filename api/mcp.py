@@ -4,8 +4,10 @@ The client is as a rule a model that speaks for a person. So the role is the ser
 it, and nothing that a client says can widen it.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Annotated
 
 from mcp.server.fastmcp import FastMCP
@@ -20,6 +22,7 @@ from governance.roles import Role
 from graph.lifecycle import ENDED
 from graph.runner import Factory
 from graph.summary import RunSummary
+from models.spending.amount import AmountInvalid, usd
 from workspace.mcp.telling import told
 
 NAME = "factory"
@@ -86,9 +89,12 @@ class Decided(BaseModel):
 async def opened(factory: Factory, role: Role, person: str) -> AsyncGenerator[FastMCP[None]]:
     """The server, while it is served. `person` is whom decisions are recorded for."""
     driving = Driving(factory)
+    clock_watch = asyncio.create_task(driving.keep_time(), name="deadlines")
     try:
         yield build(factory, driving, role, person)
     finally:
+        clock_watch.cancel()
+        await asyncio.gather(clock_watch, return_exceptions=True)
         await driving.stop()
 
 
@@ -127,10 +133,16 @@ class _Tools:
             str | None, Field(description="The project to work in. [default: named after the requirement]")
         ] = None,
         pipeline: Annotated[str, Field(description="full or core.")] = "full",
+        budget: Annotated[
+            str | None,
+            Field(description="What it may spend on models, in US dollars, as in 0.10; at most what is set."),
+        ] = None,
     ) -> RunStatus:
         """Give the factory a requirement. Returns at once; the run goes on in the background."""
         roles.require(self._role, "submit")
-        run_id = await self._factory.submit(requirement, project=project, pipeline=pipeline)
+        run_id = await self._factory.submit(
+            requirement, project=project, pipeline=pipeline, budget_usd=_amount(budget), widens=False
+        )
         self._driving.go_on(run_id)
         return await self._status(run_id)
 
@@ -208,6 +220,15 @@ class _Tools:
             stopped_because=self._driving.failure(run_id),
             announcements=self._factory.announcements,
         )
+
+
+def _amount(budget: str | None) -> Decimal | None:
+    try:
+        return None if budget is None else usd(budget)
+    except AmountInvalid as invalid:
+        raise AmountInvalid(
+            f"budget: {invalid.what}", untouched="Nothing was started", todo=invalid.todo
+        ) from None
 
 
 def _question(approval: Approval) -> Question:

@@ -11,6 +11,7 @@ from cli.interrupt import RunInterrupted
 from cli.live import Feed, at_the_end, watching
 from cli.screen import Screen, one_line
 from cli.whoami import whoami
+from core import clock
 from governance.approvals import AlreadyDecided, Approval
 from graph.driver import Outcome
 from graph.runner import Factory
@@ -51,13 +52,26 @@ async def _drive(factory: Factory, run_id: str, screen: Screen, seen: int) -> tu
         return outcome, feed.seen
 
 
+def _left(approval: Approval) -> float | None:
+    """Seconds until the question expires; None where it never does."""
+    if approval.expires_at is None:
+        return None
+    return max((approval.expires_at - clock.now()).total_seconds(), 0)
+
+
 async def _ask(factory: Factory, waiting: Sequence[Approval], screen: Screen) -> bool:
     """Ask the person here each question; whether anything was decided, so that the run can go on."""
     decided = False
     queue = list(waiting)
     while queue:
         approval = queue.pop(0)
-        said = await person.ask(screen, approval)
+        try:
+            async with asyncio.timeout(_left(approval)):
+                said = await person.ask(screen, approval)
+        except TimeoutError:
+            screen.note("\nNobody answered in time.", style="yellow")
+            decided = True  # by the clock, when the run is driven on
+            continue
         if said is None:
             continue
         try:

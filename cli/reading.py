@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import cast
+from typing import Final, cast
 
 from cli import records, results
 from cli import screen as look_of
@@ -12,12 +12,16 @@ from cli.interrupt import RunInterrupted
 from cli.live import Feed, watching
 from cli.records import Records
 from cli.screen import Screen, table
+from core import clock
 from core.errors import BadInput
 from core.events import Event
 from core.json import JsonObject
 from core.settings import Settings
 from graph.lifecycle import ENDED, WAITING
 from workspace.projects import Workspace
+
+_LOOK_AGAIN: Final = 5.0
+"""Seconds between two looks at the deadlines of questions."""
 
 
 async def runs(limit: int, *, as_json: bool) -> int:
@@ -91,12 +95,23 @@ async def watch(name: str, *, as_json: bool) -> int:
     async with records.opened() as kept:
         run = await kept.run(name)
         screen.announce(records.announcements(run))
+        time = asyncio.create_task(_keep_time(kept))
         try:
             async with watching(screen, run.id) as view:
                 await _follow(kept, run.id, Feed(view), screen)
         except asyncio.CancelledError:
             raise RunInterrupted(run.id, untouched="The run goes on where it is driven") from None
+        finally:
+            time.cancel()
+            await asyncio.gather(time, return_exceptions=True)
         return results.show(await kept.summary(await kept.runs.get(run.id)), screen)
+
+
+async def _keep_time(kept: Records) -> None:
+    """Decide what nobody decides in time, so that who drives the run next goes on with that."""
+    while True:
+        await kept.approvals.expire(clock.now())
+        await asyncio.sleep(_LOOK_AGAIN)
 
 
 async def _follow(kept: Records, run_id: str, feed: Feed, screen: Screen) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -26,6 +26,9 @@ Kind = Literal["approval", "clarification", "escalation", "review", "budget", "r
 Decision = Literal["approve", "edit", "reject", "respond", "expired"]
 """approve: as proposed. edit: approved with another text. reject: no, finally. respond: an answer, a comment.
 expired: nobody decided before the deadline or the run's end; no person decides this."""
+
+Deadline = Callable[[str, Kind], Awaitable[datetime | None]]
+"""Says when a question of a run expires that is asked now."""
 
 MOST_ANSWER_CHARS = 100_000
 CLOCK = "the clock"
@@ -91,9 +94,10 @@ class AnswerMissing(BadInput):
 class Approvals:
     """The questions of all runs."""
 
-    def __init__(self, db: Database, events: EventLog) -> None:
+    def __init__(self, db: Database, events: EventLog, deadline: Deadline | None = None) -> None:
         self._db = db
         self._events = events
+        self._deadline = deadline
 
     async def request(
         self,
@@ -112,10 +116,13 @@ class Approvals:
     ) -> Approval:
         """Ask a person. The same (run, key) again returns the first question, decided or not.
 
-        The row and its event `approval.requested` are one transaction.
+        Without `expires_at` it expires when the project's settings say so, by default never. The row and its
+        event `approval.requested` are one transaction.
         """
         if not allowed or "expired" in allowed:
             raise NotAllowed("A question must allow at least one decision, and never `expired`")
+        if expires_at is None and self._deadline is not None:
+            expires_at = await self._deadline(run_id, kind)
         async with self._db.pool.connection() as conn, conn.transaction():
             row = await queries.insert(
                 conn,

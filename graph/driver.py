@@ -154,7 +154,6 @@ class Driver:
         if run.status in ENDED:
             await self._ended(run)
             return
-        await services.approvals.expire(clock.now())
         await paying.agree(services, run)
         graph = await self.graphs(run)
         config: RunnableConfig = {
@@ -166,6 +165,7 @@ class Driver:
         while True:
             if run.approve_all:
                 await self._approve_all(run_id)
+            await services.approvals.expire(clock.now())
             snapshot = await graph.aget_state(config)
             given, answered = await self._next_input(run, snapshot)
             started = snapshot.created_at is not None

@@ -11,6 +11,7 @@ from decimal import ROUND_CEILING, Decimal
 from functools import wraps
 from typing import Any, Final
 
+from core.errors import BadInput
 from core.json import JsonObject
 from governance.approvals import Approval
 from graph import people
@@ -22,12 +23,30 @@ from models.spending import caps
 from models.spending.amount import shown
 from models.spending.guard import BudgetReached, Full
 from workspace.project_settings import ProjectSettingsInvalid, load_operators, operators_file
+from workspace.projects import is_project_name
 
 BUDGET: Final = "budget"
 """The kind of such a question."""
 
 _ROOM: Final = Decimal("1.2")
 """Of what the next call needs, in a proposed extension: not to ask again at once."""
+
+
+class BudgetTooLarge(BadInput):
+    """A run may not be given more than the operator set."""
+
+
+async def within(services: Services, project: str, amount: Decimal) -> None:
+    """Raise BudgetTooLarge where the project's settings give a run less than this."""
+    if not is_project_name(project):
+        return  # which is refused where the project is opened
+    told = (await asyncio.to_thread(load_operators, services.settings.home, project)).budget.run
+    if told is not None and amount > told:
+        raise BudgetTooLarge(
+            f"A run of {project} may spend {shown(told)} US dollars, not {shown(amount)}",
+            untouched="Nothing was started",
+            todo="Give it less, or none; a person can extend it when it is used up",
+        )
 
 
 async def agree(services: Services, run: Run) -> None:

@@ -22,7 +22,8 @@ from core.redaction import redact
 from core.settings import Settings
 from governance import policy
 from governance.approvals import Approval, Approvals, Decision
-from graph import changes, dag, queries
+from graph import changes, dag, paying, queries
+from graph.deadlines import ProjectDeadlines
 from graph.driver import Driver, Outcome
 from graph.lifecycle import ENDED
 from graph.pipeline import build_pipeline
@@ -88,12 +89,13 @@ class Factory:
                 await Models.open(settings, db, override=override, guard=budgets)
             )
             sandbox = await Sandbox.open(settings)
+            runs = Runs(db, events)
             services = Services(
                 settings=settings,
                 db=db,
                 events=events,
-                runs=Runs(db, events),
-                approvals=Approvals(db, events),
+                runs=runs,
+                approvals=Approvals(db, events, ProjectDeadlines(settings, runs)),
                 models=models,
                 budgets=budgets,
                 registry=registry,
@@ -162,13 +164,19 @@ class Factory:
         pipeline: str = "full",
         approve_all: bool = False,
         budget_usd: Decimal | None = None,
+        widens: bool = True,
         mail: str = "",
     ) -> str:
-        """Record a run and return its id. Nothing is created when the input is refused."""
+        """Record a run and return its id. Nothing is created when the input is refused.
+
+        Unless it `widens`, `budget_usd` is refused where the project's settings give a run less.
+        """
         text = checked_requirement(requirement)
         self.pipeline(pipeline)
         services = self.services
         name = await self._free_project(text) if project is None else project
+        if budget_usd is not None and not widens:
+            await paying.within(services, name, budget_usd)
         if repo is not None and services.workspace.has(name):
             raise _has_repository(name, repo)
         repository = await services.workspace.project(name, source=repo)

@@ -29,6 +29,7 @@ from pydantic import (
 from core.errors import BadInput
 from core.redaction import MASK, know, redact
 from models.spending.amount import usd
+from workspace.deadlines import Deadlines
 from workspace.declared import DeclaredCheck, Page, unlike
 from workspace.dependencies.settings import Dependencies
 from workspace.policies import PLAIN
@@ -249,6 +250,7 @@ class ProjectSettings(BaseModel):
     remote: Remote | None = None
     models: ModelsAllowed = ModelsAllowed()
     budget: BudgetSettings = BudgetSettings()
+    deadlines: Deadlines = Deadlines()
     dependencies: Dependencies = Dependencies()
     checks: tuple[DeclaredCheck, ...] = Field(default=(), strict=False)
     """Commands that check the product, beside the factory's own checks."""

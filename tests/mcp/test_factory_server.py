@@ -85,13 +85,34 @@ async def test_an_auditor_reads_and_does_nothing_else(env: dict[str, str], tmp_p
         assert (await auditor.call("list_runs"))["result"] == []
 
 
+def thrifty(env: Mapping[str, str], tmp_path: Path) -> None:
+    """The operator's settings of a project whose runs may spend half a dollar."""
+    home = Path(env.get("FACTORY_HOME", tmp_path / ".factory"))
+    settings = home / "projects" / "thrifty" / "project.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("[budget]\nrun = 0.50\n")
+
+
+async def test_a_client_gives_a_run_a_budget(env: dict[str, str], tmp_path: Path) -> None:
+    thrifty(env, tmp_path)
+    async with over_stdio(["mcp", "factory"], env, tmp_path) as operator:
+        run = {"requirement": "Small pages", "project": "thrifty", "pipeline": "one", "budget": "$0.10"}
+        submitted = await operator.call("submit", **run)
+        await _until(operator, {"review"})
+        told = (await operator.call("status", run=submitted["run"]["run_id"]))["run"]["budgets"]
+        assert [each["cap_usd"] for each in told if each["scope"] == "run"] == ["0.10"], told
+
+
 async def test_bad_input_starts_nothing(env: dict[str, str], tmp_path: Path) -> None:
+    thrifty(env, tmp_path)
     async with over_stdio(["mcp", "factory", "--role", "director"], env, tmp_path) as director:
         for wrong, code in (
             ({"requirement": " \n "}, "requirement-invalid"),
             ({"requirement": "x" * 100_001}, "requirement-invalid"),
             ({"requirement": "x", "pipeline": "nowhere"}, "unknown-pipeline"),
             ({"requirement": "x", "project": "../../evil"}, "project-name-invalid"),
+            ({"requirement": "x", "budget": "a lot"}, "amount-invalid"),
+            ({"requirement": "x", "project": "thrifty", "budget": "0.60"}, "budget-too-large"),
             ({"requirement": 7}, "string_type"),
             ({}, "missing"),
         ):
