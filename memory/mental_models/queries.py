@@ -1,0 +1,47 @@
+"""Every statement about `mental_models` (core/migrations/versions/r0010_mental_models.sql)."""
+
+_VERSION = "SELECT m.bank, m.version, m.at, m.by, m.way, m.seen, m.lines FROM factory.mental_models m"
+
+# The newest version, or the one that is wanted.
+PAGE = f"""{_VERSION}
+WHERE m.bank = %(bank)s AND (%(version)s::int IS NULL OR m.version = %(version)s)
+ORDER BY m.version DESC LIMIT 1
+"""
+BY_KEY = f"{_VERSION} WHERE m.bank = %(bank)s AND m.key = %(key)s"
+VERSIONS = f"{_VERSION} WHERE m.bank = %(bank)s ORDER BY m.version"
+
+# The newest version of each page.
+NEWEST = """
+SELECT DISTINCT ON (b.project, b.name) b.project, b.name, m.bank, m.version, m.at, m.by, m.way, m.seen,
+    m.lines
+FROM factory.mental_models m JOIN factory.banks b ON b.id = m.bank
+WHERE %(project)s::text IS NULL OR b.project = %(project)s
+ORDER BY b.project, b.name, m.version DESC
+"""
+
+# Two writers of the same next version: one of them finds its place taken.
+INSERT = """
+INSERT INTO factory.mental_models (bank, version, at, by, way, key, seen, lines)
+VALUES (%(bank)s, %(version)s, %(at)s, %(by)s, %(way)s, %(key)s, %(seen)s, %(lines)s)
+ON CONFLICT DO NOTHING RETURNING version
+"""
+
+# What was looked at and changed nothing need not be looked at again.
+SEEN = """
+UPDATE factory.mental_models SET seen = greatest(seen, %(seen)s)
+WHERE bank = %(bank)s AND version = %(version)s
+"""
+
+# Every version with a line from these memories, or in these words; which lines those are is told in Python.
+PAGES_OF_PROJECTS = """
+SELECT m.bank, m.version, m.lines FROM factory.mental_models m JOIN factory.banks b ON b.id = m.bank
+WHERE b.project = ANY (%(projects)s) FOR UPDATE OF m
+"""
+FORGET_LINES = """
+UPDATE factory.mental_models SET lines = (
+    SELECT jsonb_agg(CASE WHEN l.place - 1 = ANY (%(places)s)
+        THEN l.line || '{"text": "", "forgotten": true}' ELSE l.line END ORDER BY l.place)
+    FROM jsonb_array_elements(lines) WITH ORDINALITY l (line, place))
+WHERE bank = %(bank)s AND version = %(version)s
+"""
+PROJECTS = "SELECT DISTINCT project FROM factory.banks WHERE id = ANY (%(banks)s)"

@@ -1,0 +1,280 @@
+"""The pages of a factory: read, refreshed after a retain, edited by a person, and forgotten from."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from core import clock
+from core.errors import BadInput, NotFound
+from core.incarnation import Connection
+from memory import queries as banks
+from memory import rows
+from memory.mental_models import queries
+from memory.mental_models.edits import Edit, Known, applied, digested
+from memory.mental_models.page import FACTORY, Line, Page, Way, edited
+from memory.records import Kind, Memory, identity, place
+from memory.service import Memories
+from memory.words import normalised
+
+Editor = Callable[[Sequence[Line], Known], Awaitable[Sequence[Edit] | None]]
+"""Proposes edits to a page; None where nothing usable came, and the rules alone have to do."""
+
+_LOOKED_AT: Final = 1_000
+"""Memories, the newest, that one refresh looks at."""
+_ATTEMPTS: Final = 5
+"""Times that a refresh begins anew because another one was faster."""
+_LEAST_PHRASE: Final = 8
+"""Characters of a forgotten text that is looked for inside of lines: a shorter one is in many of them."""
+
+
+class PageMoved(BadInput):
+    """The page has changed since it was read."""
+
+
+class MentalModels:
+    """All pages. Reading makes nothing; a bank without a page has an empty one."""
+
+    def __init__(self, memories: Memories) -> None:
+        self._memories = memories
+
+    async def page(
+        self, project: str, team: str, version: int | None = None, *, without_runs: Collection[str] = ()
+    ) -> Page:
+        """A team's page as it is now, or one of its versions. Raises NotFound for one that is not there.
+
+        Of the page as it is now, what does not hold any more is left out, and what comes from `without_runs`.
+        """
+        async with self._memories.db.pool.connection() as connection:
+            bank = await _bank(connection, project, team)
+            row = None
+            if bank is not None:
+                given = {"bank": bank, "version": version}
+                row = await (await connection.execute(queries.PAGE, given)).fetchone()
+            if row is None:
+                if version is not None:
+                    raise NotFound(
+                        f"The mental model of {team!a} in {project!a} has no version {version}",
+                        todo=f"`factory memory models {project} {team} --versions` lists them",
+                    )
+                return Page(project, team)
+            page = _page(project, team, row)
+            known = Known(await _memories(connection, _sources(page.lines)))
+        if version is not None:
+            return replace(page, lines=tuple(_masked(line, known) for line in page.lines))
+        left_out = set(without_runs)
+        kept = tuple(
+            line
+            for line in page.lines
+            if line.text
+            and known.holds(line)
+            and (line.by != FACTORY or not left_out & {known.memories[s].source.run_id for s in line.sources})
+        )
+        withheld = sum(bool(line.text) for line in page.lines) - len(kept)
+        return replace(page, lines=kept, withheld=withheld)
+
+    async def versions(self, project: str, team: str) -> list[Page]:
+        """All versions of a page, the oldest first, each as it was but for what is forgotten."""
+        async with self._memories.db.pool.connection() as connection:
+            bank = await _bank(connection, project, team)
+            if bank is None:
+                return []
+            found = await (await connection.execute(queries.VERSIONS, {"bank": bank})).fetchall()
+            pages = [_page(project, team, row) for row in found]
+            known = Known(
+                await _memories(connection, {one for page in pages for one in _sources(page.lines)})
+            )
+        return [replace(page, lines=tuple(_masked(line, known) for line in page.lines)) for page in pages]
+
+    async def all(self, project: str | None = None) -> list[Page]:
+        """The newest version of each page of a project, or of all."""
+        async with self._memories.db.pool.connection() as connection:
+            found = await (await connection.execute(queries.NEWEST, {"project": project})).fetchall()
+        return [_page(row["project"], row["name"], row) for row in found]
+
+    async def refresh(self, project: str, team: str, *, key: str, editor: Editor | None = None) -> Page:
+        """Bring a page up to what its bank says now: a new version, unless nothing of it changes.
+
+        The same `key` again gives the version that it gave the first time. An `editor` proposes edits, which
+        are held against the memories they name; without one, or where it fails, the rules alone decide.
+        """
+        for attempt in range(_ATTEMPTS):
+            async with self._memories.db.pool.connection() as connection:
+                bank = await _bank(connection, project, team)
+                if bank is None:
+                    return Page(project, team)
+                given = {"bank": bank, "version": None, "key": key}
+                done = await (await connection.execute(queries.BY_KEY, given)).fetchone()
+                if done is not None:
+                    return _page(project, team, done)
+                row = await (await connection.execute(queries.PAGE, given)).fetchone()
+                old = _page(project, team, row) if row else Page(project, team)
+                last = await (await connection.execute(banks.LAST, given)).fetchone()
+                assert last is not None
+                seen = int(last["last"])
+                known = await _known(connection, self._memories, old, seen)
+            # A model is asked once: who loses a race is content with the rules.
+            lines, way = await _next(old, known, editor if attempt == 0 else None)
+            if lines == old.lines:
+                await self._seen(bank, old, seen)
+                return old
+            new = Page(project, team, old.version + 1, clock.now(), FACTORY, way, lines, seen)
+            if await self._keep(bank, new, key):
+                return new
+        raise PageMoved(
+            f"The mental model of {team} in {project} kept changing", untouched="It was not refreshed"
+        )
+
+    async def edit(self, project: str, team: str, text: str, *, based_on: int, by: str) -> Page:
+        """Put a page in the place of version `based_on`: what `by` wrote in it is theirs and stays.
+
+        Raises PageMoved, PageRefused.
+        """
+        bank = await self._memories.bank(project, team)
+        current = await self.page(project, team)
+        if current.version != based_on:
+            raise PageMoved(
+                f"The page is at version {current.version}, and yours began from version {based_on}",
+                untouched="The page is as it was",
+                todo=f"Look at what changed: factory memory models {project} {team} --diff",
+            )
+        lines = edited(current, text, by)
+        if lines == current.lines:
+            return current
+        new = Page(project, team, based_on + 1, clock.now(), by, "person", lines, current.seen)
+        if not await self._keep(bank.id, new, clock.new_id("edit")):
+            raise PageMoved("Another edit was faster", untouched="The page is as the other left it")
+        return new
+
+    async def forget(self, memories: Iterable[Memory], texts: Iterable[str]) -> int:
+        """Take out of every version what these memories gave and what says these texts; gives how many lines.
+
+        A person's line goes too where it says such a text: they asked for it to be gone.
+        """
+        ids = {memory.id for memory in memories}
+        said = {normalised(text) for text in texts if text.strip()}
+        if not ids and not said:
+            return 0
+        gone = 0
+        async with self._memories.db.pool.connection() as connection, connection.transaction():
+            found = await connection.execute(queries.PROJECTS, {"banks": [place(one)[0] for one in ids]})
+            projects = [row["project"] for row in await found.fetchall()]
+            pages = await connection.execute(queries.PAGES_OF_PROJECTS, {"projects": projects})
+            for row in await pages.fetchall():
+                places = [
+                    number
+                    for number, line in enumerate(map(_line, row["lines"]))
+                    if line.text and (ids & set(line.sources) or _says(line.text, said))
+                ]
+                if places:
+                    gone += len(places)
+                    given = {"bank": row["bank"], "version": row["version"], "places": places}
+                    await connection.execute(queries.FORGET_LINES, given)
+        return gone
+
+    async def _seen(self, bank: int, page: Page, seen: int) -> None:
+        if page.version and seen > page.seen:
+            async with self._memories.db.pool.connection() as connection:
+                given = {"bank": bank, "version": page.version, "seen": seen}
+                await connection.execute(queries.SEEN, given)
+
+    async def _keep(self, bank: int, page: Page, key: str) -> bool:
+        """Whether this became the page's next version; not where another was there first."""
+        lines = [
+            {"text": line.text, "by": line.by, "sources": list(line.sources), "forgotten": line.forgotten}
+            for line in page.lines
+        ]
+        given: dict[str, Any] = {
+            "bank": bank,
+            "version": page.version,
+            "at": page.at,
+            "by": page.by,
+            "way": page.way,
+            "key": key,
+            "seen": page.seen,
+            "lines": Jsonb(lines),
+        }
+        async with self._memories.db.pool.connection() as connection:
+            return await (await connection.execute(queries.INSERT, given)).fetchone() is not None
+
+
+async def _next(old: Page, known: Known, editor: Editor | None) -> tuple[tuple[Line, ...], Way]:
+    """The lines of the next version, and who made them."""
+    standing = tuple(line for line in old.lines if not line.forgotten)
+    if editor is not None and known.changed:
+        settled = digested(standing, Known(known.memories))
+        proposed = await editor(settled, known)
+        if proposed is not None:
+            return applied(settled, proposed, known)[0], "model"
+    return digested(standing, known), "digest"
+
+
+async def _known(connection: Connection, memories: Memories, old: Page, last: int) -> Known:
+    """What came since the last version, and what became of what its lines are from."""
+    bank = await memories.bank(old.project, old.team)
+    since = max(old.seen, last - _LOOKED_AT)
+    changed = [
+        memory
+        for memory in await bank.list(
+            [Kind.DECISION, Kind.FACT, Kind.EXPERIENCE], after=identity(bank.id, since), limit=_LOOKED_AT
+        )
+        if place(memory.id)[1] <= last
+    ]
+    found = await _memories(connection, _sources(old.lines))
+    heirs = {memory.superseded_by for memory in found.values() if memory.superseded_by is not None}
+    while heirs - found.keys():
+        more = await _memories(connection, heirs - found.keys())
+        found |= more
+        heirs = {memory.superseded_by for memory in more.values() if memory.superseded_by is not None}
+    return Known(found | {memory.id: memory for memory in changed}, tuple(changed))
+
+
+async def _memories(connection: Connection, ids: Collection[int]) -> dict[int, Memory]:
+    """The memories with these ids, as far as there are any, whatever became of them."""
+    by_bank: dict[int, list[int]] = {}
+    for one in ids:
+        by_bank.setdefault(place(one)[0], []).append(place(one)[1])
+    found: dict[int, Memory] = {}
+    for bank, numbers in by_bank.items():
+        if not 0 < bank < 1 << 31:  # a person may have written any number into a line
+            continue
+        numbers = [number for number in numbers if number < 1 << 31]
+        known = await connection.execute(banks.BANKS, {"project": None, "id": bank})
+        if await known.fetchone() is not None:
+            some = await connection.execute(banks.Tables(bank).some, {"numbers": numbers})
+            found |= {memory.id: memory for memory in map(rows.memory, await some.fetchall())}
+    return found
+
+
+async def _bank(connection: Connection, project: str, team: str) -> int | None:
+    given = {"project": project, "name": team}
+    row = await (await connection.execute(banks.FIND_BANK, given)).fetchone()
+    return None if row is None else row["id"]
+
+
+def _masked(line: Line, known: Known) -> Line:
+    """The line as an old version shows it: without what was forgotten since."""
+    found = (known.memories.get(one) for one in line.sources)
+    gone = any(memory is not None and memory.forgotten_at is not None for memory in found)
+    return replace(line, text="", forgotten=True) if gone else line
+
+
+def _sources(lines: Sequence[Line]) -> set[int]:
+    return {one for line in lines for one in line.sources}
+
+
+def _says(text: str, said: Collection[str]) -> bool:
+    line = normalised(text)
+    return any(one == line or (len(one) >= _LEAST_PHRASE and one in line) for one in said)
+
+
+def _page(project: str, team: str, row: Any) -> Page:
+    lines = tuple(map(_line, row["lines"]))
+    return Page(project, team, row["version"], row["at"], row["by"], row["way"], lines, row["seen"])
+
+
+def _line(told: Any) -> Line:
+    return Line(told["text"], told["by"], tuple(told["sources"]), bool(told["forgotten"]))
