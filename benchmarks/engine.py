@@ -176,7 +176,7 @@ def _still(factory: Factory) -> Services:
     return replace(
         factory.services,
         models=cast(Any, InstantModels()),
-        registry=Registry(factory.registry.pack, (), teams),
+        registry=Registry(factory.registry.pack, {}, teams),
         repositories={"bench": cast(Any, StillRepository(files))},
     )
 

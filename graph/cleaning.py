@@ -34,7 +34,7 @@ async def clean(
     """
     found: list[Leftover] = []
     for run in await runs.of_project(repository.name):
-        stages = tuple(repository.open_stages(run.id))
+        stages = tuple(await repository.open_stages(run.id))
         if not stages or only not in (None, run.id):
             continue
         async with only_driver(db, run.id) as mine:
