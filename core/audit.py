@@ -63,7 +63,9 @@ class AuditReport:
     """Where each chain stands, of the same moment."""
 
 
-class _Broken(Exception):
+class Broken(Exception):
+    """A chain is not what was written, from here on."""
+
     def __init__(self, run_id: str, seq: int, why: str, text: str = "") -> None:
         self.link = BrokenLink(run_id, seq, why, text)
         super().__init__(why)
@@ -86,7 +88,7 @@ async def verify(
             walk = _Walk(heads, anchors or {})
             try:
                 await walk.through(connection, run_id)
-            except _Broken as found:
+            except Broken as found:
                 broken = found.link
             events = walk.events if broken is None else await _count(connection, run_id)
     return AuditReport(broken is None, len(heads), events, walk.texts, broken, not why, why, heads)
@@ -99,7 +101,7 @@ async def flush(db: Database) -> None:
 
 
 class _Walk:
-    """Follows every chain to its head. Raises _Broken at the first thing that is not as it was written."""
+    """Follows every chain to its head. Raises Broken at the first thing that is not as it was written."""
 
     def __init__(self, heads: Mapping[str, Anchor], anchors: Mapping[str, Anchor]) -> None:
         self.events = 0
@@ -125,7 +127,7 @@ class _Walk:
                 payload = check_record(row, seq + 1, prev)
                 seq, prev = row[1], row[8]
                 if anchor is not None and seq == anchor.seq and prev != anchor.hash:
-                    raise _Broken(current, seq, _REWRITTEN)
+                    raise Broken(current, seq, _REWRITTEN)
                 expected.take(seq, row[3], payload)
                 self.events += 1
             if current:
@@ -134,13 +136,13 @@ class _Walk:
             cursor = await connection.execute(queries.TEXTS_WITHOUT_EVENT, {"run_id": run_id})
             if (row := await cursor.fetchone()) is not None:
                 why = "no event of the chain names this text: it was put in"
-                raise _Broken(row["run_id"], row["seq"], why, row["name"])
+                raise Broken(row["run_id"], row["seq"], why, row["name"])
         for run in sorted(self._heads.keys() - ended):
             if self._heads[run].seq > 0:
-                raise _Broken(run, 1, f"all its {self._heads[run].seq} events are missing")
+                raise Broken(run, 1, f"all its {self._heads[run].seq} events are missing")
         for run in sorted(self._anchors.keys() - ended):
             if self._anchors[run].seq > 0:
-                raise _Broken(
+                raise Broken(
                     run, 1, f"the run is gone: the checkpoint knows {self._anchors[run].seq} events of it"
                 )
 
@@ -148,7 +150,7 @@ class _Walk:
         _check_head(run_id, seq, last, self._heads.get(run_id))
         anchor = self._anchors.get(run_id)
         if anchor is not None and anchor.seq > seq:
-            raise _Broken(
+            raise Broken(
                 run_id,
                 seq + 1,
                 f"the events {seq + 1} to {anchor.seq} are gone: the checkpoint knows {anchor.seq}",
@@ -185,14 +187,14 @@ class _Texts:
             place = (row["seq"], row["name"])
             left = expected.texts.get(place)
             if left is None:
-                raise _Broken(run_id, *_named(place, "no event of the chain names this text: it was put in"))
+                raise Broken(run_id, *_named(place, "no event of the chain names this text: it was put in"))
             if held_against(row["name"], left, row).state in {"missing", "altered"}:
-                raise _Broken(run_id, *_named(place, "it is not the text that was kept"))
+                raise Broken(run_id, *_named(place, "it is not the text that was kept"))
             seen.add(place)
             self._row = await self._next()
         for place, left in expected.texts.items():
             if left.digest is not None and place not in seen:
-                raise _Broken(
+                raise Broken(
                     run_id, *_named(place, "this text is missing, and no event says that it was forgotten")
                 )
         return len(seen)
@@ -206,41 +208,41 @@ def check_record(row: Sequence[Any], seq: int, prev: str) -> dict[str, Any]:
     """The payload of a row of `events` (as in `queries.CHAINS`) that is to follow `prev` at `seq`."""
     run_id, found, at, kind, team, key, record, prev_hash, its_hash = row
     if found != seq:
-        raise _Broken(run_id, seq, f"event {seq} is missing: the next one is {found}")
+        raise Broken(run_id, seq, f"event {seq} is missing: the next one is {found}")
     if prev_hash != prev:
-        raise _Broken(run_id, seq, "it does not follow the event before it: one was exchanged or inserted")
+        raise Broken(run_id, seq, "it does not follow the event before it: one was exchanged or inserted")
     if link(prev, seq, record) != its_hash:
-        raise _Broken(run_id, seq, "its text is not the text that was hashed")
+        raise Broken(run_id, seq, "its text is not the text that was hashed")
     try:
         told = json.loads(record)
         said = (told["run_id"], told["kind"], told["team"], told["key"])
         said_at, text, payload = datetime.fromisoformat(told["at"]), canonical(told), told["payload"]
     except (ValueError, KeyError, TypeError) as error:
-        raise _Broken(run_id, seq, f"its text is no event: {error}") from error
+        raise Broken(run_id, seq, f"its text is no event: {error}") from error
     if said != (run_id, kind, team, key):
         for name, value, column in zip(
             ("run_id", "kind", "team", "key"), said, (run_id, kind, team, key), strict=True
         ):
             if column != value:
-                raise _Broken(run_id, seq, f"its column {name} says {column!r}, its text says {value!r}")
+                raise Broken(run_id, seq, f"its column {name} says {column!r}, its text says {value!r}")
     if at != said_at:
-        raise _Broken(run_id, seq, f"its column at says {at}, its text says {said_at}")
+        raise Broken(run_id, seq, f"its column at says {at}, its text says {said_at}")
     if text != record:
-        raise _Broken(run_id, seq, "its text is not canonical")
+        raise Broken(run_id, seq, "its text is not canonical")
     if not is_object(payload):
-        raise _Broken(run_id, seq, "its text is no event: its payload is no object")
+        raise Broken(run_id, seq, "its text is no event: its payload is no object")
     return payload
 
 
 def _check_head(run_id: str, seq: int, last: str, head: Anchor | None) -> None:
     if head is None:
-        raise _Broken(run_id, seq, "the run has events but no head")
+        raise Broken(run_id, seq, "the run has events but no head")
     if head.seq > seq:
-        raise _Broken(run_id, seq + 1, f"the events {seq + 1} to {head.seq} are missing at the end")
+        raise Broken(run_id, seq + 1, f"the events {seq + 1} to {head.seq} are missing at the end")
     if head.seq < seq:
-        raise _Broken(run_id, head.seq + 1, f"the head stands at {head.seq}: what follows was inserted")
+        raise Broken(run_id, head.seq + 1, f"the head stands at {head.seq}: what follows was inserted")
     if head.hash != last:
-        raise _Broken(run_id, seq, "the head has another hash than the last event")
+        raise Broken(run_id, seq, "the head has another hash than the last event")
 
 
 async def _count(connection: AsyncConnection[DictRow], run_id: str | None) -> int:

@@ -18,3 +18,15 @@ def unrestrained(conninfo: str) -> Iterator[Admin]:
         for table in ("events", "run_heads", "event_texts"):
             admin.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")  # type: ignore[arg-type]
         yield admin
+
+
+def restrain(admin: Admin) -> None:
+    """Switch the triggers on again."""
+    for table, trigger in (
+        ("events", "only_grows"),
+        ("run_heads", "only_grows"),
+        ("run_heads", "one_step"),
+        ("event_texts", "only_grows"),
+        ("event_texts", "only_forgets"),
+    ):
+        admin.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}")  # type: ignore[arg-type]

@@ -58,3 +58,37 @@ def audit_search(
     from cli import searching
 
     return do(searching.find(phrase, run_id, limit, as_json=as_json))
+
+
+@app.command("export")
+def audit_export(
+    words: Annotated[
+        list[str], typer.Argument(metavar="RUN FILE", help="A run, and the file; with --all the file alone.")
+    ],
+    everything: Annotated[bool, typer.Option("--all", help="All runs.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Write chains and their texts to a JSONL file that proves itself."""
+    from cli import exchanging
+
+    file = exchanging.target(words, everything=everything)
+    return do(exchanging.exported(None if everything else words[0], file, as_json=as_json))
+
+
+@app.command("import")
+def audit_import(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `audit export` has written.")],
+    as_json: AsJson = False,
+) -> int:
+    """Take in the runs of an export, read-only; nothing of a file that is not whole."""
+    from cli import exchanging
+
+    return do(exchanging.imported(file, as_json=as_json))
+
+
+@app.command("imported")
+def audit_imported(as_json: AsJson = False) -> int:
+    """List the runs that were imported."""
+    from cli import exchanging
+
+    return do(exchanging.listing(as_json=as_json))

@@ -59,3 +59,19 @@ WHERE words @> %(words)s::int[] AND (%(run_id)s::text IS NULL OR run_id = %(run_
   AND (%(after)s::text IS NULL OR run_id < %(after)s OR (run_id = %(after)s AND seq > %(seq)s))
 ORDER BY run_id DESC, seq LIMIT %(limit)s
 """
+
+# One import at a time: what is here already must not change while a file is held against it.
+ONE_IMPORT = "SELECT pg_advisory_xact_lock(hashtextextended('factory.audit.import', 0))"
+
+HASHES = "SELECT hash FROM factory.events WHERE run_id = %(run_id)s ORDER BY seq"
+
+IMPORTED_COLUMNS = ("at", "kind", "team", "key", "record", "hash")
+IMPORT_EVENTS = """
+SELECT factory.import_events(%(run_id)s, %(by)s, %(ats)s::timestamptz[], %(kinds)s::text[], %(teams)s::text[],
+    %(keys)s::text[], %(records)s::text[], %(hashs)s::text[])
+"""
+
+IMPORT_TEXTS = """
+SELECT factory.import_texts(%(run_id)s, %(seqs)s::bigint[], %(names)s::text[], %(salts)s::text[],
+    %(bodys)s::text[], %(forgotten)s::bigint[])
+"""

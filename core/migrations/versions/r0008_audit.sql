@@ -197,7 +197,7 @@ DECLARE
     event factory.events;
 BEGIN
     INSERT INTO factory.run_heads (run_id, seq, hash, imported_at, imported_by)
-    VALUES (the_run, 0, repeat('0', 64), clock_timestamp(), the_by) ON CONFLICT DO NOTHING;
+    VALUES (the_run, 0, repeat('0', 64), now(), the_by) ON CONFLICT DO NOTHING;
     SELECT * INTO head FROM factory.run_heads WHERE run_id = the_run FOR UPDATE;
     IF head.imported_at IS NULL THEN
         RAISE EXCEPTION 'run % is a run of this factory', the_run USING ERRCODE = 'insufficient_privilege';
@@ -226,13 +226,16 @@ BEGIN
     IF NOT EXISTS (SELECT FROM factory.run_heads WHERE run_id = the_run AND imported_at IS NOT NULL) THEN
         RAISE EXCEPTION 'run % was not imported', the_run USING ERRCODE = 'insufficient_privilege';
     END IF;
-    INSERT INTO factory.event_texts (run_id, seq, name, salt, body, forgotten_by)
+    INSERT INTO factory.event_texts AS known (run_id, seq, name, salt, body, forgotten_by)
     SELECT the_run, t.seq, t.name, t.salt, t.body, t.forgotten
     FROM unnest(the_seqs, the_names, the_salts, the_bodies, the_forgotten)
         AS t (seq, name, salt, body, forgotten)
     JOIN factory.events e ON e.run_id = the_run AND e.seq = coalesce(t.forgotten, t.seq)
         AND (t.body IS NULL OR strpos(e.record, factory.text_digest(t.salt, t.body)) > 0)
-    ON CONFLICT DO NOTHING;
+    -- A later export of the same run may have forgotten more of it; what was forgotten here stays so.
+    ON CONFLICT (run_id, seq, name) DO UPDATE
+        SET salt = excluded.salt, body = excluded.body, forgotten_by = excluded.forgotten_by
+        WHERE excluded.forgotten_by > coalesce(known.forgotten_by, 0);
     GET DIAGNOSTICS taken = ROW_COUNT;
     RETURN taken;
 END $$;
