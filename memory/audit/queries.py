@@ -75,3 +75,13 @@ IMPORT_TEXTS = """
 SELECT factory.import_texts(%(run_id)s, %(seqs)s::bigint[], %(names)s::text[], %(salts)s::text[],
     %(bodys)s::text[], %(forgotten)s::bigint[])
 """
+
+TEXT = """
+SELECT salt, body FROM factory.event_texts
+WHERE run_id = %(run_id)s AND seq = %(seq)s AND name = %(name)s AND body IS NOT NULL
+"""
+
+FORGET_TEXT = """
+SELECT record FROM factory.forget_text(%(run_id)s, %(seq)s, %(name)s, %(at)s, %(key)s, %(record)s, %(salt)s,
+    %(firsts)s::int[], %(lasts)s::int[])
+"""

@@ -78,7 +78,7 @@ async def search(
     runs = await bring_up_to_date(db, run_id, telling)
     found: list[Hit] = []
     read = 0
-    async for batch in _candidates(db, phrase.words, run_id):
+    async for batch in candidates(db, phrase.words, run_id):
         read += len(batch)
         for run, seqs in groupby(batch, lambda one: one[0]):
             async for event, texts in _read(db, run, [seq for _, seq in seqs]):
@@ -111,13 +111,14 @@ async def bring_up_to_date(
 
 async def index(db: Database, run_id: str, events: Sequence[Event]) -> None:
     """Write the words of these events, and of what is left of their texts, in place of what was there."""
-    texts = await EventLog(db).texts(run_id, [event.seq for event in events])
-    rows = [{"run_id": run_id, "seq": event.seq, "words": sorted(_words(event, texts))} for event in events]
+    last = max(event.seq for event in events)
     async with db.pool.connection() as connection, connection.transaction():
+        await connection.execute(queries.INDEXED_TO, {"run_id": run_id, "seq": last})
+        # Read under the lock of that row: what is forgotten meanwhile waits, and takes the words out again.
+        texts = await EventLog(db).texts(run_id, [event.seq for event in events])
+        rows = [{"run_id": run_id, "seq": one.seq, "words": sorted(_words(one, texts))} for one in events]
         async with connection.cursor() as cursor:
             await cursor.executemany(queries.INDEX, rows)
-        last = max(event.seq for event in events)
-        await connection.execute(queries.INDEXED_TO, {"run_id": run_id, "seq": last})
 
 
 def strings(event: Event, texts: Mapping[Place, KeptText]) -> Iterator[tuple[str, str]]:
@@ -169,7 +170,7 @@ def stage_of(event: Event) -> str | None:
     return stage if slash and event.team and stage.startswith(f"{event.team}.") else None
 
 
-async def _candidates(
+async def candidates(
     db: Database, words: Sequence[int], run_id: str | None
 ) -> AsyncIterator[list[tuple[str, int]]]:
     """The events that hold all these words, in batches, the newest run first."""

@@ -180,6 +180,9 @@ BEGIN
     event := factory.write_event(head, the_at, 'text.forgotten', NULL, the_key, the_record);
     UPDATE factory.event_texts SET salt = the_salt, body = left_over, forgotten_by = event.seq
     WHERE run_id = the_run AND seq = the_seq AND name = the_name;
+    -- The index of the search forgets with it; whoever searches next reads again from here.
+    UPDATE factory.audit_indexed SET seq = least(seq, the_seq - 1) WHERE run_id = the_run;
+    DELETE FROM factory.audit_words WHERE run_id = the_run AND seq = the_seq;
     RETURN NEXT event;
 END $$;
 REVOKE ALL ON FUNCTION factory.forget_text FROM PUBLIC;
