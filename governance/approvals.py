@@ -170,7 +170,7 @@ class Approvals:
         asked = await self.get(approval_id)
         if asked.decision is not None:
             raise AlreadyDecided(asked)
-        text = _checked_answer(asked, decision, answer)
+        text = redact(_checked_answer(asked, decision, answer) or "") or None
         decided = await self._decide(asked, decision, text, by.strip() or "a person")
         if decided is not None:
             return decided
@@ -211,7 +211,12 @@ class Approvals:
     ) -> Approval | None:
         async with self._db.pool.connection() as conn, conn.transaction():
             row = await queries.decide(
-                conn, asked.id, decision=decision, answer=answer, by=_storable(by), at=at or clock.now()
+                conn,
+                asked.id,
+                decision=decision,
+                answer=answer,
+                by=redact(_storable(by)),
+                at=at or clock.now(),
             )
             if row is None:
                 return None

@@ -323,7 +323,7 @@ def _has_repository(project: str, repo: Path) -> ProjectExists:
 
 
 def checked_requirement(text: str, *, example: str = 'factory run "A lending library …"') -> str:
-    """The requirement, stripped; raises RequirementInvalid when there is nothing to work on."""
+    """The requirement, stripped, its secrets masked; raises RequirementInvalid where there is none."""
     nothing = "Nothing was started"
     if "\x00" in text:
         raise RequirementInvalid(
@@ -344,7 +344,7 @@ def checked_requirement(text: str, *, example: str = 'factory run "A lending lib
             untouched=nothing,
             todo="Shorten it, or put the material into a repository and start with --repo",
         )
-    return stripped
+    return redact(stripped)
 
 
 def slug(requirement: str) -> str:

@@ -16,6 +16,7 @@ from core.database import Database
 from core.errors import FactoryError
 from core.events import EventLog
 from core.json import JsonObject
+from core.redaction import redact
 from core.settings import Settings
 from models import ledger
 from models.accounts import POOL
@@ -30,6 +31,7 @@ from models.embeddings.base import Embedder
 from models.embeddings.choice import choose
 from models.errors import ModelFailure, UnknownAlias, UnknownModel
 from models.incidents import Incidents
+from models.masking import masked
 from models.opening import connect
 from models.routing.fleet import Fleet
 from models.routing.lending import Lending
@@ -233,8 +235,11 @@ class Models:
         except BudgetReached:
             raise  # nothing was sent: no call
         except FactoryError as error:
+            if isinstance(error, ModelFailure):
+                error.raw = redact(error.raw)
             await self._record_failure(chosen, question, error, clock.monotonic() - started)
             raise
+        reply = masked(reply, call)
         if self._office.db is not None:
             await ledger.record(
                 self._office.db,
