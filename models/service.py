@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from langchain_core.messages import BaseMessage
 from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from core import clock
 from core.database import Database
@@ -38,6 +39,7 @@ from models.routing.lending import Lending
 from models.routing.pool import AccountPool
 from models.routing.router import Router
 from models.spending.guard import BudgetReached
+from models.window import estimate
 
 if TYPE_CHECKING:
     from models.chains import Candidate
@@ -182,6 +184,16 @@ class Models:
     def context_tokens(self, alias: str, candidate: int = 0) -> int:
         """Tokens of the model's window, prompt and answer together; of a pool, the largest that is there."""
         return self._fact(alias, candidate).window
+
+    def measure(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool] = ()) -> int:
+        """Tokens of a prompt, rather too high than too low: what is held against a window before a call."""
+        specs = [convert_to_openai_tool(tool) for tool in tools]
+        return estimate(messages, specs, self._office.catalogue.limits)
+
+    @property
+    def least_answer(self) -> int:
+        """Tokens that a prompt must leave for the answer."""
+        return self._office.catalogue.limits.least_answer
 
     def _fact(self, alias: str, candidate: int) -> Facts:
         facts = self._facts(alias)

@@ -1,82 +1,121 @@
-"""The conversation of a stage as a model is sent it: within its window, and in words it understands.
+"""The conversation of a stage in the words that a model understands, and how it is put in short.
 
-The stored history keeps every message as it was. What is sent is derived from it by two pure functions:
-`bounded` shortens what is old, `render` puts tool messages into plain text for models without native tools.
+When and what of it leaves a model's window is decided in memory/packing.py; what leaves is kept by
+graph/packing.py first. `render` puts tool messages into plain text for models without native tools.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 
 from core.json import is_object
+from memory.packing import PAGE, Wording, is_page
 from teams import prompts
 from teams.actions import as_blocks
-from teams.output import shortened, shown
+from teams.grants import ToolName
+from teams.output import clean, shortened, shown
 
-KEPT = 4
-"""The newest messages are never shortened: what the operative is reacting to."""
-OLD_CHARS = 400
-"""What an old observation or an old action keeps."""
+LONGEST_PAGE = 6_000
+"""Characters of the page that stands for turns that left: some 1,700 tokens."""
+_LONG = 500
+_CUT = 400
+"""What an observation or an action keeps of more than `_LONG` characters, where it has to be shortened."""
+_LINE = 200
+_ASKED: ToolName = "request_clarification"
+"""The tool whose result is worth a line even where all went well."""
 FENCED = "fenced"
 """Value of `additional_kwargs["actions"]` of a reply whose calls stand as blocks in its own text."""
+LASTS = "lasts"
+"""In `additional_kwargs`: what the team was told and still works on, as feedback and findings are."""
 
 
-def size(messages: Sequence[BaseMessage]) -> int:
-    """UTF-8 bytes of all text and arguments."""
-    return sum(_size(message) for message in messages)
+def lasts(message: BaseMessage) -> bool:
+    """Whether the newest message of its like stays in the conversation when its turn leaves."""
+    return bool(message.additional_kwargs.get(LASTS))
 
 
-def _size(message: BaseMessage) -> int:
-    length = len(str(message.text).encode("utf-8", "replace"))
-    if isinstance(message, AIMessage) and message.additional_kwargs.get("actions") != FENCED:
-        arguments = (json.dumps(call["args"], ensure_ascii=False, default=str) for call in message.tool_calls)
-        length += sum(len(text.encode("utf-8", "replace")) for text in arguments)
-    return length
+def told(text: str, key: str) -> HumanMessage:
+    """A message of the factory that the team works on until the next one of its like."""
+    return HumanMessage(text, id=key, additional_kwargs={LASTS: True})
 
 
-def bounded(messages: Sequence[BaseMessage], budget: int) -> list[BaseMessage]:
-    """The messages in at most `budget` bytes, as far as shortening old ones goes.
-
-    First old observations, then old actions lose their middle, the oldest first. Never touched: the first
-    message (the brief with its objective), the last four, and all since the reply before the last. The number
-    and order of the messages stay, so that each tool call keeps its result.
-    """
-    kept = list(messages)
-    replies = [index for index, message in enumerate(kept) if isinstance(message, AIMessage)]
-    newest = min(len(kept) - KEPT, replies[-2] if len(replies) > 1 else len(kept))
-    excess = size(kept) - budget
-    for shorten in (_observation, _action):
-        for index in range(1, newest):
-            if excess <= 0:
-                return kept
-            shorter = shorten(kept[index])
-            excess -= _size(kept[index]) - _size(shorter)
-            kept[index] = shorter
-    return kept
-
-
-def _observation(message: BaseMessage) -> BaseMessage:
-    if isinstance(message, ToolMessage) and len(str(message.text)) > OLD_CHARS:
-        return message.model_copy(update={"content": shortened(str(message.text), OLD_CHARS)})
-    return message
+def summary(batch: Sequence[BaseMessage]) -> HumanMessage:
+    """The page that stands for turns that left: an earlier page goes on in it, its oldest lines go first."""
+    lines: list[str] = []
+    results = {message.tool_call_id: message for message in batch if isinstance(message, ToolMessage)}
+    for message in batch:
+        if is_page(message):
+            lines += message.additional_kwargs[PAGE]
+        elif isinstance(message, AIMessage):
+            lines += _done(message, results)
+        elif isinstance(message, HumanMessage):
+            said = [row.removeprefix("> ") for row in str(message.text).splitlines() if row.startswith("> ")]
+            lines += [f"was told: {_first(' '.join(said))}"] if said else []
+    room = LONGEST_PAGE
+    while lines and sum(len(line) + 3 for line in lines) > room:
+        lines = lines[1 + len(lines) // 10 :]
+    key = sha256(" ".join(str(message.id) for message in batch).encode()).hexdigest()[:16]
+    return HumanMessage(
+        prompts.packed(lines), id=f"packed/{key}", additional_kwargs={PAGE: lines or ["nothing of note"]}
+    )
 
 
-def _action(message: BaseMessage) -> BaseMessage:
-    if not isinstance(message, AIMessage):
-        return message
-    calls = [
-        {**call, "args": {name: _short(arg) for name, arg in call["args"].items()}}
-        for call in message.tool_calls
-    ]
-    return message.model_copy(update={"content": _short(str(message.text)), "tool_calls": calls})
+def _done(reply: AIMessage, results: Mapping[str, ToolMessage]) -> list[str]:
+    """A turn in a few lines: what was said, what was done, and how it ended."""
+    text = str(reply.text).partition("```")[0].strip()
+    lines = [f"said: {_first(text)}"] if text else []
+    for call in reply.tool_calls:
+        result = results.get(call["id"] or "")
+        ended = "no result" if result is None else remark(result)
+        seen = "" if result is None or (ended == "ok" and call["name"] != _ASKED) else str(result.text)
+        why = f": {_first(_last_line(seen) if ended != 'ok' else seen)}" if seen.strip() else ""
+        lines.append(f"{call['name']} {summarised(call)}: {ended}{why}")
+    return lines
+
+
+def summarised(call: ToolCall) -> str:
+    """What an action does, in a line: its path or command, never its content."""
+    arguments = call["args"]
+    for name in ("path", "command", "pattern", "query", "regex", "glob", "question"):
+        if isinstance(arguments.get(name), str):
+            return _first(arguments[name])
+    return ", ".join(sorted(arguments))
+
+
+def _first(text: str) -> str:
+    line = " ".join(clean(text[: 20 * _LINE]).split())
+    return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
+
+
+def _last_line(text: str) -> str:
+    """The line of an output that is likeliest to say what went wrong: the last one."""
+    return next((line for line in reversed(text.splitlines()) if line.strip("`= -")), "")
+
+
+def cut(message: BaseMessage) -> BaseMessage:
+    """A message with its longest parts shortened; itself where nothing is long."""
+    if isinstance(message, AIMessage):
+        calls = [
+            {**call, "args": {name: _short(arg) for name, arg in call["args"].items()}}
+            for call in message.tool_calls
+        ]
+        update: dict[str, Any] = {"content": _short(str(message.text)), "tool_calls": calls}
+        same = update == {"content": message.content, "tool_calls": message.tool_calls}
+        return message if same else message.model_copy(update=update)
+    text = str(message.text)
+    return message if len(text) <= _LONG else message.model_copy(update={"content": shortened(text, _CUT)})
 
 
 def _short(value: Any) -> Any:
-    return shortened(value, OLD_CHARS) if isinstance(value, str) else value
+    return shortened(value, _CUT) if isinstance(value, str) and len(value) > _LONG else value
+
+
+WORDING = Wording(summary, cut, lasts)
+"""How a stage's conversation is packed."""
 
 
 def render(messages: Sequence[BaseMessage]) -> list[BaseMessage]:

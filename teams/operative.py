@@ -1,7 +1,8 @@
 """The operative: one turn of its loop, and one review.
 
 A turn is a pure function of the stored history but for the model call in its middle: the system message and
-the bounded, rendered history go out; a reply with tool calls comes back, whichever way they were written.
+the rendered history, which fits the model's context, go out; a reply with tool calls comes back, however they
+were written.
 """
 
 from __future__ import annotations
@@ -14,23 +15,22 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCa
 from langchain_core.tools import BaseTool
 
 from core.json import canonical
+from memory.packing import Packed, Window, pack
 from models.calls import Call, Reply
 from models.following import Failed, first_reply
 from models.service import Models
 from teams import prompts
 from teams.actions import MAX_ACTIONS, VERBS, ParseProblem, parse_actions
 from teams.contract import Objective, ResultInvalid
-from teams.history import FENCED, bounded, render
+from teams.history import FENCED, WORDING, render
 from teams.mcp.declared import outside_tools
 from teams.replies import Review, parse_review, review_schema
 from teams.team import Operative, Team
 
-__all__ = ["Thought", "ask_review", "bounded", "conversation", "render", "think"]
+__all__ = ["Thought", "ask_review", "conversation", "fit", "render", "think"]
 
 BYTES_PER_TOKEN = 3
 """Careful: code and most languages have more bytes a token."""
-HISTORY_SHARE = 0.65
-"""Of the window, for the history; the rest is for the answer and the tools' descriptions."""
 NATIVE_VERBS = tuple(verb for verb in VERBS if verb != "bash")
 """A model with tools that writes a ```bash block may only be showing a command; the others are meant."""
 
@@ -57,7 +57,7 @@ async def think(
     call: Call,
     candidate: int = 0,
 ) -> Thought:
-    """What the operative does next. `messages` is the stored history, brief first, without a system message.
+    """What the operative does next. `messages` is the history, brief first, and fits (`fit`).
 
     Raises what `Models.complete` raises.
     """
@@ -90,12 +90,36 @@ def conversation(
     *,
     outside: Sequence[BaseTool] = (),
 ) -> list[BaseMessage]:
-    """What a candidate is sent for a stored history: the system message first, then what fits its window."""
+    """What a candidate is sent for a history: the system message first, then the history in its words."""
     native = models.native_tools(alias, candidate)
     identity = prompts.system(team, operative, native=native, outside=outside)
-    window = models.context_tokens(alias, candidate) * BYTES_PER_TOKEN * HISTORY_SHARE
-    history = bounded(messages, int(window) - len(str(identity.text).encode()))
-    return [identity, *(history if native else render(history))]
+    return [identity, *(messages if native else render(messages))]
+
+
+def fit(
+    models: Models,
+    alias: str,
+    team: Team,
+    operative: Operative,
+    messages: Sequence[BaseMessage],
+    candidate: int = 0,
+    *,
+    tools: Sequence[BaseTool] = (),
+    beside: Sequence[BaseMessage] = (),
+) -> Packed:
+    """The stored history as it fits a candidate's real context, with what is sent `beside` it.
+
+    What leaves it is to be kept before the result is used. Raises ContextTooSmall, UnknownModel.
+    """
+    outside = outside_tools(tools)
+    native = models.native_tools(alias, candidate)
+
+    def count(history: Sequence[BaseMessage]) -> int:
+        sent = conversation(models, alias, team, operative, history, candidate, outside=outside)
+        return models.measure([*sent, *beside], tools if native else ())
+
+    window = Window(models.context_tokens(alias, candidate), models.least_answer)
+    return pack(messages, window, count, WORDING)
 
 
 def _actions(

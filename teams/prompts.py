@@ -32,6 +32,7 @@ __all__ = [
     "fenced",
     "findings",
     "observation",
+    "packed",
     "parse_answer",
     "parse_plan",
     "plan",
@@ -204,6 +205,12 @@ def observation(results: Sequence[tuple[str, str, str]]) -> str:
         for number, (tool, remark, output) in enumerate(results, start=1)
     ]
     return _page({"call": "work", "observation": "true"}, *sections)
+
+
+def packed(lines: Sequence[str]) -> str:
+    """What stands for turns that left the conversation: what was done in them, the oldest first."""
+    told = [quote(f"- {_inline(line)}") for line in lines]
+    return _page({"call": "work", "packed": "true"}, "# Earlier turns", _prose("packed"), "\n".join(told))
 
 
 def findings(items: Iterable[str], *, team: Team, operative: Operative) -> str:

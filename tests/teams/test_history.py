@@ -2,10 +2,9 @@
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 
+from memory.packing import is_page
 from teams.actions import parse_actions
-from teams.history import FENCED, bounded, render, size
-
-BRIEF = "---\ncall: work\n---\n# Requirement\n> " + "anchor " * 500
+from teams.history import FENCED, LONGEST_PAGE, cut, render, summary
 
 
 def call(number: int, **args: str) -> ToolCall:
@@ -19,57 +18,56 @@ def turn(number: int, length: int = 3_000) -> list[BaseMessage]:
     ]
 
 
-def conversation(turns: int) -> list[BaseMessage]:
-    return [HumanMessage(BRIEF), *(message for number in range(turns) for message in turn(number))]
-
-
-def test_what_fits_is_left_alone() -> None:
-    messages = conversation(3)
-    assert bounded(messages, size(messages)) == messages
-
-
-def test_old_observations_are_shortened_first_and_the_oldest_first() -> None:
-    messages = conversation(6)
-    kept = bounded(messages, size(messages) - 2_000)
-    assert len(str(kept[2].content)) < 500
-    assert kept[3:] == messages[3:]
-    assert kept[:2] == messages[:2]
-
-
-def test_the_brief_and_the_newest_turns_are_never_touched() -> None:
-    messages = conversation(20)
-    kept = bounded(messages, 1)
-    assert kept[0] == messages[0]
-    assert kept[-4:] == messages[-4:]
-    assert size(kept) < size(messages) / 2
-    assert [type(message) for message in kept] == [type(message) for message in messages]
-    assert all(len(str(m.content)) < 500 for m in kept[1:-4])
-    assert all(len(m.tool_calls[0]["args"]["content"]) < 500 for m in kept[1:-4] if isinstance(m, AIMessage))
-
-
-def test_all_observations_of_the_newest_replies_stay_whole() -> None:
-    many: list[BaseMessage] = [ToolMessage("x" * 900, tool_call_id=f"m{n}", name="bash") for n in range(8)]
-    messages = [
-        *conversation(3),
-        AIMessage("a"),
-        *many,
-        AIMessage("b"),
-        ToolMessage("x" * 900, tool_call_id="z"),
+def test_turns_that_left_are_told_in_short_with_how_they_ended() -> None:
+    failed = ToolMessage(
+        "```\nsetup\nE   AssertionError: 21 != 28\n```",
+        tool_call_id="2",
+        name="bash",
+        artifact={"ok": False, "exit_code": 1, "ended_by": "exit"},
+    )
+    batch = [
+        AIMessage("I write it.\n```write a\ny\n```", tool_calls=[call(1, path="a", content="secret " * 50)]),
+        ToolMessage("wrote a", tool_call_id="c1", name="write_file", artifact={"ok": True}),
+        AIMessage("", tool_calls=[{"name": "bash", "args": {"command": "pytest -q"}, "id": "2"}]),
+        failed,
+        HumanMessage("---\ncall: work\n---\n# Feedback\n> - the test\x1b[31m is missing"),
     ]
-    assert bounded(messages, 1)[-11:] == messages[-11:]
+    page = summary(batch)
+    assert is_page(page)
+    lines = [line for line in str(page.content).splitlines() if line.startswith("> ")]
+    assert lines == [
+        "> - said: I write it.",
+        "> - write_file a: ok",
+        "> - bash pytest -q: exit 1: E AssertionError: 21 != 28",
+        "> - was told: - the test is missing",
+    ]
+    assert summary(batch).id == page.id
+    later = summary([page, AIMessage("Next.")])
+    assert [line for line in str(later.content).splitlines() if line.startswith("> ")] == [
+        *lines,
+        "> - said: Next.",
+    ]
 
 
-def test_shortening_does_not_change_what_is_stored() -> None:
-    messages = conversation(8)
-    before = [message.model_dump() for message in messages]
-    bounded(messages, 1)
-    assert [message.model_dump() for message in messages] == before
+def test_the_page_for_turns_that_left_stays_short_however_many_there_were() -> None:
+    page = summary([AIMessage(f"Turn {number}: " + "word " * 100) for number in range(2_000)])
+    assert len(str(page.content)) < LONGEST_PAGE + 1_000
+    assert "Turn 1999" in str(page.content)
 
 
-def test_a_short_conversation_is_never_shortened() -> None:
-    messages: list[BaseMessage] = [HumanMessage(BRIEF)]
-    assert bounded(messages, 1) == messages
-    assert bounded([], 1) == []
+def test_a_message_is_cut_in_its_long_parts_only_and_what_is_stored_stays_whole() -> None:
+    reply, result = turn(1)
+    assert isinstance(reply, AIMessage)
+    before = reply.model_dump(), result.model_dump()
+    shorter, short = cut(reply), cut(result)
+    assert isinstance(shorter, AIMessage)
+    assert shorter.content == "working"
+    assert len(shorter.tool_calls[0]["args"]["content"]) < 500
+    assert shorter.tool_calls[0]["args"]["path"] == "a"
+    assert len(str(short.content)) < 500
+    assert cut(shorter) is shorter
+    assert cut(short) is short
+    assert before == (reply.model_dump(), result.model_dump())
 
 
 def test_observations_become_one_page_with_their_ends() -> None:

@@ -9,10 +9,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.tools import tool
 
 from core.settings import Settings
+from memory.packing import ContextTooSmall
 from models.calls import Call, CallKind, Reply
 from models.service import Models
 from teams.contract import Objective, ResultInvalid
-from teams.operative import Thought, ask_review, conversation, think
+from teams.operative import Thought, ask_review, conversation, fit, think
 from teams.team import Team
 from tests.doubles.fixtures import ollama_server
 from tests.doubles.ollama_server import OllamaServer
@@ -125,14 +126,24 @@ async def test_a_malformed_block_is_a_problem_to_tell(
     assert "names no file" in str(thought.problems[0])
 
 
-def test_a_long_history_is_cut_to_the_window_and_keeps_the_brief(fenced: Models, writer: Team) -> None:
+def test_a_long_history_is_packed_into_the_window_and_keeps_the_brief(fenced: Models, writer: Team) -> None:
     brief = HumanMessage("anchor " * 1_000)
     turns: list[BaseMessage] = [brief]
     for number in range(400):
         turns += [AIMessage("go"), ToolMessage("x" * 6_000, tool_call_id=str(number), name="bash")]
-    sent = conversation(fenced, CODER, writer, writer.author, turns)
+    packed = fit(fenced, CODER, writer, writer.author, turns)
+    sent = conversation(fenced, CODER, writer, writer.author, packed.messages)
     assert sent[1] == brief
-    assert sum(len(str(message.content)) for message in sent) < sum(len(str(m.content)) for m in turns) / 4
+    assert fenced.measure(sent) <= fenced.context_tokens(CODER) * 0.8
+    assert [*packed.batch, *packed.messages[2:]] == turns[1:], "what left is handed over, whole and in order"
+    again = fit(fenced, CODER, writer, writer.author, packed.messages)
+    assert again.messages == packed.messages, "there is room for some turns before it is packed again"
+
+
+def test_an_objective_that_does_not_fit_is_refused_with_its_size(fenced: Models, writer: Team) -> None:
+    brief = HumanMessage("anchor " * 40_000)
+    with pytest.raises(ContextTooSmall, match=r"objective alone takes about 8\d,\d{3} tokens.*has 32,768"):
+        fit(fenced, CODER, writer, writer.author, [brief])
 
 
 GOOD = json.dumps({"findings": ["docs/text.md: says nothing"], "verdict": "revise"})
