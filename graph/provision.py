@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from langchain_core.messages import HumanMessage
-
 from core.json import JsonObject
 from graph import people
 from graph.stage_context import StageContext
 from graph.state import StageState
 from graph.supplies import PREFIX, Refusal
 from teams import prompts
+from teams.history import lasting
 
 DEPENDENCY: Final = "dependency"
 """The kind of such a question inside the graph; for people it is an escalation, which no flag decides."""
@@ -69,7 +68,7 @@ class Provision:
         if refused:
             reasons = [f"{each.sentence}. Do without it, and declare it no more" for each in refused]
             text = prompts.feedback(reasons, team=stage.team, operative=stage.team.author)
-            update["messages"] = [HumanMessage(text, id=f"{stage.key(state)}/{PREFIX}{asked}")]
+            update["messages"] = [lasting(text, f"{stage.key(state)}/{PREFIX}{asked}")]
         return update
 
 

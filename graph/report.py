@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from core import faults
 from core.events import Entry
 from core.json import JsonObject
+from graph import packing
 from graph.stage_context import RAW_KEPT, StageContext, called
 from graph.state import StageState
 from models.calls import Reply
@@ -39,7 +40,12 @@ class Report:
         rung = 0
         models = await stage.services.models_for(state["run_id"], team.id)
         for candidate in range(models.candidates(alias)):
-            history = conversation(models, alias, team, team.author, state["messages"], candidate)
+            try:
+                fitted = await packing.fitted(stage, state, models, candidate, beside=(request,))
+            except ModelFailure as failure:
+                last_error = str(failure)
+                continue
+            history = conversation(models, alias, team, team.author, fitted.messages, candidate)
             for fresh in (True, False):
                 # The first chance on each model has a repair turn; the second starts afresh, without one.
                 turns: list[BaseMessage] = [*history, request]
@@ -47,7 +53,8 @@ class Report:
                     rung += 1
                     reply_or_error = await self._ask(state, turns, rung, candidate)
                     if isinstance(reply_or_error, TaskResult):
-                        return {"result": reply_or_error.model_dump(mode="json")}
+                        result = reply_or_error.model_dump(mode="json")
+                        return {"result": result, "messages": list(fitted.update)}
                     raw, error = reply_or_error
                     last_error = str(error)
                     if not isinstance(error, ResultInvalid):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import ToolMessage
 
 from core import faults
 from core.events import Entry
@@ -21,6 +21,7 @@ from graph.state import StageOutcome, StageState
 from graph.work import CLARIFY
 from teams import prompts
 from teams.contract import TaskResult
+from teams.history import lasting
 from teams.prompts import Places
 from workspace.mail.message import is_mail, render
 
@@ -247,7 +248,7 @@ class Verdicts:
         return {
             "verdict": "retry",
             "reasons": list(ruling.reasons),
-            "messages": [*unheard, HumanMessage(text, id=key)],
+            "messages": [*unheard, lasting(text, key)],
             "attempt": state["attempt"] + 1,
             "iterations": 0,
             "reviews": 0,

@@ -11,7 +11,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, HumanMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 from langchain_core.tools import BaseTool
 from langgraph.config import get_config
 from langgraph.prebuilt import ToolNode
@@ -19,7 +19,7 @@ from langgraph.prebuilt import ToolNode
 from core import faults
 from core.errors import FactoryError
 from core.json import JsonObject, is_object
-from graph import loops, people, touched
+from graph import loops, packing, people, touched
 from graph.leasing import noting, tell_others
 from graph.mailing import Postbox
 from graph.repairing import laid_out
@@ -30,6 +30,7 @@ from models.calls import Call, Reply
 from models.errors import ModelFailure
 from teams import prompts
 from teams.contract import MAX_ITEM_CHARS, ResultInvalid
+from teams.history import lasting, summarised
 from teams.operative import Thought, ask_review, think
 from teams.output import shown
 from teams.reads import Reads
@@ -113,21 +114,24 @@ class Work:
         if exhausted:
             return {"exhausted": exhausted}
         try:
-            call, thought = await self._think(state, number)
+            call, thought, packed = await self._think(state, number)
         except ModelFailure as failure:
             # A failed call counts, so that the next one has a name of its own in the log.
             return {**blocked_by(failure), "calls": number}
         await stage.events(state, called(call, thought.reply))
         faults.point("work.called")
         thought.message.id = f"{call.key}/reply"
-        messages: list[Any] = [thought.message]
+        messages: list[Any] = [*packed, thought.message]
         if thought.problems:
             text = prompts.problems(thought.problems, team=team, operative=team.author)
             messages.append(HumanMessage(text, id=f"{call.key}/problems"))
         return {"messages": messages, "calls": number, "iterations": state["iterations"] + 1, "result": {}}
 
-    async def _think(self, state: StageState, number: int) -> tuple[Call, Thought]:
-        """The reply of the first model of the chain that gives one; raises the last one's failure."""
+    async def _think(self, state: StageState, number: int) -> tuple[Call, Thought, tuple[BaseMessage, ...]]:
+        """The reply of the first model of the chain that gives one, and what it makes of the conversation.
+
+        Raises the last one's failure.
+        """
         stage, team = self.stage, self.stage.team
         models, alias = await stage.services.models_for(state["run_id"], team.id), team.author.alias
         tools = await self._tools(state, await self._context(state, await stage.tree(state)))
@@ -136,9 +140,11 @@ class Work:
             suffix = f"work/{number}" + (f".{candidate}" if candidate else "")
             call = stage.call(state, "work", suffix, operative=team.author.id)
             try:
-                return call, await think(
-                    models, alias, team, team.author, state["messages"], tools, call=call, candidate=candidate
+                history = await packing.fitted(stage, state, models, candidate, tools=tools)
+                thought = await think(
+                    models, alias, team, team.author, history.messages, tools, call=call, candidate=candidate
                 )
+                return call, thought, history.update
             except ModelFailure as failure:
                 await stage.failed(state, call, failure)
                 if candidate == last:
@@ -161,7 +167,7 @@ class Work:
                 continue
             suffix = f"act/{state['calls']}.{index}"
             await stage.event(
-                state, "action.called", {"tool": call["name"], "summary": _summary(call)}, suffix
+                state, "action.called", {"tool": call["name"], "summary": summarised(call)}, suffix
             )
             if call["name"] == "bash" and (now := await self._supply(state, tree)) != supply:
                 inside = stage.services.sandbox.with_libraries(now.libraries)
@@ -234,7 +240,7 @@ class Work:
             return {"reviews": number, "reasons": []}
         text = prompts.findings(findings, team=team, operative=team.author)
         key = f"{stage.key(state)}/findings/{state['attempt']}.{number}"
-        return {"reviews": number, "reasons": findings, "messages": [HumanMessage(text, id=key)]}
+        return {"reviews": number, "reasons": findings, "messages": [lasting(text, key)]}
 
     def _named(self, state: StageState, files: Sequence[str]) -> list[str]:
         """The files that the change names and that are this team's: each belongs to one of those at work."""
@@ -341,15 +347,6 @@ def _clarification(call: ToolCall) -> ClarificationCall:
 
 
 _LONGEST_NAME = 100
-
-
-def _summary(call: ToolCall) -> str:
-    """What an action does, in a line: its path or command, never its content."""
-    arguments = call["args"]
-    for name in ("path", "command", "pattern", "query", "regex", "glob"):
-        if isinstance(arguments.get(name), str):
-            return _first_line(arguments[name])
-    return ", ".join(sorted(arguments))
 
 
 def _first_line(text: str, most: int = 160) -> str:

@@ -38,7 +38,7 @@ def lasts(message: BaseMessage) -> bool:
     return bool(message.additional_kwargs.get(LASTS))
 
 
-def told(text: str, key: str) -> HumanMessage:
+def lasting(text: str, key: str) -> HumanMessage:
     """A message of the factory that the team works on until the next one of its like."""
     return HumanMessage(text, id=key, additional_kwargs={LASTS: True})
 

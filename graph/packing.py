@@ -1,0 +1,163 @@
+"""A stage's conversation within the real context of the model that is asked next.
+
+Where four fifths of it are full, the oldest turns are put away as one step: they are kept in the audit whole,
+what they taught is retained, the team's mental model is refreshed, and the conversation goes on without them.
+Each effect has a key made of the turns themselves, so that a node that runs again does what it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    BaseMessage,
+    HumanMessage,
+    RemoveMessage,
+    ToolCall,
+    ToolMessage,
+)
+from langchain_core.tools import BaseTool
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
+
+from core import faults
+from core.events import Event
+from core.json import JsonObject, JsonValue, canonical, is_array, is_object
+from graph.stage_context import StageContext
+from graph.state import StageState
+from memory.packing import Packed, is_page
+from models.service import Models
+from teams.operative import fit
+
+PACKED: Final = "context.packed"
+"""The kind of event that turns are kept with when they leave a conversation."""
+_MESSAGES: Final = "messages"
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A conversation that fits the model that is to be asked."""
+
+    messages: tuple[BaseMessage, ...]
+    update: tuple[BaseMessage, ...] = ()
+    """What makes the stage's own conversation the same; empty where it is."""
+
+
+async def fitted(
+    stage: StageContext,
+    state: StageState,
+    models: Models,
+    candidate: int,
+    *,
+    tools: Sequence[BaseTool] = (),
+    beside: Sequence[BaseMessage] = (),
+) -> Fitted:
+    """The stage's conversation as it fits a candidate; nothing leaves it before it is kept.
+
+    Raises ContextTooSmall where the objective does not fit, UnknownModel.
+    """
+    team = stage.team
+    packed = await asyncio.to_thread(
+        fit,
+        models,
+        team.author.alias,
+        team,
+        team.author,
+        state["messages"],
+        candidate,
+        tools=tools,
+        beside=beside,
+    )
+    if not packed.batch:
+        return Fitted(packed.messages)
+    await _kept(stage, state, packed, models.context_tokens(team.author.alias, candidate))
+    faults.point("context.kept")
+    return Fitted(packed.messages, (RemoveMessage(REMOVE_ALL_MESSAGES), *packed.messages))
+
+
+async def _kept(stage: StageContext, state: StageState, packed: Packed, window: int) -> Event:
+    """Keep what leaves the conversation beside the event that says so."""
+    told: list[JsonValue] = [_told(message) for message in packed.batch]
+    staying = {message.id for message in packed.messages}
+    payload: JsonObject = {
+        "left": sum(message.id not in staying for message in packed.batch),
+        "cut": sum(message.id in staying for message in packed.batch),
+        "window": window,
+    }
+    digest = sha256(canonical(told).encode()).hexdigest()[:24]
+    return await stage.services.events.append(
+        state["run_id"],
+        PACKED,
+        payload,
+        team=stage.team.id,
+        key=f"{stage.key(state)}/packed/{digest}",
+        texts={_MESSAGES: told},
+    )
+
+
+async def whole(stage: StageContext, state: StageState) -> list[BaseMessage]:
+    """All that was said in the stage, also what has left its conversation, the oldest first.
+
+    A message that was cut stands in it whole. What was forgotten since is not there.
+    """
+    services, run_id = stage.services, state["run_id"]
+    prefix = f"{stage.key(state)}/packed/"
+    events = [
+        event for event in await services.events.read(run_id, kinds=[PACKED]) if _of(event, stage, prefix)
+    ]
+    if not events:
+        return list(state["messages"])
+    texts = await services.events.texts(run_id, [event.seq for event in events])
+    earlier: dict[str, BaseMessage] = {}
+    for event in events:
+        value: Any = texts[event.seq, _MESSAGES].value
+        for message in map(_read, value if is_array(value) else ()):
+            if message is not None and message.id is not None:
+                earlier.setdefault(message.id, message)
+    now = [message for message in state["messages"] if not is_page(message) and message.id not in earlier]
+    return [*now[:1], *earlier.values(), *now[1:]]
+
+
+def _of(event: Event, stage: StageContext, prefix: str) -> bool:
+    return event.team == stage.team.id and (event.key or "").startswith(prefix)
+
+
+def _told(message: BaseMessage) -> JsonObject:
+    """A message as the audit keeps it."""
+    told: dict[str, Any] = {"type": message.type, "id": message.id, "text": str(message.text)}
+    if isinstance(message, AIMessage):
+        told["calls"] = [{name: call[name] for name in ("id", "name", "args")} for call in message.tool_calls]
+    if isinstance(message, ToolMessage):
+        artifact: Any = message.artifact
+        told |= {"call": message.tool_call_id, "tool": message.name}
+        told["ended"] = (
+            {name: artifact[name] for name in ("ok", "exit_code", "ended_by") if name in artifact}
+            if is_object(artifact)
+            else {}
+        )
+    return told
+
+
+def _read(told: Any) -> AnyMessage | None:
+    if not is_object(told):
+        return None
+    text, key = str(told.get("text", "")), told.get("id")
+    if told.get("type") == "tool":
+        return ToolMessage(
+            text,
+            tool_call_id=str(told.get("call")),
+            name=told.get("tool"),
+            artifact=told.get("ended"),
+            id=key,
+        )
+    if told.get("type") == "ai":
+        calls = [
+            ToolCall(name=call["name"], args=call["args"], id=call["id"]) for call in told.get("calls", ())
+        ]
+        return AIMessage(text, tool_calls=calls, id=key)
+    return HumanMessage(text, id=key)
