@@ -2,10 +2,11 @@
 
 # One row for one (run, key). A call that went well is never changed; one that failed gives way to the next
 # try under the same key, whose tokens, cost and time come on top: they were spent. What a budget kept of its
-# requests until now is in the ledger with it.
+# settled requests until now is in the ledger with it; what is still set aside for one stays, and lapses.
 RECORD = """
 WITH recorded AS (
     DELETE FROM factory.budget_reservations WHERE run_id = %(run_id)s AND call_key = %(key)s
+        AND reserved_usd = 0
 )
 INSERT INTO factory.model_calls AS known (id, run_id, team, operative, call, alias, provider, account,
     model, input_tokens, output_tokens, cost_usd, seconds, status, error, at, key)

@@ -42,6 +42,17 @@ async def test_what_is_reserved_counts_until_the_true_cost_takes_its_place(
     assert await sums() == {f"run:{RUN}": (Decimal("0.013"), 0)}
 
 
+async def test_a_request_whose_cost_could_not_be_told_is_not_set_aside_for_ever(
+    database: Database, sums: Sums
+) -> None:
+    await agree(database, "run", RUN, Decimal("0.10"))
+    await Budgets(database).reserve(an_intent("0.04", "1"))  # the connection broke before it was settled
+    await record(database, "1", "0", "error")
+    await lapse(database, RUN)
+    assert await sums() == {f"run:{RUN}": (Decimal("0.04"), 0)}
+    assert (await costs(database, "team")).total.cost_usd == Decimal("0.04")
+
+
 async def test_every_scope_of_a_call_is_charged_and_one_without_room_refuses_for_all(
     database: Database, sums: Sums
 ) -> None:
