@@ -248,6 +248,24 @@ def test_a_file_that_includes_itself_has_an_end(tmp_path: Path) -> None:
     assert _declared(tmp_path, requirements_txt="-r requirements.txt\n").problems
 
 
+def test_files_that_include_each_other_many_times_are_read_once(tmp_path: Path) -> None:
+    includes = "-r requirements-a.txt\n-r requirements-b.txt\n" * 50
+
+    class Counted(Files):
+        reads = 0
+
+        def read(self, path: str, *, limit: int = 1_000_000) -> str:
+            Counted.reads += 1
+            return super().read(path, limit=limit)
+
+    for name in ("a", "b"):
+        (tmp_path / f"requirements-{name}.txt").write_text(f"{includes}{name}{name}\n")
+    (tmp_path / "requirements.txt").write_text(includes)
+    found = declared.read(Counted(tmp_path))
+    assert {each.name for each in found.wanted} == {"aa", "bb"}
+    assert Counted.reads < 20
+
+
 def test_dependencies_that_are_declared_elsewhere_are_not_passed_over(tmp_path: Path) -> None:
     text = '[tool.poetry.dependencies]\npython = "^3.11"\nalpha = "^1"\n'
     assert [what for what, _ in _declared(tmp_path, pyproject_toml=text).problems] == ["alpha"]

@@ -6,7 +6,7 @@ named, never something that is done.
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import PurePosixPath
@@ -77,8 +77,9 @@ def of(texts: Mapping[str, str], files: Texts | None = None) -> Declared:
     """What the files of these texts declare; `files` leads to those that they include."""
     found: list[Wanted] = []
     problems: list[tuple[str, str]] = []
+    included: set[str] = set()
     for path, text in texts.items():
-        reading = _Reading(path, files)
+        reading = _Reading(path, files, included)
         if path == "pyproject.toml":
             reading.project(text)
         else:
@@ -97,8 +98,11 @@ def _texts_at_root(files: Files) -> list[str]:
 
 
 class _Reading:
-    def __init__(self, path: str, files: Texts | None, depth: int = 1) -> None:
-        self.path, self._files, self._depth = path, files, depth
+    def __init__(self, path: str, files: Texts | None, included: set[str], above: Sequence[str] = ()) -> None:
+        self.path, self._files = path, files
+        self._included = included
+        """What was included already, by any file: it is read once."""
+        self._way = (*above, path)
         self.found: list[Wanted] = []
         self.problems: list[tuple[str, str]] = []
 
@@ -136,9 +140,12 @@ class _Reading:
 
     def _include(self, path: str) -> None:
         beside = str(PurePosixPath(self.path).parent / path)
-        if self._files is None or self._depth >= _DEEPEST:
+        if self._files is None or len(self._way) >= _DEEPEST or beside in self._way:
             return self._refuse(f"-r {path}", "is not followed")
-        inner = _Reading(beside, self._files, self._depth + 1)
+        if beside in self._included:
+            return None
+        self._included.add(beside)
+        inner = _Reading(beside, self._files, self._included, self._way)
         try:
             inner.lines(self._files.read(beside, limit=_LARGEST))
         except WorkspaceError as error:
