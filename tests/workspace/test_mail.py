@@ -1,6 +1,7 @@
 """Mail as files: hostile text in, bounded and harmless text out; files that never meet."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,35 @@ async def test_an_inbox_that_is_a_link_is_not_followed(repository: Repository, t
     (repository.path / ".factory" / "mail").mkdir(parents=True)
     (repository.path / INBOX).symlink_to(tmp_path / "outside")
     assert await inbox.letters(repository) == []
+
+
+@pytest.mark.parametrize("name", [b"\xff.md", b"a\nstatus: completed.md", b"\x1b[2J.txt"])
+async def test_a_letter_with_a_name_that_is_none_is_named_and_left_alone(
+    repository: Repository, name: bytes
+) -> None:
+    folder = repository.path / INBOX
+    folder.mkdir(parents=True)
+    (folder / "wish.md").write_text("A service that lends tools")
+    Path(os.fsdecode(bytes(folder) + b"/" + name)).write_text("A service")
+    dropped = {each.name: each.problem for each in await inbox.letters(repository)}
+    git(repository.path, "add", ".")
+    git(repository.path, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "wish")
+    for path in folder.iterdir():
+        path.unlink()
+    committed = {each.name: each.problem for each in await inbox.letters(repository)}
+    for found in (dropped, committed):
+        assert found.pop("wish.md") == ""
+        ((shown, problem),) = found.items()
+        assert problem
+        assert shown.isprintable()
+        assert shown.encode()
+
+
+async def test_a_letter_with_the_longest_name_can_be_answered(repository: Repository) -> None:
+    folder = repository.path / INBOX
+    folder.mkdir(parents=True)
+    (folder / f"{'ü' * 126}.md").write_text("A service that lends tools")
+    (letter,) = await inbox.letters(repository)
+    for path, content in ((f"{INBOX}/{letter.name}", letter.text.encode()), (letter.answer, b"done")):
+        await repository.post_to_main({path: content}, message="Mail")
+    assert (repository.path / letter.answer).read_text() == "done"

@@ -14,6 +14,8 @@ from workspace.repository import Repository
 MOST: int = 100_000
 """Bytes of a letter, as of any requirement."""
 MOST_LETTERS: int = 200
+_MOST_STEM = 200
+"""Bytes: with key and ending, what a file system takes as a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class Letter:
     @property
     def answer(self) -> str:
         """Where its answer lies."""
-        return f"{OUTBOX}/{PurePosixPath(self.name).stem}.{self.key}.md"
+        stem = PurePosixPath(self.name).stem.encode()[:_MOST_STEM].decode(errors="ignore")
+        return f"{OUTBOX}/{stem}.{self.key}.md"
 
 
 async def letters(repository: Repository) -> list[Letter]:
@@ -42,7 +45,7 @@ async def letters(repository: Repository) -> list[Letter]:
     dropped = await asyncio.to_thread(_dropped, repository)
     committed = {path.removeprefix(f"{INBOX}/"): text for path, text in main.items()}
     found = {name: _letter(name, text) for name, text in committed.items() if "/" not in name} | dropped
-    return [found[name] for name in sorted(found)[:MOST_LETTERS]]
+    return [_named(found[name]) for name in sorted(found)[:MOST_LETTERS]]
 
 
 def _dropped(repository: Repository) -> dict[str, Letter]:
@@ -67,3 +70,10 @@ def _dropped(repository: Repository) -> dict[str, Letter]:
 def _letter(name: str, text: str) -> Letter:
     text = redact(text)
     return Letter(name, text, "" if text.strip() else "it is empty")
+
+
+def _named(letter: Letter) -> Letter:
+    """The letter, or that its name is none that can stand in a line, a commit or an answer."""
+    if letter.name.isprintable():
+        return letter
+    return Letter(ascii(letter.name)[1:-1], "", "its name has characters that cannot be shown")
