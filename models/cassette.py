@@ -23,8 +23,8 @@ from typing import Any, Final, NoReturn, cast
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import TypeAdapter
 
-from core import clock
 from core.errors import BadInput, FactoryError
 from core.json import JsonObject, canonical, is_object
 from core.redaction import redact
@@ -36,7 +36,7 @@ FORMAT: Final = 1
 REPLAY: Final = "replay:"
 """What a model's name begins with where a cassette answers: `replay:PATH`."""
 
-_RUN: Final = "⟦run⟧"
+RUN: Final = "⟦run⟧"
 _SHOWN: Final = 60
 """Lines of the difference that an error shows."""
 _UNSETTLED: Final = (
@@ -63,110 +63,30 @@ class Facts:
     window: int
 
 
-class Recorder:
-    """Writes the calls of one run to a file, as they come."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """One recorded call, as a line of the file holds it; the fields of a failure or those of a reply."""
 
-    def __init__(self, path: Path, home: Path) -> None:
-        self._path = path
-        self._home = home
-        self._run = ""
-        self._facts: dict[str, JsonObject] = {}
-        self._written: set[str] = set()
+    call: str
+    candidate: int
+    sent: list[str]
+    error: str | None = None
+    what: str = ""
+    untouched: str = ""
+    todo: str = ""
+    raw: str = ""
+    reply: dict[str, Any] = field(default_factory=dict[str, Any])
+    model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0
+    thinking: str = ""
+    format_honoured: bool | None = None
 
-    def begin(self, run_id: str) -> None:
-        """Begin the file for a run, or go on with it. Only the first run is written down.
 
-        Raises CassetteInvalid where the file is there and is not this run's: nothing is overwritten.
-        """
-        if self._run:
-            return
-        if self._path.exists():
-            head = next(Replay.lines(self._path), None)
-            if head is None or head.get("cassette") != FORMAT or head.get("run") != run_id:
-                raise CassetteInvalid(
-                    f"{self._path} is there already, and is no recording of run {run_id}",
-                    untouched="The file is as it was",
-                    todo="Give another file to --record",
-                )
-        else:
-            self._line({"cassette": FORMAT, "run": run_id, "at": clock.now().isoformat()})
-        self._run = run_id
-
-    def facts(self, team: str | None, alias: str, facts: Sequence[Facts]) -> None:
-        """Note what a team's alias can do; written with the next call."""
-        known = [{"tools": one.tools, "window": one.window} for one in facts]
-        self._facts[f"{team or ''} {alias}"] = cast(
-            JsonObject, {"facts": alias, "team": team or "", "candidates": known}
-        )
-
-    def replied(self, asked: Asked, reply: Reply) -> None:
-        """Note a reply. Blocks for a moment."""
-        message = _settled_message(reply.message, asked.call.run_id)
-        self._call(
-            asked,
-            {
-                "reply": message,
-                "provider": reply.provider,
-                "model": reply.model,
-                "account": reply.account,
-                "input_tokens": reply.input_tokens,
-                "output_tokens": reply.output_tokens,
-                "cost_usd": str(reply.cost_usd),
-                "seconds": round(reply.seconds, 3),
-                "thinking": reply.thinking,
-                "format_honoured": reply.format_honoured,
-            },
-        )
-
-    def failed(self, asked: Asked, error: FactoryError) -> None:
-        """Note a failure. Blocks for a moment."""
-        told: dict[str, Any] = {
-            "error": type(error).__name__,
-            "what": error.what,
-            "untouched": error.untouched,
-            "todo": error.todo,
-        }
-        if isinstance(error, ModelFailure):
-            told |= {
-                "raw": error.raw,
-                "input_tokens": error.input_tokens,
-                "output_tokens": error.output_tokens,
-            }
-        self._call(asked, told)
-
-    def _call(self, asked: Asked, outcome: Mapping[str, Any]) -> None:
-        call = asked.call
-        if call.run_id != self._run:
-            return
-        for facts in list(self._facts.values()):
-            self._line(facts)
-        sent: list[str] = []
-        for text in asked.texts(self._home):
-            digest = _digest(text)
-            sent.append(digest)
-            self._line({"text": digest, "content": text})
-        self._line(
-            {
-                "call": call.key,
-                "candidate": asked.candidate,
-                "alias": asked.alias,
-                "team": call.team,
-                "kind": call.kind,
-                "sent": sent,
-                **outcome,
-            },
-            again=True,
-        )
-
-    def _line(self, entry: Mapping[str, Any], *, again: bool = False) -> None:
-        masked = redact(cast(JsonObject, dict(entry)))
-        line = json.dumps(masked, ensure_ascii=False, separators=(",", ":"))
-        if not again:
-            if line in self._written:
-                return
-            self._written.add(line)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+_TEXT = TypeAdapter(str)
+_FACTS = TypeAdapter(tuple[Facts, ...])
+_CALL = TypeAdapter(_Told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +102,7 @@ class Asked:
 
     def texts(self, home: Path) -> list[str]:
         """What is sent, settled: each message, then the schema and the tools."""
-        rest: list[Any] = [_plain(message) for message in self.messages]
+        rest: list[Any] = [plain(message) for message in self.messages]
         if self.schema is not None:
             rest.append({"schema": self.schema})
         rest += [{"tool": convert_to_openai_tool(tool)} for tool in self.tools]
@@ -191,7 +111,7 @@ class Asked:
 
 def settled(text: str, run_id: str, home: Path) -> str:
     """The text without what differs between two runs of the same thing, and without secrets."""
-    text = str(redact(text)).replace(run_id, _RUN).replace(str(home), "⟦home⟧")
+    text = str(redact(text)).replace(run_id, RUN).replace(str(home), "⟦home⟧")
     for pattern, name in _UNSETTLED:
         text = pattern.sub(name, text)
     return text
@@ -203,9 +123,7 @@ class Replay:
 
     path: Path
     home: Path
-    _calls: dict[tuple[str, int], dict[str, Any]] = field(
-        default_factory=dict[tuple[str, int], dict[str, Any]]
-    )
+    _calls: dict[tuple[str, int], _Told] = field(default_factory=dict[tuple[str, int], _Told])
     _texts: dict[str, str] = field(default_factory=dict[str, str])
     _facts: dict[tuple[str, str], tuple[Facts, ...]] = field(
         default_factory=dict[tuple[str, str], tuple[Facts, ...]]
@@ -216,45 +134,52 @@ class Replay:
         """Read a whole cassette. Raises CassetteInvalid, which names the line."""
         replay = cls(path, home)
         lines = replay.lines(path)
-        if not is_object(head := next(lines, None)) or head.get("cassette") != FORMAT:
+        _, head = next(lines, (0, {}))
+        if head.get("cassette") != FORMAT:
             raise CassetteInvalid(
                 f"{path} is no cassette of this version of the factory",
                 untouched="Nothing was started",
                 todo="Give a file that `factory run --record FILE` wrote",
             )
-        for line in lines:
-            if "text" in line:
-                replay._texts[line["text"]] = line["content"]
-            elif "facts" in line:
-                key = (line["team"], line["facts"])
-                replay._facts[key] = tuple(Facts(one["tools"], one["window"]) for one in line["candidates"])
-            elif "call" in line:
-                # Of a call that was made again after a crash, the last counts: it is the one that went on.
-                replay._calls[line["call"], line["candidate"]] = line
+        for number, line in lines:
+            try:
+                replay._take(line)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                raise _changed(path, number, "is not as it was recorded") from None
         return replay
 
+    def _take(self, line: Mapping[str, Any]) -> None:
+        if "text" in line:
+            self._texts[_TEXT.validate_python(line["text"])] = _TEXT.validate_python(line["content"])
+        elif "facts" in line:
+            key = (_TEXT.validate_python(line["team"]), _TEXT.validate_python(line["facts"]))
+            self._facts[key] = _FACTS.validate_python(line["candidates"])
+        elif "call" in line:
+            call = _CALL.validate_python(line)
+            if call.error is None:
+                _message(call.reply, "")
+            # Of a call that was made again after a crash, the last counts: it is the one that went on.
+            self._calls[call.call, call.candidate] = call
+
     @staticmethod
-    def lines(path: Path) -> Iterator[dict[str, Any]]:
-        """The entries of a cassette. A last line that was cut off by a crash is left out."""
+    def lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The entries of a cassette, each with its line's number. A last line that was cut off by a crash is
+        left out."""
         try:
-            raw = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            written = path.read_bytes().split(b"\n")
+        except OSError as error:
             raise CassetteInvalid(
                 f"{path} cannot be read: {error}", untouched="Nothing was started", todo="Give another file"
             ) from None
-        for number, text in enumerate(raw.split("\n"), 1):
+        for number, text in enumerate(written, 1):
             try:
                 entry = json.loads(text) if text else None
-            except ValueError:
-                if raw.endswith(text):
+            except (ValueError, RecursionError):
+                if number == len(written):
                     return
-                raise CassetteInvalid(
-                    f"{path}:{number} is no JSON",
-                    untouched="Nothing was started",
-                    todo="Give the file as it was recorded",
-                ) from None
+                raise _changed(path, number, "is no JSON") from None
             if is_object(entry):
-                yield entry
+                yield number, entry
 
     def facts(self, team: str | None, alias: str) -> tuple[Facts, ...]:
         """What was behind a team's alias. Raises ReplayDiverged."""
@@ -269,24 +194,24 @@ class Replay:
         told = self._calls.get((key, asked.candidate))
         if told is None:
             self._diverged(f"the call {key} was not made then")
-        self._compare(key, told["sent"], asked.texts(self.home))
-        if "error" in told:
+        self._compare(key, told.sent, asked.texts(self.home))
+        if told.error is not None:
             raise _failure(told)
         return Reply(
-            message=_message(told["reply"], asked.call.run_id),
+            message=_message(told.reply, asked.call.run_id),
             alias=asked.alias,
             provider="replay",
-            model=told["model"],
-            input_tokens=told["input_tokens"],
-            output_tokens=told["output_tokens"],
+            model=told.model,
+            input_tokens=told.input_tokens,
+            output_tokens=told.output_tokens,
             cost_usd=Decimal(0),  # nobody was paid
-            seconds=told["seconds"],
-            thinking=told["thinking"],
-            format_honoured=told["format_honoured"],
+            seconds=told.seconds,
+            thinking=told.thinking,
+            format_honoured=told.format_honoured,
         )
 
     def _compare(self, key: str, then: Sequence[str], now: Sequence[str]) -> None:
-        if [_digest(text) for text in now] == list(then):
+        if [digest_of(text) for text in now] == list(then):
             return
         before = _as_lines(self._texts.get(digest, "") for digest in then)
         difference = list(difflib.unified_diff(before, _as_lines(now), "recorded", "now", lineterm="", n=1))
@@ -302,7 +227,7 @@ class Replay:
         )
 
 
-def _plain(message: BaseMessage) -> dict[str, Any]:
+def plain(message: BaseMessage) -> dict[str, Any]:
     plain: dict[str, Any] = {"type": message.type, "content": message.content}
     if isinstance(message, AIMessage) and message.invalid_tool_calls:
         plain["invalid_tool_calls"] = [dict(call) for call in message.invalid_tool_calls]
@@ -315,13 +240,8 @@ def _plain(message: BaseMessage) -> dict[str, Any]:
     return plain
 
 
-def _settled_message(message: AIMessage, run_id: str) -> JsonObject:
-    # Only the run's id: the rest is what the model said, byte for byte.
-    return cast(JsonObject, json.loads(canonical(cast(Any, _plain(message))).replace(run_id, _RUN)))
-
-
 def _message(recorded: Mapping[str, Any], run_id: str) -> AIMessage:
-    told = json.loads(json.dumps(recorded, ensure_ascii=False).replace(_RUN, run_id))
+    told = json.loads(json.dumps(recorded, ensure_ascii=False).replace(RUN, run_id))
     return AIMessage(
         content=told["content"],
         tool_calls=told.get("tool_calls", []),
@@ -329,22 +249,29 @@ def _message(recorded: Mapping[str, Any], run_id: str) -> AIMessage:
     )
 
 
-def _failure(told: Mapping[str, Any]) -> FactoryError:
-    kind: Any = getattr(errors, str(told["error"]), None)
+def _failure(told: _Told) -> FactoryError:
+    kind: Any = getattr(errors, str(told.error), None)
     if not (isinstance(kind, type) and issubclass(kind, ModelFailure)):
         kind = ModelUnavailable
-    failure = cast("type[ModelFailure]", kind)(
-        str(told["what"]),
-        untouched=str(told["untouched"]),
-        todo=str(told["todo"]),
-        raw=str(told.get("raw", "")),
-        input_tokens=int(told.get("input_tokens", 0)),
-        output_tokens=int(told.get("output_tokens", 0)),
+    return cast("type[ModelFailure]", kind)(
+        told.what,
+        untouched=told.untouched,
+        todo=told.todo,
+        raw=told.raw,
+        input_tokens=told.input_tokens,
+        output_tokens=told.output_tokens,
     )
-    return failure
 
 
-def _digest(text: str) -> str:
+def _changed(path: Path, number: int, how: str) -> CassetteInvalid:
+    return CassetteInvalid(
+        f"{path}:{number} {how}",
+        untouched="Nothing was started",
+        todo="Give the file as it was recorded",
+    )
+
+
+def digest_of(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 

@@ -25,7 +25,7 @@ from models.answer import Heard
 from models.asking import OFFLINE, OLLAMA, Offline, Question, ask_ollama, ask_pool
 from models.budget import Guard, Unlimited
 from models.calls import Call, Reply
-from models.cassette import REPLAY, Asked, Facts, Recorder, Replay
+from models.cassette import REPLAY, Asked, Facts, Replay
 from models.catalogue import Catalogue, load
 from models.chains import Chains
 from models.embeddings.base import Embedder
@@ -34,6 +34,7 @@ from models.errors import ModelFailure, UnknownAlias, UnknownModel
 from models.incidents import Incidents
 from models.masking import masked
 from models.opening import connect
+from models.recording import Recorder
 from models.routing.fleet import Fleet
 from models.routing.lending import Lending
 from models.routing.pool import AccountPool
