@@ -134,7 +134,7 @@ class Replay:
         """Read a whole cassette. Raises CassetteInvalid, which names the line."""
         replay = cls(path, home)
         lines = replay.lines(path)
-        _, head = next(lines, (0, {}))
+        _, head = next(lines, (0, dict[str, Any]()))
         if head.get("cassette") != FORMAT:
             raise CassetteInvalid(
                 f"{path} is no cassette of this version of the factory",

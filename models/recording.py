@@ -46,7 +46,7 @@ class Recorder:
             self._run = run_id
 
     def _go_on(self, run_id: str) -> None:
-        _, head = next(Replay.lines(self._path), (0, {}))
+        _, head = next(Replay.lines(self._path), (0, dict[str, Any]()))
         if head.get("cassette") != FORMAT or head.get("run") != run_id:
             raise CassetteInvalid(
                 f"{self._path} is there already, and is no recording of run {run_id}",
