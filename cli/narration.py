@@ -7,7 +7,7 @@ from typing import Any
 
 from cli.screen import cost, one_line, seconds, tokens
 from core.events import Event
-from core.json import is_array
+from core.json import is_array, is_object
 
 Payload = Mapping[str, Any]
 
@@ -115,6 +115,20 @@ def _ended(payload: Payload) -> str:
     return _join(str(payload["verdict"]), f"{attempts} attempts" if attempts != 1 else "", _spent(payload))
 
 
+def _kept(payload: Payload) -> str:
+    cost_of: Any = payload.get("cost")
+    spent: Payload = cost_of if is_object(cost_of) else {}
+    used = int(spent.get("input_tokens") or 0) + int(spent.get("output_tokens") or 0)
+    texts = f"{len(payload.get('texts') or ())} texts kept"
+    return _join(texts, f"{spent.get('calls', 0)} model calls", _spent({**spent, "tokens": used}))
+
+
+def _forgotten(payload: Payload) -> str:
+    much = "pieces" if payload.get("digest") else "all"
+    by, why = one_line(str(payload["by"])), _reasons({"reason": payload["why"]})
+    return f"{much} of {payload['name']} of event {payload['seq']}, by {by}{why}"
+
+
 _TELL: dict[str, Callable[[Payload], str]] = {
     "run.created": lambda p: one_line(str(p.get("requirement", "")), 120),
     "run.status": lambda p: f"{p['from']} → {p['to']}",
@@ -148,6 +162,9 @@ _TELL: dict[str, Callable[[Payload], str]] = {
     "budget.extended": lambda p: f"{p['budget']} by {cost(p['amount_usd'])}, says {one_line(str(p['by']))}",
     "approval.decided": lambda p: f"{p['approval_id']}: {p['decision']} by {one_line(str(p['by']))}",
     "stage.merged": lambda p: f"{str(p['commit'])[:12]}: {_files(p['files'])}",
+    "stage.snapshot": _kept,
+    "memory.recalled": lambda p: f"{len(p.get('ids') or ())} of {p.get('considered', '?')} memories",
+    "text.forgotten": _forgotten,
     "stage.ended": _ended,
     "stage.skipped": lambda p: one_line(str(p["reason"]), 240),
     "lease.shared": lambda p: f"{p['team']} of {p['run']} works on {', '.join(map(str, p['paths']))} too",

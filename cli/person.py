@@ -127,7 +127,7 @@ async def ask(screen: Screen, approval: Approval) -> Said | None:
     while True:
         screen.tell(f"  {choices(approval.allowed, approval.default_answer)}", style="dim")
         screen.err.print("> ", end="", style="bold")
-        line = await _read_line()
+        line = await read_line()
         if line is None:
             screen.note()
             return None
@@ -137,7 +137,7 @@ async def ask(screen: Screen, approval: Approval) -> Said | None:
         screen.note("That is not one of the answers.", style="yellow")
 
 
-async def _read_line() -> str | None:
+async def read_line() -> str | None:
     """A line from the terminal; None at its end.
 
     Waits in the event loop, not in a thread: a thread in read() could not be interrupted by Ctrl-C.

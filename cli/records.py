@@ -11,15 +11,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from core.database import Database
+from core.errors import BadInput, NotFound
 from core.events import EventLog
 from core.settings import Settings
 from governance.approvals import Approvals
 from graph.progress import Progress
 from graph.runs import Run, Runs
 from graph.summary import RunSummary, summarise
+from memory.audit import chains
 from models.spending import caps
 
 SCRIPTED = "offline model: scripted output"
+
+
+class ReadOnly(BadInput):
+    """The run was made elsewhere, and can only be read."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,16 @@ class Records:
 
     async def run(self, name: str) -> Run:
         """The run that an id, its unique beginning, or `last` stands for; raises NotFound."""
-        return await self.runs.get(await self.runs.find(name))
+        try:
+            return await self.runs.get(await self.runs.find(name))
+        except NotFound:
+            for chain in await chains.imported(self.db):
+                if chain.run_id.startswith(name):
+                    raise ReadOnly(
+                        f"Run {chain.run_id} was imported: its log is here, and nothing else of it",
+                        todo=f"Walk through it with: factory replay {chain.run_id}",
+                    ) from None
+            raise
 
 
 @asynccontextmanager

@@ -74,12 +74,22 @@ def replay(
             metavar="KIND", help="Only events of this kind (gate.decided) or family (model); may repeat."
         ),
     ] = None,
+    step: Annotated[
+        bool, typer.Option("--step", help="Step for step, with briefs, memories, results and costs.")
+    ] = False,
+    at: Annotated[
+        int | None, typer.Option(metavar="SEQ", help="The step of this event, and where the run was then.")
+    ] = None,
+    stage: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="The steps of this stage: a team, or team.round.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Walk through all that happened in a run."""
+    """Walk through all that happened in a run, from its log alone."""
     from cli import replaying
 
-    return do(replaying.replay(run_id, kind or [], as_json=as_json))
+    wanted = replaying.Wanted(tuple(kind or ()), step, at, stage)
+    return do(replaying.replay(run_id, wanted, as_json=as_json))
 
 
 @app.command()
