@@ -36,6 +36,10 @@ class Desk:
     limits: Limits
 
 
+class RoomLapsed(Exception):
+    """Room in a limit was taken, and the share that it was in has expired before anything was sent."""
+
+
 class Attempt:
     """One request to one deployment."""
 
@@ -55,13 +59,22 @@ class Attempt:
     async def run(
         self, messages: list[BaseMessage], request: Request, intent: Intent
     ) -> Failure | ModelStopped | None:
-        """Send it; None for a whole answer. Raises what the guard raises, and CancelledError."""
+        """Send it; None for a whole answer.
+
+        Raises what the guard raises, CancelledError, and RoomLapsed; after that one nothing was sent or kept.
+        """
         try:
             reservation = await self._desk.guard.reserve(intent)
         except BaseException:
             for ticket in self._tickets:
                 ticket.unused()
             raise
+        # A process may have stood still since it took the room, and others have it by now.
+        if not all(ticket.covered for ticket in self._tickets):
+            for ticket in self._tickets:
+                ticket.unused()
+            await self._desk.guard.release(reservation)
+            raise RoomLapsed
         deployment = self._deployment
         deployment.started(self._desk.rules, self._desk.limits.call_seconds)
         started = clock.monotonic()

@@ -101,6 +101,10 @@ class Quota:
             self._passed_sum -= self._passed.popleft()[1]
         return self._on_the_way + self._passed_sum
 
+    def covered(self) -> bool:
+        """Whether this process's share still holds all that it has under way: one that expired may not."""
+        return self.used() <= self._held()
+
     def last_free(self) -> float:
         """Seconds until nothing that was sent counts any more, if all of it arrives now."""
         if self._on_the_way:
@@ -146,6 +150,11 @@ class Ticket:
         self._quota = quota
         self._amount = amount
         self._open = True
+
+    @property
+    def covered(self) -> bool:
+        """Whether the room is still this process's to use: look right before sending."""
+        return self._quota.covered()
 
     def heard(self) -> None:
         """The first piece of the answer came: the request is at the server. Its tokens still count up."""

@@ -27,7 +27,7 @@ from models.errors import (
     PoolExhausted,
 )
 from models.privacy import untraced
-from models.routing.attempt import Attempt, Desk, Incident, intent_of
+from models.routing.attempt import Attempt, Desk, Incident, RoomLapsed, intent_of
 from models.routing.deployment import Deployment, Request
 from models.routing.failures import Failure
 from models.routing.pool import AccountPool, Need
@@ -156,6 +156,8 @@ class Router:
             attempt = Attempt(deployment, self._desk, tickets, heard)
             try:
                 failure = await attempt.run(messages, sized, intent)
+            except RoomLapsed:
+                continue
             finally:
                 done.add(attempt.spent)
             if failure is None:
