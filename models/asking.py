@@ -82,6 +82,7 @@ async def ask_pool(router: Router, pool: AccountPool, question: Question, limits
         thinking=outcome.answer.thinking,
         format_honoured=outcome.format_honoured,
         account=deployment.account.name,
+        charges=outcome.charges,
     )
 
 

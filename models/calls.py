@@ -27,6 +27,18 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Charge:
+    """What one account charged for its try of a call."""
+
+    account: str
+    provider: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A whole reply. One that stopped half-way is an error, never a Reply."""
 
@@ -48,6 +60,8 @@ class Reply:
     None where nothing was asked."""
     account: str = ""
     """The account of a pool that answered; empty where none did."""
+    charges: tuple[Charge, ...] = ()
+    """Of the sums above, what other accounts charged that were tried before."""
 
     @property
     def text(self) -> str:

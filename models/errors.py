@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from core.errors import BadInput, FactoryError
+from models.calls import Charge
 
 
 class CatalogueInvalid(BadInput):
@@ -33,6 +34,8 @@ class ModelFailure(FactoryError):
         self.output_tokens = output_tokens
         self.cost_usd: Decimal | None = None
         """What that cost, where an account of a pool was asked."""
+        self.charges: tuple[Charge, ...] = ()
+        """Of that, what each account charged."""
         self.account = ""
         self.provider = ""
         self.model = ""

@@ -1,14 +1,17 @@
 """What was spent: one row per call in `model_calls`."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
+
+from psycopg.types.json import Jsonb
 
 from core import clock
 from core.database import Database
 from core.redaction import redact
 from models import queries
-from models.calls import Call
+from models.calls import Call, Charge
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,12 @@ async def record(
     cost_usd: Decimal = Decimal(0),
     seconds: float = 0.0,
     error: str | None = None,
+    charges: Sequence[Charge] = (),
 ) -> None:
-    """Write the row of a call. The second good one under the same (run, key) changes nothing."""
+    """Write the row of a call. The second good one under the same (run, key) changes nothing.
+
+    `charges` say what of the sums others than `account` are owed.
+    """
     async with db.pool.connection() as connection:
         await connection.execute(
             queries.RECORD,
@@ -62,8 +69,13 @@ async def record(
                 "error": None if error is None else redact(error),
                 "at": clock.now(),
                 "key": call.key,
+                "charges": Jsonb([_charge(each) for each in charges]),
             },
         )
+
+
+def _charge(charge: Charge) -> dict[str, Any]:
+    return {**asdict(charge), "id": clock.new_id("charge"), "cost_usd": str(charge.cost_usd)}
 
 
 async def usage(db: Database, run_id: str) -> list[Usage]:

@@ -2,12 +2,13 @@
 
 # One row for one (run, key). A call that went well is never changed; one that failed gives way to the next
 # try under the same key, whose tokens, cost and time come on top: they were spent. What a budget kept of its
-# settled requests until now is in the ledger with it; what is still set aside for one stays, and lapses.
+# settled requests until now is in the ledger with it; what is still set aside for one stays, and lapses. What
+# other accounts charged of it is kept beside the row.
 RECORD = """
 WITH recorded AS (
     DELETE FROM factory.budget_reservations WHERE run_id = %(run_id)s AND call_key = %(key)s
         AND reserved_usd = 0
-)
+), written AS (
 INSERT INTO factory.model_calls AS known (id, run_id, team, operative, call, alias, provider, account,
     model, input_tokens, output_tokens, cost_usd, seconds, status, error, at, key)
 VALUES (%(id)s, %(run_id)s, %(team)s, %(operative)s, %(call)s, %(alias)s, %(provider)s,
@@ -22,6 +23,13 @@ ON CONFLICT (run_id, key) DO UPDATE SET
     seconds = known.seconds + excluded.seconds,
     status = excluded.status, error = excluded.error, at = excluded.at
 WHERE known.status <> 'ok'
+RETURNING run_id, key
+)
+INSERT INTO factory.model_charges (id, run_id, key, account, provider, model, input_tokens, output_tokens,
+    cost_usd)
+SELECT c.id, w.run_id, w.key, c.account, c.provider, c.model, c.input_tokens, c.output_tokens, c.cost_usd
+FROM written w CROSS JOIN jsonb_to_recordset(%(charges)s) AS c(id text, account text, provider text,
+    model text, input_tokens int, output_tokens int, cost_usd numeric)
 """
 
 # What a run has spent, a row for each team.

@@ -266,6 +266,7 @@ class Models:
                 output_tokens=reply.output_tokens,
                 cost_usd=reply.cost_usd,
                 seconds=reply.seconds,
+                charges=reply.charges,
             )
         return reply
 
@@ -326,6 +327,7 @@ class Models:
             output_tokens=outputs,
             cost_usd=cost,
             seconds=seconds,
+            charges=error.charges if isinstance(error, ModelFailure) else (),
             error=f"{error.code}: {error}",
         )
 

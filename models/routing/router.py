@@ -16,7 +16,7 @@ from langchain_core.messages import BaseMessage
 from core import clock, logs
 from models.answer import Answer, Heard
 from models.budget import Guard, Spent
-from models.calls import Call
+from models.calls import Call, Charge
 from models.catalogue import Catalogue
 from models.errors import (
     ContextOverflow,
@@ -48,6 +48,8 @@ class Outcome:
     """Of this answer and of the attempts before it that were charged; so are the next two."""
     output_tokens: int
     cost_usd: Decimal
+    charges: tuple[Charge, ...] = ()
+    """Of that, what others than `deployment` charged."""
 
 
 @dataclass(slots=True)
@@ -60,13 +62,25 @@ class _Done:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
+    charges: list[Charge] = field(default_factory=list[Charge])
     failed: list[Deployment] = field(default_factory=list[Deployment])
     last: str = ""
     raw: str = ""
     """What was heard last of an answer that broke off."""
 
-    def add(self, spent: Spent) -> None:
+    def add(self, deployment: Deployment, spent: Spent) -> None:
         """Something was spent."""
+        if spent.input_tokens or spent.output_tokens:
+            self.charges.append(
+                Charge(
+                    deployment.account.name,
+                    deployment.account.provider,
+                    deployment.model,
+                    spent.input_tokens,
+                    spent.output_tokens,
+                    spent.cost_usd,
+                )
+            )
         self.input_tokens += spent.input_tokens
         self.output_tokens += spent.output_tokens
         self.cost_usd += spent.cost_usd
@@ -114,6 +128,7 @@ class Router:
             except ModelFailure as failure:
                 failure.input_tokens, failure.output_tokens = done.input_tokens, done.output_tokens
                 failure.cost_usd = done.cost_usd
+                failure.charges = tuple(done.charges)
                 failure.raw = failure.raw or done.raw
                 if done.failed:
                     last = done.failed[-1]
@@ -159,7 +174,7 @@ class Router:
             except RoomLapsed:
                 continue
             finally:
-                done.add(attempt.spent)
+                done.add(deployment, attempt.spent)
             if failure is None:
                 pool.proved(deployment)
                 return Outcome(
@@ -169,6 +184,7 @@ class Router:
                     done.input_tokens,
                     done.output_tokens,
                     done.cost_usd,
+                    tuple(charge for charge in done.charges if not _is_of(charge, deployment)),
                 )
             if isinstance(failure, ModelStopped):
                 done.failed.append(deployment)
@@ -271,6 +287,10 @@ class Router:
                 taken.unused()
             raise
         return tickets
+
+
+def _is_of(charge: Charge, deployment: Deployment) -> bool:
+    return (charge.account, charge.model) == (deployment.account.name, deployment.model)
 
 
 def _unfit(pool: AccountPool, need: Need, request: Request) -> ModelFailure:

@@ -30,7 +30,7 @@ WHERE id IN ('run:' || %(run_id)s, 'project:' || %(project)s,
    OR (scope = 'stage' AND starts_with(subject, %(run_id)s || '/'))
    OR (scope = 'team' AND starts_with(subject, %(project)s || '/'))
    OR (scope = 'account' AND subject IN (
-        SELECT CASE WHEN account = '' THEN provider ELSE account END FROM factory.model_calls
+        SELECT CASE WHEN account = '' THEN provider ELSE account END FROM factory.model_spending
         WHERE run_id = %(run_id)s))
 ORDER BY array_position(ARRAY['run', 'project', 'day', 'account', 'team', 'stage'], scope), subject
 """
@@ -38,11 +38,11 @@ ORDER BY array_position(ARRAY['run', 'project', 'day', 'account', 'team', 'stage
 # What was spent, a row for each value of one dimension, and a last one for all. {dimension} is one of
 # `costs.DIMENSIONS`, never a person's text.
 COSTS = """
-SELECT {dimension} AS name, GROUPING({dimension}) = 1 AS is_total, count(*) AS calls,
-    count(*) FILTER (WHERE c.status <> 'ok') AS failed,
+SELECT {dimension} AS name, GROUPING({dimension}) = 1 AS is_total, coalesce(sum(c.calls), 0) AS calls,
+    coalesce(sum(c.calls) FILTER (WHERE c.status <> 'ok'), 0) AS failed,
     coalesce(sum(c.input_tokens), 0) AS input_tokens, coalesce(sum(c.output_tokens), 0) AS output_tokens,
     coalesce(sum(c.cost_usd), 0) AS cost_usd, coalesce(sum(c.seconds), 0) AS seconds
-FROM factory.model_calls c
+FROM factory.model_spending c
 LEFT JOIN factory.runs r ON r.id = c.run_id
 LEFT JOIN factory.projects p ON p.id = r.project_id
 WHERE (%(run_id)s::text IS NULL OR c.run_id = %(run_id)s)
