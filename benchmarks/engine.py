@@ -20,6 +20,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage
@@ -37,6 +38,8 @@ from graph.runs import Run
 from graph.services import Services
 from graph.state import RunState, StageInput, StageOutput, StageState
 from models.calls import Call, Reply
+from models.embeddings.base import Embedder
+from models.embeddings.local import LocalEmbedder
 from teams.globs import sample
 from teams.registry import Registry
 from workspace.repository import Merge
@@ -64,6 +67,10 @@ class InstantModels:
     """A model that answers at once and writes nothing."""
 
     announcement = None
+    is_offline = True
+    least_answer = 1_024
+    chains = SimpleNamespace(account_budgets=dict[str, Decimal])
+    """Nobody's budgets."""
 
     def view(self, **_: Any) -> InstantModels:
         """The same for everybody."""
@@ -81,6 +88,10 @@ class InstantModels:
         """Enough."""
         return 131_072
 
+    async def embedder(self) -> Embedder:
+        """The one without a model."""
+        return LocalEmbedder()
+
     async def complete(self, alias: str, _messages: Any, *, call: Call, **_: Any) -> Reply:
         """The reply for this kind of call."""
         message = AIMessage(_REPLIES[call.kind])
@@ -90,12 +101,12 @@ class InstantModels:
 class StillTree:
     """A worktree in which nothing ever happens."""
 
-    path = Path()
     base = _COMMIT
     files = None
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, path: Path) -> None:
         self.stage = name
+        self.path = path
 
     async def restore(self, _commit: str) -> None:
         """Nothing."""
@@ -108,10 +119,30 @@ class StillTree:
 class StillRepository:
     """A repository in which every deliverable is already there."""
 
-    path = Path()
+    name = "bench"
 
-    def __init__(self, files: Sequence[str]) -> None:
+    def __init__(self, files: Sequence[str], path: Path) -> None:
         self._files = list(files)
+        self.path = path
+
+    async def newest(self, _run_id: str, _commits: Sequence[str]) -> str:
+        """The commit."""
+        return _COMMIT
+
+    async def read(self, _commit: str, _path: str) -> str | None:
+        """No file."""
+        return None
+
+    async def texts(self, _ref: str, _folder: str) -> dict[str, str]:
+        """No mail."""
+        return {}
+
+    async def post(self, _run_id: str, _files: Any, *, message: str) -> None:
+        """Nothing."""
+
+    async def holds(self, _commit: str, _other: str | None) -> bool:
+        """One commit holds itself."""
+        return True
 
     async def begin_run(self, _run_id: str) -> str:
         """A commit."""
@@ -123,7 +154,7 @@ class StillRepository:
 
     async def open_stage(self, _run_id: str, stage: str, *, base: str | None = None) -> StillTree:
         """A tree of that name."""
-        return StillTree(stage)
+        return StillTree(stage, self.path)
 
     async def files(self, _commit: str) -> list[str]:
         """Nothing yet."""
@@ -158,26 +189,28 @@ def measure() -> Iterator[Measurement]:
 async def _measure() -> tuple[float, float]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         async with Factory.open(Settings(home=Path(home), model="offline")) as factory:
-            services, pipeline = _still(factory), factory.pipeline("full")
+            services, pipeline = still(factory), factory.pipeline("full")
             ours = build_pipeline(services, pipeline, factory.checkpointer)
             recorded = await _record(factory, services, pipeline)
             bare = _bare(pipeline, recorded, factory.checkpointer)
             taken: dict[str, list[float]] = defaultdict(list)
             for number in range(TIMES):
-                taken["ours"].append(await _drive(factory, services, ours))
+                taken["ours"].append(await drive(factory, services, ours))
                 taken["bare"].append(await _invoke(bare, f"bare-{number}"))
             return median(taken["ours"]), median(taken["bare"])
 
 
-def _still(factory: Factory) -> Services:
+def still(factory: Factory) -> Services:
     """The factory's services with an instant model, no workspace, and no checks to run in one."""
     teams = [team.model_copy(update={"checks": ()}) for team in factory.registry]
     files = [sample(pattern) for team in teams for pattern in team.deliverables]
+    empty = factory.settings.home / "still"
+    empty.mkdir(parents=True, exist_ok=True)
     return replace(
         factory.services,
         models=cast(Any, InstantModels()),
         registry=Registry(factory.registry.pack, {}, teams),
-        repositories={"bench": cast(Any, StillRepository(files))},
+        repositories={"bench": cast(Any, StillRepository(files, empty))},
     )
 
 
@@ -193,7 +226,7 @@ async def _submit(factory: Factory) -> Run:
     return await factory.services.run(run_id)
 
 
-async def _drive(factory: Factory, services: Services, graph: Graph) -> float:
+async def drive(factory: Factory, services: Services, graph: Graph) -> float:
     run = await _submit(factory)
 
     async def same(_run: Run) -> Graph:
@@ -214,7 +247,7 @@ async def _record(factory: Factory, services: Services, pipeline: Pipeline) -> R
         for name, node in part.nodes.items():
             if hasattr(node.bound, "afunc") and node.bound.afunc is not None and not name.startswith("__"):
                 node.bound.afunc = _recorder(node.bound.afunc, recorded, (space, name))
-    await _drive(factory, services, graph)
+    await drive(factory, services, graph)
     return recorded
 
 

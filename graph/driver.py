@@ -24,7 +24,7 @@ from core import clock, incarnation, logs
 from core.database import DatabaseUnavailable
 from core.errors import BadInput, FactoryError
 from governance.approvals import AlreadyDecided, Approval
-from graph import paying, people, rollback
+from graph import paying, people, rollback, undoing
 from graph.again import ending
 from graph.alone import Connection, only_driver
 from graph.lifecycle import ENDED, WAITING, RunStatus, move
@@ -241,6 +241,7 @@ class Driver:
         )
 
     async def _ended(self, run: Run) -> None:
+        await undoing.of_run(self.services, run)
         key = f"run.ended{ending(run.rollbacks)}"
         await self.services.events.append(run.id, "run.ended", {"status": run.status}, key=key, last=True)
 

@@ -95,6 +95,14 @@ async def select_runs_of(conn: Connection, project: str) -> list[DictRow]:
     return await cursor.fetchall()
 
 
+async def not_completed(conn: Connection, run_ids: list[str]) -> set[str]:
+    """Those of these runs that have not been completed; what is no run here is none of them."""
+    cursor = await conn.execute(
+        "SELECT id FROM runs WHERE id = ANY (%s) AND status <> 'completed'", (run_ids,)
+    )
+    return {cast(str, row["id"]) for row in await cursor.fetchall()}
+
+
 async def match_runs(conn: Connection, prefix: str) -> list[str]:
     """Ids that start with `prefix`, at most three: enough to tell none, one and several apart."""
     cursor = await conn.execute(

@@ -25,6 +25,7 @@ from langgraph.types import StateSnapshot, StateUpdate
 from core import faults
 from core.errors import BadInput
 from core.json import JsonObject
+from graph import undoing
 from graph.lifecycle import REOPENS, reopen
 from graph.runs import Run
 from graph.services import Services
@@ -106,6 +107,8 @@ async def finish(services: Services, graph: Graph, run: Run, aim: Aim) -> None:
     if (await graph.aget_state(config)).values.get("rollbacks", 0) != aim.number:
         await _fork(graph, run.id, aim)
     faults.point("rollback.state")
+    await undoing.of_stages(services, run, aim.number, aim.commit)
+    faults.point("rollback.memory")
     await reopen(
         services.db,
         services.events,

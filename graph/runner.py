@@ -28,6 +28,7 @@ from graph.driver import Driver, Outcome
 from graph.lifecycle import ENDED
 from graph.pipeline import build_pipeline
 from graph.progress import Progress
+from graph.remembering import Remembering
 from graph.rollback import Aim
 from graph.runs import Run, Runs
 from graph.services import Services
@@ -104,6 +105,7 @@ class Factory:
                 policy=rules,
                 outside=Outside(settings),
                 leases=Leases(db),
+                memory=Remembering(db, settings.home, stack),
                 supplies=Supplies.open(settings, db, sandbox),
             )
             # Offline stays offline: a run is resumed with the model that it was started with.

@@ -11,6 +11,7 @@ from core.settings import Settings
 from governance.approvals import Approvals
 from governance.policy import Policy
 from graph.mailing import Mailing
+from graph.remembering import Remembering
 from graph.runs import Run, Runs
 from graph.supplies import Supplies, Supply
 from models.service import Models
@@ -49,6 +50,8 @@ class Services:
     """What products need of others."""
     leases: Leases
     """Who works where."""
+    memory: Remembering
+    """What the teams of projects remember."""
     repositories: dict[str, Repository] = field(default_factory=dict[str, Repository], repr=False)
     """The projects' repositories that this process has opened."""
     baselines: dict[str, Baseline | None] = field(default_factory=dict[str, "Baseline | None"], repr=False)
@@ -60,17 +63,19 @@ class Services:
         """The run's record, fresh."""
         return await self.runs.get(run_id)
 
-    async def repository(self, run_id: str) -> Repository:
-        """The repository of the run's project."""
+    async def project_of(self, run_id: str) -> str:
+        """The name of the run's project."""
         if run_id not in self._projects:
             self._projects[run_id] = (await self.runs.get(run_id)).project
-        return await self.project(self._projects[run_id])
+        return self._projects[run_id]
+
+    async def repository(self, run_id: str) -> Repository:
+        """The repository of the run's project."""
+        return await self.project(await self.project_of(run_id))
 
     async def models_for(self, run_id: str, team: str | None) -> Models:
         """The models as one team of the run's project sees them: its aliases, whether cloud is forbidden."""
-        if run_id not in self._projects:
-            self._projects[run_id] = (await self.runs.get(run_id)).project
-        project = self._projects[run_id]
+        project = await self.project_of(run_id)
         # Read each time: cloud that was forbidden a moment ago is forbidden for the next call.
         settings = await asyncio.to_thread(project_settings.load_operators, self.settings.home, project)
         return self.models.view(project=project, team=team, local_only=settings.models.local_only)

@@ -11,7 +11,7 @@ from core import faults
 from core.events import Entry
 from core.json import JsonObject
 from governance.approvals import Decision
-from graph import people
+from graph import people, retaining
 from graph.evidence import attempt_key, gather
 from graph.gate import Ruling, decide
 from graph.leasing import give_back
@@ -155,12 +155,14 @@ class Verdicts:
         files = [path for path in merge.files if not is_mail(path)]
         merged: JsonObject = {"commit": merge.commit, "files": list(files)}
         outcome = self._outcome(state, "pass", commit=merge.commit, files=files)
-        await stage.events(
+        taken = await snapshot(stage, state, outcome)
+        told = await stage.events(
             state,
             stage.entry(state, "stage.merged", merged, "merged"),
-            await snapshot(stage, state, outcome),
+            taken,
             self._ended(state, outcome),
         )
+        await retaining.remember(stage, state, taken.texts or {}, told[1])
         return {"results": {stage.team.id: outcome}, "verdict": "pass"}
 
     async def close(self, state: StageState) -> dict[str, Any]:

@@ -19,9 +19,10 @@ from langgraph.prebuilt import ToolNode
 from core import faults
 from core.errors import FactoryError
 from core.json import JsonObject, is_object
-from graph import loops, packing, people, touched
+from graph import loops, packing, people, recollecting, touched
 from graph.leasing import noting, tell_others
 from graph.mailing import Postbox
+from graph.recollecting import NOTHING as NOTHING_RECALLED
 from graph.repairing import laid_out
 from graph.stage_context import StageContext, called
 from graph.state import ClarificationCall, StageState, TraceEntry
@@ -64,6 +65,8 @@ class Work:
         await stage.event(state, "repair.started" if repair else "stage.started", began, "started")
         await tell_others(stage, state)
         faults.point("brief.opened")
+        recollection = NOTHING_RECALLED if repair else await recollecting.for_brief(stage, state)
+        faults.point("brief.recalled")
         files = await (await stage.repository(state)).files(tree.base)
         change = state.get("change")
         text = prompts.brief(
@@ -76,6 +79,9 @@ class Work:
             history=change["history"] if change and not repair else None,
             named=self._named(state, files) if change and not repair else (),
             conflict=await laid_out(stage, state, repair["base"], repair) if repair else None,
+            rules=recollection.rules,
+            memories=recollection.lines,
+            forgot=recollection.note,
         )
         return {
             "messages": [HumanMessage(text, id=f"{name}/brief")],
@@ -272,6 +278,7 @@ class Work:
             reads=Reads(state["messages"]),
             wrote=noting(stage, state),
             mail=Postbox(mailing, team.id, stage.team_ids, key),
+            memory=recollecting.Asking(stage, state),
         )
 
     async def _snapshot(

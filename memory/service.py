@@ -77,6 +77,18 @@ class Memories:
         self.tend(bank)
         return bank
 
+    async def find(self, project: str, name: str) -> Bank | None:
+        """The same bank where there is one; none is made."""
+        known = self._banks.get((project, name))
+        if known is None:
+            async with self.db.pool.connection() as connection:
+                given = {"project": project, "name": name}
+                row = await (await connection.execute(queries.FIND_BANK, given)).fetchone()
+            if row is None:
+                return None
+            known = self._banks[project, name] = Bank(self, row["id"], project, name)
+        return known
+
     async def banks(self, project: str | None = None) -> list[BankInfo]:
         """All banks of a project, or of all projects."""
         async with self.db.pool.connection() as connection:

@@ -20,11 +20,12 @@ ToolName = Literal[
     "request_clarification",
     "read_mail",
     "send_mail",
+    "recall_memory",
 ]
 
 ToolRisk = Literal["reads", "writes", "runs", "asks"]
-"""reads: the stage's worktree and the project's mail only. writes: changes files in the worktree, inside the
-team's paths. runs: executes code in the sandbox. asks: costs another team or a person time."""
+"""reads: the stage's worktree, the project's mail and memory only. writes: changes files in the worktree,
+inside the team's paths. runs: executes code in the sandbox. asks: costs another team or a person time."""
 
 TOOL_RISK: Mapping[ToolName, ToolRisk] = MappingProxyType(
     {
@@ -37,5 +38,6 @@ TOOL_RISK: Mapping[ToolName, ToolRisk] = MappingProxyType(
         "request_clarification": "asks",
         "read_mail": "reads",
         "send_mail": "asks",
+        "recall_memory": "reads",
     }
 )

@@ -15,6 +15,7 @@ from langchain_core.messages import SystemMessage
 from langchain_core.tools import BaseTool
 
 from core.json import JsonObject
+from memory.telling import Told
 from models.calls import CallKind
 from teams.actions import ParseProblem, fenced
 from teams.contract import Objective, Upstream
@@ -41,6 +42,8 @@ __all__ = [
     "problems",
     "quote",
     "quoted_answer",
+    "recalled",
+    "remember",
     "repair",
     "repair_plan",
     "report_request",
@@ -150,23 +153,31 @@ def brief(
     history: Sequence[str] | None = None,
     named: Sequence[str] = (),
     conflict: Places | None = None,
+    rules: Sequence[Told] = (),
+    memories: Sequence[Told] = (),
+    forgot: str = "",
 ) -> str:
     """The first message of a stage: the objective anchor, whole.
 
     `files` are the paths in the worktree; `comment` is what a person's review asked for, from round 2 on.
     `history` makes it a change of what exists: the requirements it came about by, the oldest first. `named`:
     the files of this team that the change names. `conflict`: the places that a repair has to decide.
+    `rules` are what a person has told the team to follow always: they stand at both ends. `memories` are
+    recalled; `forgot` says what of memory was missing.
     """
     return _page(
         _matter("work", team, operative, objective=objective.id, **_kind(history is not None)),
+        _rules(rules),
         f"# Requirement\n{quote(requirement)}",
         _change(history, named) if history is not None else "",
         _objective(objective),
         "\n".join(["## You may write", *_paths(team.paths)]),
         _upstream(objective.inputs),
+        recalled(memories, forgot),
         "\n".join(["## Files in the worktree", *_paths(files)]),
         f"## Review comment\n{quote(comment)}" if comment.strip() else "",
         _conflict(conflict),
+        _rules(rules),
         f"## Now\n{_prose('brief')}",
     )
 
@@ -195,6 +206,28 @@ def _upstream(inputs: Sequence[Upstream]) -> str:
     for result in inputs:
         lines += [f"### {_inline(result.team)}", "Facts:", *_bullets(result.facts)]
         lines += ["Files:", *_paths(result.files)]
+    return "\n".join(lines)
+
+
+def _rules(rules: Sequence[Told]) -> str:
+    """Directives, in the words of the person who gave them."""
+    if not rules:
+        return ""
+    return "\n".join(["## Rules that always hold", *(f"- {_inline(rule.text)}" for rule in rules)])
+
+
+def recalled(memories: Sequence[Told], forgot: str = "") -> str:
+    """What was recalled, each line quoted, marked and with its source; empty where nothing was."""
+    if not memories and not forgot:
+        return ""
+    lines = (
+        ["## Recalled from earlier work", _prose("recalled")]
+        if memories
+        else ["## Recalled from earlier work"]
+    )
+    lines += [quote(_inline(memory.sentence)) for memory in memories]
+    if forgot:
+        lines.append(f"Not everything could be searched: {_inline(forgot)}")
     return "\n".join(lines)
 
 
@@ -319,6 +352,11 @@ def clarify(
 def answer_to_asker(text: str, *, team: Team, operative: Operative) -> str:
     """What came of a question that the asked team had to pass on."""
     return _page(_matter("clarify", team, operative, answer="true"), "# Answer to your question", quote(text))
+
+
+def remember(*, team: Team, operative: Operative, objective: str) -> str:
+    """The front matter of the call for what is worth keeping; what follows it is mem0's."""
+    return _page(_matter("remember", team, operative, objective=objective))
 
 
 def plan(teams: Iterable[Team], *, requirement: str, objective: str, change: bool = False) -> str:

@@ -240,6 +240,19 @@ class BudgetSettings(BaseModel):
     """A team in all runs of the project, by the team's id."""
 
 
+class MemorySettings(BaseModel):
+    """What the project's teams remember from one run to the next."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    enabled: bool = True
+    """Whether anything is kept, and recalled."""
+    model: bool = True
+    """Whether a model reads each stage's work too, beside the rules: one call a stage."""
+    brief_tokens: int = Field(default=2_000, ge=0, le=20_000)
+    """The most that memories may take of a brief; never more than a twelfth of the model's window."""
+
+
 class ProjectSettings(BaseModel):
     """What is set for a project."""
 
@@ -251,6 +264,7 @@ class ProjectSettings(BaseModel):
     models: ModelsAllowed = ModelsAllowed()
     budget: BudgetSettings = BudgetSettings()
     deadlines: Deadlines = Deadlines()
+    memory: MemorySettings = MemorySettings()
     dependencies: Dependencies = Dependencies()
     checks: tuple[DeclaredCheck, ...] = Field(default=(), strict=False)
     """Commands that check the product, beside the factory's own checks."""
@@ -395,12 +409,14 @@ def _invalid(invalid: ValidationError, where: str, table: str = "") -> ProjectSe
     place = tuple(str(part) for part in error["loc"])
     key = ".".join((table, *place) if table else place) or "remote"
     pages = {"checks": "docs/checks.md", "page": "docs/checks.md", "dependencies": "docs/dependencies.md"}
+    pages["memory"] = "docs/memory.md"
     todo = f"Correct it; {pages.get(place[0] if place else '', 'docs/releasing.md')} shows every key"
     if error["type"] == "extra_forbidden":
         models: dict[str, type[BaseModel]] = {
             "checks": DeclaredCheck,
             "page": Page,
             "dependencies": Dependencies,
+            "memory": MemorySettings,
         }
         inner = models.get(place[0], Remote) if place else Remote
         model = inner if table or len(place) > 1 else ProjectSettings

@@ -52,9 +52,14 @@ def read(files: Mapping[str, str]) -> list[Claim]:
     return list(claims.values())[:_MOST_OPERATIONS]
 
 
-def declares_interface(path: str, text: str) -> bool:
-    """Whether the file is the whole description of an HTTP interface: what it leaves out, is not there."""
-    return path.endswith(".json") and '"openapi"' in text[:2000] and _document(text) is not None
+def declares(path: str, text: str) -> str:
+    """The beginning of the subjects that the file declares as a whole: what it leaves out is not there.
+
+    Empty for a file that declares nothing: an interface in code may be spread over several.
+    """
+    if path.endswith(".json") and '"openapi"' in text[:2000] and _document(text) is not None:
+        return "interface:"
+    return "table:" if path.endswith((".sql", ".ddl")) and _TABLE.search(text) else ""
 
 
 def _document(text: str) -> dict[str, Any] | None:

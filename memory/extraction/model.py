@@ -175,6 +175,11 @@ def _engine() -> Engine:
         return _imported()
 
 
+def preload() -> None:
+    """Import mem0 now, for a program that forks later."""
+    _engine()
+
+
 def _imported() -> Engine:
     os.environ["MEM0_TELEMETRY"] = "False"  # read once, when it is imported
     with tempfile.TemporaryDirectory() as folder:

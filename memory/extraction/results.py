@@ -7,8 +7,9 @@ what the team experienced. An assumption never is a fact.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Final
 
 from memory.evidence import Support, Text, locate
@@ -49,9 +50,10 @@ class Read:
 def read(result: Result, texts: Sequence[Text], echoes: Echoes) -> Read:
     """The claims of a result; `texts` are what they are held against."""
     found = Read()
+    names = {name for text in texts if text.path for name in (text.path, PurePosixPath(text.path).name)}
     for text in result.facts:
         said = _bounded(text)
-        if not said or _only_files(said) or _ANSWERED.match(said):
+        if not said or _only_files(said, names) or _ANSWERED.match(said):
             continue  # a list of files is in the commit, and an answer is kept with its question
         if echoes.holds(said):
             found.echoes += 1
@@ -69,10 +71,14 @@ def read(result: Result, texts: Sequence[Text], echoes: Echoes) -> Read:
     return found
 
 
-def _only_files(said: str) -> bool:
+def _only_files(said: str, names: Collection[str]) -> bool:
     """Whether it is a list of files and nothing else."""
     words = [word.strip("`,:;") for word in said.split()]
-    return all(word.casefold() in _LISTING or _PATH.fullmatch(word.rstrip(".")) for word in words if word)
+    return all(
+        word.casefold() in _LISTING or word in names or _PATH.fullmatch(word.rstrip("."))
+        for word in words
+        if word
+    )
 
 
 def _fact(said: str, support: Support | None) -> Claim:

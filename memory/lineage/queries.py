@@ -90,7 +90,7 @@ FROM factory.{memories}
 WHERE live AND kind IN ('fact', 'decision') AND (subject = ANY (%(subjects)s) OR digest = ANY (%(digests)s))
 """
 _OF_FILE = """
-SELECT subject, text FROM factory.{memories}
+SELECT subject FROM factory.{memories}
 WHERE live AND starts_with(subject, %(prefix)s) AND source ->> 'path' = %(path)s
 """
 

@@ -61,6 +61,23 @@ async def take_back_run(
     return taken
 
 
+async def end_derived(memories: Memories, ids: Collection[int], *, why: str) -> TakenBack:
+    """Take back what was made of these memories, and not themselves: they have been superseded."""
+    if not ids:
+        return TakenBack()
+    async with memories.db.pool.connection() as connection, connection.transaction():
+        known = await lock_projects(connection, [place(one)[0] for one in ids])
+        made = await with_derived(connection, known, set(ids)) - set(ids)
+        return await _take_back(connection, known, made, why)
+
+
+async def of_file(memories: Memories, bank: int, path: str, prefix: str) -> set[str]:
+    """The subjects beginning with `prefix` that hold in a bank because this file says so."""
+    async with memories.db.pool.connection() as connection:
+        found = await connection.execute(queries.of_file(bank), {"path": path, "prefix": prefix})
+        return {row["subject"] for row in await found.fetchall()}
+
+
 async def lock_project(connection: Connection, project: str) -> list[int]:
     """The banks of a project, each locked until the transaction ends."""
     rows = await (await connection.execute(queries.BANKS_OF, {"project": project})).fetchall()

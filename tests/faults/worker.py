@@ -17,6 +17,9 @@ from core import faults
 from core.errors import FactoryError
 from core.settings import Settings
 from graph.runner import Factory
+from memory.extraction.model import preload
+
+preload()  # mem0 takes more than a second, which need not be spent in each process that dies
 
 _context = multiprocessing.get_context("forkserver")
 

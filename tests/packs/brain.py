@@ -146,6 +146,13 @@ RULES: Mapping[str, Rule] = {
 }
 
 
+def remembered(chat: Chat) -> str:
+    """Every sentence of the pages that it is shown, and one that it made up."""
+    shown = chat.text.partition("## New Messages")[2].partition("## Observation Date")[0]
+    sentences = [line.strip() for line in shown.splitlines() if line.strip().endswith(".")]
+    return json.dumps({"memory": [{"text": text} for text in [*sentences, "The moon is made of cheese."]]})
+
+
 def defaults(chat: Chat) -> str:
     """What a team does for which a test has no rule: write its page, report, approve, answer."""
     if chat.call == "plan":
@@ -157,6 +164,8 @@ def defaults(chat: Chat) -> str:
         return json.dumps(answer)
     if chat.call == "report":
         return result()
+    if chat.call == "remember":
+        return remembered(chat)
     return write(f"docs/{chat.team}.md", f"# {chat.team}") if chat.turn == 0 else "Done."
 
 

@@ -19,7 +19,7 @@ PACK = Path(teams.__file__).parent / "packs" / "software"
 
 DOCUMENT_TOOLS = {
     *("list_files", "read_file", "search", "write_file", "edit_file"),
-    *("request_clarification", "read_mail", "send_mail"),
+    *("request_clarification", "read_mail", "send_mail", "recall_memory"),
 }
 ALIASES = {"factory/architect", "factory/coder", "factory/fast", "factory/cheap"}
 REQUIRED = {

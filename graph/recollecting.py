@@ -1,0 +1,209 @@
+"""What a team is told from memory: bounded, marked, with its source, and written down as it was told.
+
+A node can run twice, and another run may have added to a bank in between. What counts is the recall set
+that the log has: it is told again as it was the first time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from core import clock, logs
+from core.errors import FactoryError
+from core.json import JsonObject, JsonValue, is_array
+from graph.stage_context import StageContext
+from graph.state import StageState
+from memory.records import SHARED, Kind, Recalled
+from memory.service import Bank, Memories
+from memory.telling import Told
+from models.errors import UnknownAlias, UnknownModel
+from workspace.project_settings import MemorySettings
+
+RECALLED: Final = "memory.recalled"
+"""The kind of event that a recall set is kept with."""
+
+_log = logs.get(__name__)
+
+_SHARE: Final = 12
+"""A brief's memories take at most one part in so many of the model's window."""
+_BYTES_PER_TOKEN: Final = 3
+_LONGEST_QUERY: Final = 1_000
+"""Characters of what is looked for: a requirement may be a hundred times as long."""
+_IN_BRIEF: Final = 24
+_OF_SHARED: Final = 12
+_IN_ANSWER: Final = 12
+_SPARE: Final = 2
+"""So many times more is asked for than is told: some of it may not stand."""
+_LEARNT: Final = (Kind.FACT, Kind.EXPERIENCE, Kind.DECISION)
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """What is told from memory."""
+
+    rules: tuple[Told, ...] = ()
+    """Directives: what a person has told the team to follow always."""
+    lines: tuple[Told, ...] = ()
+    note: str = ""
+    """What was missing, in words; empty where nothing was."""
+
+
+NOTHING: Final = Recollection()
+
+
+async def for_brief(stage: StageContext, state: StageState) -> Recollection:
+    """What the team remembers about its objective, within the share of a brief that memory may have.
+
+    Never fails for memory's sake: without it, a stage works as it did before there was any.
+    """
+    try:
+        opened = await _open(stage, state)
+        if opened is None:
+            return NOTHING
+        memories, project, settings = opened
+        query = "\n".join((state.get("comment", ""), state["requirement"], stage.team.purpose))
+        room = _room(settings, await _window(stage, state))
+        found = await _found(stage, state, memories, project, query, (_IN_BRIEF, _OF_SHARED), room)
+        return await _told(stage, state, found, "recalled") if found is not None else NOTHING
+    except FactoryError as failure:
+        _log.warning("memory.not_recalled", run=state["run_id"], team=stage.team.id, why=str(failure))
+        note = f"nothing could be recalled: {failure}"
+        await stage.event(state, "memory.failed", {"at": "brief", "why": str(failure)}, "recalled/failed")
+        return Recollection(note=note)
+
+
+@dataclass
+class Asking:
+    """The memory as an operative's tool has it in one turn."""
+
+    stage: StageContext
+    state: StageState
+    asked: int = field(default=0)
+
+    async def recall(self, query: str) -> Recollection:
+        """What is remembered about `query`. Raises FactoryError."""
+        self.asked += 1
+        stage, state = self.stage, self.state
+        opened = await _open(stage, state)
+        if opened is None:
+            return Recollection(note="the project's memory is switched off")
+        memories, project, settings = opened
+        room = _room(settings, await _window(stage, state))
+        found = await _found(stage, state, memories, project, query, (_IN_ANSWER, _IN_ANSWER), room)
+        suffix = f"recall/{state['calls']}.{self.asked}"
+        return await _told(stage, state, found, suffix) if found is not None else NOTHING
+
+
+async def _open(stage: StageContext, state: StageState) -> tuple[Memories, str, MemorySettings] | None:
+    """The project's memory; None where it is switched off."""
+    services = stage.services
+    project = await services.project_of(state["run_id"])
+    settings = await services.memory.settings(project)
+    if not settings.enabled:
+        return None
+    models = await services.models_for(state["run_id"], stage.team.id)
+    return await services.memory.of(project, models), project, settings
+
+
+async def _window(stage: StageContext, state: StageState) -> int:
+    """Tokens of the window of the model that works; none where there is none to ask."""
+    models = await stage.services.models_for(state["run_id"], stage.team.id)
+    try:
+        return models.context_tokens(stage.team.author.alias)
+    except (UnknownAlias, UnknownModel):
+        return 0
+
+
+def _room(settings: MemorySettings, window: int) -> int:
+    """Bytes that memories may take."""
+    return min(settings.brief_tokens, window // _SHARE) * _BYTES_PER_TOKEN
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    query: str
+    told: Recollection
+    considered: int
+    as_of: str
+    banks: tuple[str, ...]
+
+
+async def _found(
+    stage: StageContext,
+    state: StageState,
+    memories: Memories,
+    project: str,
+    query: str,
+    limits: tuple[int, int],
+    room: int,
+) -> _Found | None:
+    """What the team's own bank and that of all teams know; None where neither is there."""
+    names = (stage.team.id, SHARED)
+    banks = [await memories.find(project, name) for name in names]
+    as_of = clock.now()
+    rules: list[Told] = []
+    hits: list[tuple[Recalled, str]] = []
+    considered, why = 0, ""
+    asked = query.strip()[:_LONGEST_QUERY]
+    for bank, limit in zip(banks, limits, strict=True):
+        if bank is None:
+            continue
+        rules += [Told.of(Recalled(rule, 1.0), bank.name) for rule in await bank.directives()]
+        recall = await bank.recall(asked, limit=_SPARE * limit, kinds=_LEARNT)
+        standing = await stage.services.memory.standing(state["run_id"], recall.hits)
+        hits += [(hit, bank.name) for hit in standing[:limit]]
+        considered, why = considered + recall.considered, why or recall.degraded
+    if not any(banks):
+        return None
+    told = Recollection(tuple(rules), _fitting(hits, room), why)
+    return _Found(asked, told, considered, as_of.isoformat(), tuple(bank.name for bank in _there(banks)))
+
+
+def _there(banks: Sequence[Bank | None]) -> list[Bank]:
+    return [bank for bank in banks if bank is not None]
+
+
+def _fitting(hits: Sequence[tuple[Recalled, str]], room: int) -> tuple[Told, ...]:
+    """The best, each text once, as many as there is room for."""
+    lines: list[Told] = []
+    said: set[str] = set()
+    for hit, bank in sorted(hits, key=lambda each: -each[0].score):
+        line = Told.of(hit, bank)
+        size = len(line.sentence.encode())
+        if line.text in said or size > room:
+            continue
+        said.add(line.text)
+        room -= size
+        lines.append(line)
+    return tuple(lines)
+
+
+async def _told(stage: StageContext, state: StageState, found: _Found, suffix: str) -> Recollection:
+    """Write the recall set down, and tell what the log has of it."""
+    told = found.told
+    listed = (*told.rules, *told.lines)
+    payload: JsonObject = {
+        "banks": list(found.banks),
+        "as_of": found.as_of,
+        "considered": found.considered,
+        "ids": [line.id for line in listed],
+    }
+    if told.note:
+        payload["degraded"] = told.note
+    texts: dict[str, JsonValue] = {"query": found.query, "recall": [line.kept() for line in listed]}
+    entry = stage.entry(state, RECALLED, payload, suffix)
+    event = await stage.services.events.append(
+        state["run_id"], RECALLED, payload, team=entry.team, key=entry.key, texts=texts
+    )
+    if event.payload.get("ids") == payload["ids"]:
+        return told
+    kept = await stage.services.events.texts(state["run_id"], [event.seq])
+    value: Any = kept[event.seq, "recall"].value
+    first = [Told.read(each) for each in value] if is_array(value) else []
+    return Recollection(
+        tuple(line for line in first if line.kind == Kind.DIRECTIVE),
+        tuple(line for line in first if line.kind != Kind.DIRECTIVE),
+        str(event.payload.get("degraded", "")),
+    )

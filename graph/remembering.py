@@ -1,0 +1,64 @@
+"""What the teams of projects remember, as one process has it: whether, by which embedder, and what stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from core.database import Database
+from graph import queries
+from memory.lineage.taking_back import CLAIMS, PERSON
+from memory.records import Recalled
+from memory.service import Memories
+from models.service import Models
+from workspace.project_settings import MemorySettings, load_operators
+
+TAKEN_BACK: Final = "memory.taken_back"
+"""The kind of event that names what does not hold any more, because its work was undone."""
+
+
+@dataclass
+class Remembering:
+    """The memory of projects. Opened once per process; a bank is opened when it is first needed."""
+
+    db: Database
+    home: Path
+    stack: AsyncExitStack = field(repr=False)
+    """What ends the memory's work in the background."""
+    _opened: dict[tuple[str, bool], Memories] = field(
+        default_factory=dict[tuple[str, bool], Memories], repr=False
+    )
+
+    async def settings(self, project: str) -> MemorySettings:
+        """What the operator says about the project's memory, now. Raises ProjectSettingsInvalid."""
+        return (await asyncio.to_thread(load_operators, self.home, project)).memory
+
+    async def of(self, project: str, models: Models) -> Memories:
+        """The banks of a project, with the embedder that its models have; chosen once per process."""
+        key = (project, models.is_offline)
+        if key not in self._opened:
+            memories = await self.stack.enter_async_context(Memories.open(self.db, await models.embedder()))
+            self._opened.setdefault(key, memories)
+        return self._opened[key]
+
+    async def standing(self, run_id: str, hits: Sequence[Recalled]) -> list[Recalled]:
+        """Those that stand for a run: of other runs, the claims only when these are completed.
+
+        What a run claims may be rejected still; until it is released, main knows nothing of it.
+        """
+        others = {hit.memory.source.run_id for hit in hits} - {run_id}
+        open_ones: Collection[str] = ()
+        if others:
+            async with self.db.pool.connection() as conn:
+                open_ones = await queries.not_completed(conn, sorted(others))
+        return [
+            hit
+            for hit in hits
+            if hit.memory.source.run_id not in open_ones
+            or hit.memory.kind not in CLAIMS
+            or hit.memory.speaker == PERSON
+        ]

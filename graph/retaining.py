@@ -1,0 +1,248 @@
+"""What a stage that has passed leaves in memory: claims by rules, and by a model where there is one.
+
+Only what was merged comes here. Each claim is held against what was there, what repeats a recollection is
+left out, and every effect has a key, so that the node may run twice. Memory never fails a stage: what goes
+wrong is an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+
+from core import faults, logs
+from core.errors import FactoryError
+from core.events import Event
+from core.json import JsonObject, JsonValue, canonical, is_object
+from graph import extracting, heard
+from graph.remembering import TAKEN_BACK
+from graph.stage_context import StageContext
+from graph.state import StageState
+from memory.evidence import Text
+from memory.extraction import decisions, interfaces, results
+from memory.extraction.claims import Claim
+from memory.extraction.echoes import Echoes
+from memory.extraction.results import Result
+from memory.lineage import promotion, taking_back
+from memory.records import SHARED, Added, Draft, Kind, Source
+from memory.screening import screen
+from memory.service import Memories
+from memory.telling import recalled_in
+
+RETAINED: Final = "memory.retained"
+"""The kind of event that says what a stage left in memory."""
+
+_log = logs.get(__name__)
+
+_SHOWS: Final = frozenset({"bash", "read_file", "search", "list_files"})
+"""Tools whose output is evidence. Mail and memory say what somebody said."""
+_FILE: Final = "file:"
+_MOST_EVIDENCE: Final = 600_000
+"""Characters that claims are held against."""
+_MOST_CLAIMS: Final = 400
+_LAST_LINES: Final = 30
+"""Of a command's output, in which it says how it went."""
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What a stage left, and what of it was left out."""
+
+    claims: list[Claim] = field(default_factory=list[Claim])
+    unsupported: int = 0
+    echoes: int = 0
+    masked: int = 0
+    model: str = ""
+    """How the model's reading went: a number of claims, or why there is none. Empty where none was asked."""
+
+
+async def remember(
+    stage: StageContext, state: StageState, texts: Mapping[str, JsonValue], event: Event
+) -> None:
+    """Keep what the stage left behind; `texts` and `event` are those of its snapshot."""
+    services = stage.services
+    try:
+        project = await services.project_of(state["run_id"])
+        settings = await services.memory.settings(project)
+        if not settings.enabled:
+            return
+        memories = await services.memory.of(
+            project, await services.models_for(state["run_id"], stage.team.id)
+        )
+        gathered = await _gathered(stage, state, texts, ask_model=settings.model)
+        gathered.claims += await _gone(stage, memories, project, texts)
+        await _keep(stage, state, memories, project, gathered, event, texts)
+    except FactoryError as failure:
+        _log.warning("memory.not_retained", run=state["run_id"], team=stage.team.id, why=str(failure))
+        await stage.event(state, "memory.failed", {"at": "retain", "why": str(failure)}, "retained/failed")
+
+
+async def _gathered(
+    stage: StageContext, state: StageState, texts: Mapping[str, JsonValue], *, ask_model: bool
+) -> Gathered:
+    files = {name.removeprefix(_FILE): str(text) for name, text in texts.items() if name.startswith(_FILE)}
+    shown = _shown(state["messages"])
+    echoes = Echoes(recalled_in(str(message.content) for message in state["messages"]))
+    evidence = _bounded([*(Text(text, path) for path, text in sorted(files.items())), *shown])
+    result = _result(texts.get("result"))
+
+    def read() -> Gathered:
+        found = results.read(result, evidence, echoes)
+        claims = [*decisions.read(files), *interfaces.read(files), *found.claims]
+        return Gathered(claims, found.unsupported, found.echoes)
+
+    gathered = await asyncio.to_thread(read)
+    if ask_model and not (await stage.services.models_for(state["run_id"], stage.team.id)).is_offline:
+        await extracting.add(stage, state, gathered, files, result, evidence, echoes)
+    return gathered
+
+
+def _result(kept: Any) -> Result:
+    """The part of a TaskResult that is worth reading."""
+    if not is_object(kept):
+        return Result()
+    given: Any = kept
+    lists = [
+        tuple(map(str, given.get(name, ()))) for name in ("verified_facts", "assumptions_made", "blockers")
+    ]
+    return Result(*lists)
+
+
+def _shown(messages: Sequence[BaseMessage]) -> list[Text]:
+    """What tools showed the team: the newest first, since an old one may hold no more."""
+    commands = {
+        str(call["id"]): str(call["args"].get("command", ""))
+        for message in messages
+        if isinstance(message, AIMessage)
+        for call in message.tool_calls
+    }
+    texts: list[Text] = []
+    for message in reversed(messages):
+        if isinstance(message, ToolMessage) and message.name in _SHOWS:
+            output, command = str(message.content), " ".join(commands.get(message.tool_call_id, "").split())
+            if command:
+                # "pytest tests/unit: 78 passed" is borne out by a command and a line of its output together.
+                last = output.rstrip().split("\n")[-_LAST_LINES:]
+                texts.append(Text("\n".join(f"{command[:200]}: {line}" for line in last)))
+            texts.append(Text(output))
+    return texts
+
+
+def _bounded(texts: Sequence[Text]) -> list[Text]:
+    left, kept = _MOST_EVIDENCE, list[Text]()
+    for text in texts:
+        left -= len(text.text)
+        if left < 0:
+            break
+        kept.append(text)
+    return kept
+
+
+async def _gone(
+    stage: StageContext, memories: Memories, project: str, texts: Mapping[str, JsonValue]
+) -> list[Claim]:
+    """What a file said before and says no more: an operation or a table that is not there any longer."""
+    claims: list[Claim] = []
+    for name, text in sorted(texts.items()):
+        path = name.removeprefix(_FILE)
+        if path == name or not (prefix := interfaces.declares(path, str(text))):
+            continue
+        bank = await memories.find(project, stage.team.id)
+        if bank is None:
+            return []
+        there = {claim.subject for claim in interfaces.read({path: str(text)})}
+        known = await taking_back.of_file(memories, bank.id, path, prefix)
+        for subject in sorted(known - there):
+            what = subject.partition(":")[2]
+            claims.append(Claim(f"`{what}` is no longer in {path}", Kind.FACT, subject, path, 1))
+    return claims
+
+
+async def _keep(
+    stage: StageContext,
+    state: StageState,
+    memories: Memories,
+    project: str,
+    gathered: Gathered,
+    event: Event,
+    texts: Mapping[str, JsonValue],
+) -> None:
+    """Put the claims into the team's bank, and what people said and two teams bear out into that of all."""
+    key = f"{state['run_id']}/{stage.key(state)}"
+    said = canonical(texts["result"]) if texts.get("result") else ""
+    drafts = [_draft(stage, state, claim, event, said) for claim in gathered.claims[:_MOST_CLAIMS]]
+    people = await heard.by_people(stage, state)
+    if not (drafts or people or gathered.unsupported or gathered.echoes or gathered.model):
+        return
+    gathered.masked = sum(bool(screen(draft.text).found) for draft in (*drafts, *people))
+    added: list[Added] = []
+    if drafts:
+        added = await (await memories.bank(project, stage.team.id)).add(drafts, key=key)
+    said_by_people: list[Added] = []
+    if people:
+        # Said by a person: that is all the evidence there can be.
+        said_by_people = await (await memories.bank(project, SHARED)).add(people, key=key)
+    faults.point("retain.remembered")
+    taken = await _followed(memories, [*added, *said_by_people])
+    shared = await promotion.promote_borne_out(
+        memories,
+        project,
+        stage.team.id,
+        [promotion.Evidence(one.id, draft) for one, draft in zip(added, drafts, strict=True)],
+        key=key,
+    )
+    payload = _payload(gathered, added, [*said_by_people, *shared])
+    entries = [stage.entry(state, RETAINED, payload, "retained")]
+    if taken.ids:
+        why: JsonObject = {
+            "ids": list(taken.ids),
+            "restored": [],
+            "why": "what they were made of was superseded",
+        }
+        entries.append(stage.entry(state, TAKEN_BACK, why, "retained/taken_back"))
+    await stage.events(state, *entries)
+
+
+async def _followed(memories: Memories, added: Sequence[Added]) -> taking_back.TakenBack:
+    """What was made of memories that are superseded now does not hold either."""
+    superseded = [one for each in added for one in each.superseded]
+    return await taking_back.end_derived(memories, superseded, why="what it was made of was superseded")
+
+
+def _payload(gathered: Gathered, added: Sequence[Added], shared: Sequence[Added]) -> JsonObject:
+    """Which memories, never what they say: the chain cannot forget."""
+    outcomes = [one.outcome for one in added]
+    payload: JsonObject = {
+        "ids": [one.id for one in added if one.outcome == "new"],
+        "superseded": [number for one in added for number in one.superseded],
+        "shared": [one.id for one in shared if one.outcome == "new"],
+        "known": len(outcomes) - outcomes.count("new"),
+        "unsupported": gathered.unsupported,
+        "echoes": gathered.echoes,
+        "masked": gathered.masked,
+    }
+    if gathered.model:
+        payload["model"] = gathered.model
+    return payload
+
+
+def _draft(stage: StageContext, state: StageState, claim: Claim, event: Event, said: str) -> Draft:
+    start, end = claim.start, claim.end
+    if claim.path is None:
+        # The span in the kept text `result` of the snapshot, which is canonical JSON.
+        start = max(0, said.find(canonical(claim.text)[1:-1]))
+        end = start + len(canonical(claim.text)) - 2 if start else 0
+    name = stage.key(state)
+    return Draft(
+        text=claim.text,
+        kind=claim.kind,
+        source=Source(state["run_id"], event.seq, event.hash, name, claim.path, claim.line, start, end),
+        speaker=stage.team.id,
+        session=f"{state['run_id']}/{name}",
+        at=event.at,
+        subject=screen(claim.subject).text if claim.subject else None,
+    )
