@@ -66,11 +66,10 @@ async def answer(
     degraded: str,
 ) -> Recall:
     """The answer from the bank's words and, where there are vectors, from these."""
-    understand(connection)
-    if sight is not None:
-        await _look(connection, reach(sight.live))
     tables = queries.Tables(bank)
-    ranked = await candidates(connection, bank, asked, sight, weights=weights, bounds=bounds)
+    beside = len(weights.neighbours)
+    candidates, median = await gather(connection, bank, asked, sight, bounds=bounds, beside=beside)
+    ranked = scoring.score(asked.text, candidates, median, weights)
     order, found = await _diverse(connection, tables, [one.number for one in ranked], asked.limit)
     sizes = (tokens_of(found[number]["text"]) for number in order)
     scored = {one.number: one for one in ranked}
@@ -103,16 +102,19 @@ async def _diverse(
     return order + alike, found
 
 
-async def candidates(
+async def gather(
     connection: Connection,
     bank: int,
     asked: Question,
     sight: Sight | None,
     *,
-    weights: Weights,
     bounds: Bounds,
-) -> list[scoring.Candidate]:
-    """All that may be an answer, scored, the best first."""
+    beside: int,
+) -> tuple[list[scoring.Candidate], float]:
+    """All that may be an answer, with what stands `beside` places from it; and the median of the cosines."""
+    understand(connection)
+    if sight is not None:
+        await _look(connection, reach(sight.live))
     when = "then" if asked.as_of is not None else "now" if asked.kinds is None else "now, filtered"
     space = None if sight is None else sight.space
     statement = search(
@@ -128,14 +130,13 @@ async def candidates(
         "postings": bounds.postings,
         "candidates": bounds.candidates,
         "seeds": bounds.seeds,
-        "beside": len(weights.neighbours),
+        "beside": beside,
     }
     async with connection.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(statement, given)
         answered = await cursor.fetchall()
     median = answered[0][-1] if answered else None
-    found = [scoring.Candidate(*row[:-1]) for row in answered]
-    return scoring.score(asked.text, found, median or 0.0, weights)
+    return [scoring.Candidate(*row[:-1]) for row in answered], median or 0.0
 
 
 async def _look(connection: Connection, far: int) -> None:
