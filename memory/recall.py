@@ -122,6 +122,7 @@ async def gather(
     )
     given = {
         "bank": bank,
+        "space": None if space is None else space.id,
         "terms": list(analyse(asked.text).impacts),
         "vector": None if sight is None else HalfVector(sight.vector),
         "kinds": None if asked.kinds is None else list(asked.kinds),

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Self
 
+import psycopg
+
 from core import logs
 from core.database import Database
 from core.errors import FactoryError, NotFound
@@ -156,7 +158,7 @@ class Memories:
     async def _try(self, bank: Bank) -> bool:
         try:
             await bank.catch_up()
-        except FactoryError as failure:
+        except (FactoryError, psycopg.Error) as failure:
             _log.warning("memory.not_caught_up", bank=bank.name, project=bank.project, why=str(failure))
             return False
         return True

@@ -54,11 +54,12 @@ FROM factory.{memories}
 
 _ALIKE = """
 SELECT number, digest, gist, subject FROM factory.{memories}
-WHERE live AND (digest = ANY (%(digests)s) OR gist = ANY (%(gists)s) OR subject = ANY (%(subjects)s))
+WHERE bank = {bank} AND live
+    AND (digest = ANY (%(digests)s) OR gist = ANY (%(gists)s) OR subject = ANY (%(subjects)s))
 """
 _POSITIONS = """
 SELECT session, max(position) AS last FROM factory.{memories}
-WHERE session = ANY (%(sessions)s) GROUP BY session
+WHERE bank = {bank} AND session = ANY (%(sessions)s) GROUP BY session
 """
 _INSERT = """
 INSERT INTO factory.{memories} (bank, number, text, kind, speaker, session, position, at, valid_from, subject,
@@ -69,7 +70,7 @@ VALUES (%(bank)s, %(number)s, %(text)s, %(kind)s, %(speaker)s, %(session)s, %(po
 """
 _SUPERSEDE = """
 UPDATE factory.{memories} SET live = false, valid_to = greatest(valid_from, %(at)s), superseded_by = %(by)s
-WHERE live AND number = %(number)s RETURNING number, terms, impacts, words
+WHERE bank = {bank} AND live AND number = %(number)s RETURNING number, terms, impacts, words
 """
 _VECTOR = """
 INSERT INTO factory.{vectors} (space, number, live, embedding)
@@ -78,16 +79,19 @@ VALUES (%(space)s, %(number)s, %(live)s, %(vector)b::public.halfvec) ON CONFLICT
 _UNEMBEDDED = """
 SELECT m.number, m.speaker, m.text, m.live FROM factory.{memories} m
 WHERE m.forgotten_at IS NULL AND m.number > %(after)s
-    AND NOT EXISTS (SELECT FROM factory.{vectors} v WHERE v.number = m.number)
+    AND m.bank = {bank}
+    AND NOT EXISTS (SELECT FROM factory.{vectors} v WHERE v.space = {space} AND v.number = m.number)
 ORDER BY m.number LIMIT %(limit)s
 """
 # What was superseded or forgotten while its text was being embedded is told apart under the bank's lock.
 _FILL = """
 INSERT INTO factory.{vectors} (space, number, live, embedding)
 SELECT %(space)s, m.number, m.live, %(vector)b::public.halfvec FROM factory.{memories} m
-WHERE m.number = %(number)s AND m.forgotten_at IS NULL ON CONFLICT DO NOTHING
+WHERE m.bank = {bank} AND m.number = %(number)s AND m.forgotten_at IS NULL ON CONFLICT DO NOTHING
 """
-_VECTORS_PAST = "UPDATE factory.{vectors} SET live = false WHERE number = ANY (%(numbers)s)"
+_VECTORS_PAST = (
+    "UPDATE factory.{vectors} SET live = false WHERE space = {space} AND number = ANY (%(numbers)s)"
+)
 
 POST = """
 INSERT INTO factory.postings (bank, term, impact, number)
@@ -106,10 +110,10 @@ ON CONFLICT (bank, term) DO UPDATE SET memories = t.memories + excluded.memories
 """
 UNWHOLE = "UPDATE factory.spaces SET whole = false WHERE bank = %(bank)s AND whole AND id <> ALL (%(filled)s)"
 
-_ONE = f"{_MEMORY} WHERE number = %(number)s"
-_SOME = f"{_MEMORY} WHERE number = ANY (%(numbers)s)"
+_ONE = f"{_MEMORY} WHERE bank = {{bank}} AND number = %(number)s"
+_SOME = f"{_MEMORY} WHERE bank = {{bank}} AND number = ANY (%(numbers)s)"
 _LIST = f"""{_MEMORY}
-WHERE (live OR %(past)s) AND forgotten_at IS NULL AND number > %(after)s
+WHERE bank = {{bank}} AND (live OR %(past)s) AND forgotten_at IS NULL AND number > %(after)s
     AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s))
 ORDER BY number LIMIT %(limit)s
 """
@@ -122,7 +126,7 @@ class Tables:
         memories = sql.Identifier(f"memories_{bank}")
 
         def of(text: str) -> sql.Composed:
-            return sql.SQL(text).format(memories=memories)  # pyright: ignore[reportArgumentType]
+            return sql.SQL(text).format(memories=memories, bank=sql.Literal(bank))  # pyright: ignore[reportArgumentType]
 
         self.alike = of(_ALIKE)
         self.positions = of(_POSITIONS)
@@ -139,10 +143,15 @@ class Space:
     def __init__(self, bank: int, space: int, dimension: int) -> None:
         self.id = space
         self.dimension = dimension
-        memories, vectors = sql.Identifier(f"memories_{bank}"), sql.Identifier(f"vectors_{space}")
+        names = {
+            "memories": sql.Identifier(f"memories_{bank}"),
+            "vectors": sql.Identifier(f"vectors_{space}"),
+            "bank": sql.Literal(bank),
+            "space": sql.Literal(space),
+        }
 
         def of(text: str) -> sql.Composed:
-            return sql.SQL(text).format(memories=memories, vectors=vectors)  # pyright: ignore[reportArgumentType]
+            return sql.SQL(text).format(**names)  # pyright: ignore[reportArgumentType]
 
         self.insert = of(_VECTOR)
         self.past = of(_VECTORS_PAST)

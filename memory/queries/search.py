@@ -40,7 +40,7 @@ _LEXICAL = """lexical AS MATERIALIZED (
     ) p
     GROUP BY p.number ORDER BY score DESC, p.number LIMIT %(candidates)s
 )"""
-_ONLY = "JOIN factory.{memories} m ON m.number = p.number"
+_ONLY = "JOIN factory.{memories} m ON m.bank = p.bank AND m.number = p.number"
 # What is superseded has no postings. There is little of it, and it is rarely asked for.
 _PAST = """past AS MATERIALIZED (
     SELECT m.number, {bm25} AS score FROM factory.{memories} m WHERE NOT m.live AND {holds}
@@ -58,7 +58,7 @@ _MEDIAN = """median AS MATERIALIZED (
     SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY -({distance})) AS value
     FROM factory.banks b
     CROSS JOIN generate_series(1, b.last, greatest(1, b.last / 256)) AS sample(number)
-    JOIN factory.{vectors} v ON v.number = sample.number
+    CROSS JOIN LATERAL ({vector_of} = sample.number OFFSET 0) v
     WHERE b.id = %(bank)s
 )"""
 
@@ -70,16 +70,21 @@ _REST = """seeds AS (
     {seeds}
 ),
 beside AS (
-    SELECT n.number FROM seeds JOIN factory.{memories} m USING (number)
-    JOIN factory.{memories} n ON n.bank = %(bank)s AND n.session = m.session
-        AND n.position BETWEEN m.position - %(beside)s AND m.position + %(beside)s
+    SELECT n.number FROM seeds CROSS JOIN LATERAL ({memory_of} = seeds.number OFFSET 0) m
+    CROSS JOIN LATERAL (
+        SELECT n.number FROM factory.{memories} n WHERE n.bank = %(bank)s AND n.session = m.session
+            AND n.position BETWEEN m.position - %(beside)s AND m.position + %(beside)s OFFSET 0
+    ) n
 ),
 chosen AS (
     {chosen}
 )
 SELECT m.number, m.session, m.position, m.speaker, m.at, {bm25} AS bm25, {closeness} AS vector, {median}
-FROM chosen JOIN factory.{memories} m USING (number) {joined}
+FROM chosen CROSS JOIN LATERAL ({memory_of} = chosen.number OFFSET 0) m {joined}
 WHERE {holds}"""
+# A row by its key. OFFSET 0 keeps the planner from reading a whole table because it takes many rows for more.
+_MEMORY_OF = "SELECT * FROM factory.{memories} m WHERE m.bank = %(bank)s AND m.number"
+_VECTOR_OF = "SELECT v.embedding FROM factory.{vectors} v WHERE v.space = %(space)s AND v.number"
 
 
 def search(bank: int, space: int | None, dimension: int, when: When) -> sql.Composed:
@@ -100,12 +105,12 @@ def search(bank: int, space: int | None, dimension: int, when: When) -> sql.Comp
     if space is not None:
         # Live ones alone are in the graph.
         live = {"now": "v.live", "now, filtered": f"v.live AND {holds}", "then": holds}[when]
-        only = "JOIN factory.{memories} m ON m.number = v.number" if filtered else ""
+        only = "JOIN factory.{memories} m ON m.bank = %(bank)s AND m.number = v.number" if filtered else ""
         parts += [_fill(_NEAR, only=only, holds=live), _MEDIAN]
         arms.append("near")
     seeds = " UNION ".join(_fill(_SEEDS, arm=arm, order=_ORDER.get(arm, "score DESC")) for arm in arms)
     chosen = " UNION ".join(_fill(_ALL_OF, arm=arm) for arm in (*arms, "beside"))
-    vectors = "LEFT JOIN factory.{vectors} v ON v.number = m.number" if space is not None else ""
+    vectors = "LEFT JOIN LATERAL ({vector_of} = m.number OFFSET 0) v ON true" if space is not None else ""
     rest = _fill(
         _REST,
         seeds=seeds,
@@ -116,7 +121,7 @@ def search(bank: int, space: int | None, dimension: int, when: When) -> sql.Comp
         holds=holds,
     )
     text = "WITH " + ",\n".join([*parts, rest])
-    text = _fill(text, bm25=_BM25, distance=_DISTANCE)
+    text = _fill(text, bm25=_BM25, distance=_DISTANCE, memory_of=_MEMORY_OF, vector_of=_VECTOR_OF)
     return sql.SQL(text).format(  # pyright: ignore[reportArgumentType]
         memories=sql.Identifier(f"memories_{bank}"),
         vectors=sql.Identifier(f"vectors_{space}"),

@@ -11,6 +11,7 @@ from memory.bank import Bank
 from memory.lineage.forgetting import forget
 from memory.records import Kind
 from memory.service import Memories
+from memory.weights import Bounds
 from models.embeddings.local import LocalEmbedder
 from tests.memory.conftest import AT, MakeDraft
 
@@ -162,3 +163,19 @@ async def test_the_same_bank_is_recalled_alike_by_another_process(
         again = await other.bank("library", "backend_engineering")
         assert again.id == bank.id
         assert await found(again, "loan of member 3") == await found(bank, "loan of member 3")
+
+
+async def test_a_large_bank_is_searched_by_its_graph_and_finds_what_an_exact_search_does(
+    database: Database, draft: MakeDraft
+) -> None:
+    texts = [f"Loan {n} of item {n * 7919 % 1000} went to member {n * 104729 % 977}." for n in range(600)]
+    async with Memories.open(database, LocalEmbedder(), bounds=Bounds(exact_below=500)) as memories:
+        bank = await memories.bank("library", "large")
+        await bank.add([draft(text) for text in texts], key="a")
+        exact = {query: await found(bank, query) for query in texts[::40]}
+        await memories.settled()
+        await bank.catch_up()
+        [info] = await memories.banks("library")
+        assert info.spaces[0].indexed
+        for query, expected in exact.items():
+            assert len({*await found(bank, query)} & {*expected}) >= 8

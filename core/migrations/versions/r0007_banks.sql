@@ -179,7 +179,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    EXECUTE format('CREATE INDEX %I ON factory.%I USING public.hnsw
+    EXECUTE format('CREATE INDEX %I ON factory.%I USING hnsw
         ((embedding::public.halfvec(%s)) public.halfvec_ip_ops) WHERE live',
         'vectors_' || the_space || '_graph', 'vectors_' || the_space, dims);
     UPDATE factory.spaces SET indexed = true WHERE id = the_space;
