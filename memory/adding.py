@@ -238,7 +238,7 @@ async def withdraw(connection: Connection, bank: int, rows: Sequence[DictRow]) -
 
 async def _spaces(connection: Connection, bank: int) -> list[queries.Space]:
     found = await (await connection.execute(queries.SPACES, {"bank": bank})).fetchall()
-    return [queries.Space(bank, row["id"], row["dimension"]) for row in found]
+    return [queries.space(bank, row["id"], row["dimension"]) for row in found]
 
 
 async def _count(connection: Connection, bank: int, terms: Sequence[int], each: int) -> None:

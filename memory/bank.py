@@ -36,7 +36,7 @@ class Bank:
         self.name: Final = name
         self._memories = memories
         self._db = memories.db
-        self._tables = queries.Tables(bank)
+        self._tables = queries.tables(bank)
 
     async def add(self, drafts: Sequence[Draft], *, key: str) -> list[Added]:
         """Keep the drafts, one answer for each in their order; all or, where it raises, none.

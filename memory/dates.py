@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
@@ -78,6 +78,6 @@ def _number(month: str) -> int:
     return next(number for number, name in enumerate(_ALL, 1) if name.startswith(month.lower()[:3]))
 
 
-def matches(dates: list[Named], moments: Iterator[datetime]) -> list[float]:
-    """For each moment, how well the best of the dates fits it."""
-    return [max((one.match(at) for one in dates), default=0.0) for at in moments]
+def match(dates: Sequence[Named], at: datetime) -> float:
+    """How well the best of the dates fits a moment."""
+    return max((one.match(at) for one in dates), default=0.0)

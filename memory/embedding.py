@@ -49,7 +49,7 @@ async def state(db: Database, bank: int) -> State:
         found = await (await connection.execute(queries.STATE, {"bank": bank})).fetchall()
     spaces = tuple(
         SpaceState(
-            queries.Space(bank, row["id"], row["dimension"]), row["embedder"], row["whole"], row["indexed"]
+            queries.space(bank, row["id"], row["dimension"]), row["embedder"], row["whole"], row["indexed"]
         )
         for row in found
         if row["id"] is not None
@@ -101,7 +101,7 @@ async def space(db: Database, bank: int, embedder: Embedder) -> queries.Space:
     async with db.pool.connection() as connection:
         row = await (await connection.execute(queries.MAKE_SPACE, given)).fetchone()
     assert row is not None
-    return queries.Space(bank, row["id"], embedder.dimension)
+    return queries.space(bank, row["id"], embedder.dimension)
 
 
 async def catch_up(db: Database, bank: int, embedder: Embedder) -> int:

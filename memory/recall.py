@@ -20,8 +20,6 @@ from memory.weights import Bounds, Weights, reach
 from memory.words import analyse
 from models.embeddings.base import Vector
 
-_SPARE: Final = 3
-"""Memories read for each one wanted: some say the same, some are too long."""
 _BYTES_PER_TOKEN: Final = 3.0
 """Of UTF-8; a careful estimate for English, and a mean one for other scripts."""
 
@@ -66,15 +64,17 @@ async def answer(
     degraded: str,
 ) -> Recall:
     """The answer from the bank's words and, where there are vectors, from these."""
-    tables = queries.Tables(bank)
+    tables = queries.tables(bank)
     beside = len(weights.neighbours)
     candidates, median = await gather(connection, bank, asked, sight, bounds=bounds, beside=beside)
     ranked = scoring.score(asked.text, candidates, median, weights)
-    order, found = await _diverse(connection, tables, [one.number for one in ranked], asked.limit)
+    # Where tokens are counted, some of what is found may be too long.
+    enough = asked.limit if asked.tokens is None else 2 * asked.limit
+    order, found = await _diverse(connection, tables, [one.number for one in ranked], enough)
     sizes = (tokens_of(found[number]["text"]) for number in order)
     scored = {one.number: one for one in ranked}
     hits = tuple(
-        Recalled(rows.memory(found[number]), scored[number].score, scored[number].parts or {})
+        Recalled(rows.memory(found[number]), scored[number].score, scored[number].parts)
         for number in (order[place] for place in scoring.bounded(sizes, asked.limit, asked.tokens))
     )
     used = None if sight is None else sight.embedder
@@ -82,14 +82,14 @@ async def answer(
 
 
 async def _diverse(
-    connection: Connection, tables: queries.Tables, ranked: Sequence[int], limit: int
+    connection: Connection, tables: queries.Tables, ranked: Sequence[int], enough: int
 ) -> tuple[list[int], dict[int, DictRow]]:
     """The memories in their order, those behind that repeat others; of many alike, more are read."""
     order: list[int] = []
     alike: list[int] = []
     found: dict[int, DictRow] = {}
-    size = _SPARE * limit + 10
-    while ranked and len(order) < limit:
+    size = 2 * enough + 5
+    while ranked and len(order) < enough:
         some, ranked, size = ranked[:size], ranked[size:], 2 * size
         given = {"numbers": list(some)}
         for row in await (await connection.execute(tables.some, given)).fetchall():
@@ -97,7 +97,7 @@ async def _diverse(
         # Between the two statements something may have been forgotten.
         there = [number for number in some if number in found]
         terms = {number: frozenset(found[number]["terms"]) for number in (*order, *there)}
-        order, behind = scoring.diversify(order, there, terms)
+        order, behind = scoring.diversify(order, there, terms, enough)
         alike += behind
     return order + alike, found
 

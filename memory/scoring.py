@@ -26,7 +26,7 @@ _ALIKE: Final = 0.8
 
 @dataclass(slots=True)
 class Candidate:
-    """A memory that may be what was asked for, with the parts of its score."""
+    """A memory that may be what was asked for, and what each part gives it."""
 
     number: int
     session: str
@@ -36,59 +36,65 @@ class Candidate:
     bm25: float
     vector: float | None
     """The cosine; None where the memory has no vector yet."""
-    base: float = 0.0
-    parts: dict[str, float] | None = None
+    word: float = 0.0
+    near: float = 0.0
+    beside: float = 0.0
+    date: float = 0.0
+    said: float = 0.0
+    score: float = 0.0
 
     @property
-    def score(self) -> float:
-        """All parts together."""
-        return sum(self.parts.values()) if self.parts else 0.0
+    def parts(self) -> dict[str, float]:
+        """The parts by their names; of the last three, those that are not 0."""
+        more = {"neighbours": self.beside, "dates": self.date, "speaker": self.said}
+        return {"bm25": self.word, "vector": self.near} | {name: part for name, part in more.items() if part}
 
 
 def score(query: str, found: Sequence[Candidate], median: float, weights: Weights) -> list[Candidate]:
     """The candidates with their parts, the best first."""
     _fuse(found, median, weights.bm25)
     _neighbours(found, weights.neighbours)
-    for name, weight, parts in (
-        ("dates", weights.dates, dates.matches(dates.named(query), (one.at for one in found))),
-        ("speaker", weights.speaker, _spoken_by(query, [one.speaker for one in found])),
-    ):
-        for one, part in zip(found, parts, strict=True):
-            if weight * part and one.parts is not None:
-                one.parts[name] = weight * part
+    named = dates.named(query) if weights.dates else []
+    speaker = _named_speaker(query, {one.speaker for one in found}) if weights.speaker else None
+    for one in found:
+        one.date = weights.dates * dates.match(named, one.at) if named else 0.0
+        one.said = weights.speaker if one.speaker == speaker else 0.0
+        one.score = one.word + one.near + one.beside + one.date + one.said
     return sorted(found, key=lambda one: (-one.score, one.number))
 
 
 def _fuse(found: Sequence[Candidate], median: float, share: float) -> None:
-    near = [one.vector for one in found if one.vector is not None]
     best_word = max((one.bm25 for one in found), default=0.0)
-    spread = max(near, default=0.0) - median
-    share = share if near else 1.0
+    best_near = max((one.vector for one in found if one.vector is not None), default=None)
+    share = 1.0 if best_near is None else share
+    spread = 0.0 if best_near is None else best_near - median
     for one in found:
-        word = share * one.bm25 / best_word if best_word > 0 else 0.0
-        above = 0.0 if one.vector is None else max(0.0, one.vector - median)
-        vector = (1 - share) * above / spread if spread > 0 else 0.0
-        one.base = word + vector
-        one.parts = {"bm25": word, "vector": vector}
+        one.word = share * one.bm25 / best_word if best_word > 0 else 0.0
+        above = 0.0 if one.vector is None else one.vector - median
+        one.near = (1 - share) * above / spread if above > 0 and spread > 0 else 0.0
 
 
 def _neighbours(found: Sequence[Candidate], weights: Sequence[float]) -> None:
     """By the strongest neighbour, not by their sum: ten weak ones are no reason."""
-    placed = {(one.session, one.position): one.base for one in found}
+    sessions: dict[str, dict[int, float]] = {}
     for one in found:
+        sessions.setdefault(one.session, {})[one.position] = one.word + one.near
+    steps = [(sign * distance, weight) for distance, weight in enumerate(weights, 1) for sign in (-1, 1)]
+    for one in found:
+        base_at = sessions[one.session].get
         best = 0.0
-        for distance, weight in enumerate(weights, 1):
-            for position in (one.position - distance, one.position + distance):
-                best = max(best, weight * placed.get((one.session, position), 0.0))
-        if best and one.parts is not None:
-            one.parts["neighbours"] = best
+        for step, weight in steps:
+            given = weight * base_at(one.position + step, 0.0)
+            if given > best:
+                best = given
+        one.beside = best
 
 
-def _spoken_by(query: str, speakers: Sequence[str]) -> list[float]:
-    """1 for each candidate of the one speaker whom the query names; all 0 where it names none, or several."""
+def _named_speaker(query: str, speakers: Collection[str]) -> str | None:
+    """The speaker whom the query names; None where it names none, or several."""
     said = set(re.findall(r"\w+", query.casefold()))
-    named = {name for name in set(speakers) if _is_named(name, said)}
-    return [1.0 if len(named) == 1 and name in named else 0.0 for name in speakers]
+    named = [name for name in speakers if _is_named(name, said)]
+    return named[0] if len(named) == 1 else None
 
 
 def _is_named(speaker: str, said: Collection[str]) -> bool:
@@ -97,20 +103,27 @@ def _is_named(speaker: str, said: Collection[str]) -> bool:
 
 
 def diversify(
-    order: Sequence[int], more: Sequence[int], terms: dict[int, frozenset[int]]
+    order: Sequence[int], more: Iterable[int], terms: dict[int, frozenset[int]], enough: int
 ) -> tuple[list[int], list[int]]:
-    """The order with what of `more` says something else; and what of it nearly repeats one before it."""
+    """The order with what of `more` says something else, until there are `enough`; and what of it nearly
+    repeats one before it."""
     first = list(order)
     behind: list[int] = []
     for number in more:
-        alike = any(_jaccard(terms[number], terms[other]) >= _ALIKE for other in first)
+        if len(first) >= enough:
+            break
+        alike = any(_alike(terms[number], terms[other]) for other in first)
         (behind if alike else first).append(number)
     return first, behind
 
 
-def _jaccard(one: frozenset[int], other: frozenset[int]) -> float:
-    together = len(one | other)
-    return len(one & other) / together if together else 1.0
+def _alike(one: frozenset[int], other: frozenset[int]) -> bool:
+    """Whether so many words are the same (Jaccard)."""
+    fewer, more = sorted((len(one), len(other)))
+    if fewer < _ALIKE * more:  # not even if all of the fewer were among the more
+        return False
+    same = len(one & other)
+    return same >= _ALIKE * (fewer + more - same)
 
 
 def bounded(sizes: Iterable[int], limit: int, tokens: int | None) -> list[int]:

@@ -105,7 +105,7 @@ class Memories:
             async with self.db.pool.connection() as connection:
                 known = await connection.execute(queries.BANKS, {"project": None, "id": bank})
                 if await known.fetchone() is not None:
-                    found = await connection.execute(queries.Tables(bank).one, {"number": number})
+                    found = await connection.execute(queries.tables(bank).one, {"number": number})
                     row = await found.fetchone()
         if row is None:
             raise NotFound(f"There is no memory {memory}", todo="`factory memory search` shows ids")

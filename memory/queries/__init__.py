@@ -5,6 +5,8 @@ Partitions are named, not reached through their parent: what a statement costs t
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from psycopg import sql
 
 MAKE_BANK = "SELECT factory.make_bank(%(project)s, %(name)s) AS id"
@@ -125,8 +127,9 @@ class Tables:
     def __init__(self, bank: int) -> None:
         memories = sql.Identifier(f"memories_{bank}")
 
-        def of(text: str) -> sql.Composed:
-            return sql.SQL(text).format(memories=memories, bank=sql.Literal(bank))  # pyright: ignore[reportArgumentType]
+        def of(text: str) -> bytes:
+            composed = sql.SQL(text).format(memories=memories, bank=sql.Literal(bank))  # pyright: ignore[reportArgumentType]
+            return composed.as_bytes()
 
         self.alike = of(_ALIKE)
         self.positions = of(_POSITIONS)
@@ -135,6 +138,10 @@ class Tables:
         self.one = of(_ONE)
         self.some = of(_SOME)
         self.list = of(_LIST)
+
+
+tables = lru_cache(maxsize=1000)(Tables)
+"""The statements for a bank, composed once."""
 
 
 class Space:
@@ -150,10 +157,14 @@ class Space:
             "space": sql.Literal(space),
         }
 
-        def of(text: str) -> sql.Composed:
-            return sql.SQL(text).format(**names)  # pyright: ignore[reportArgumentType]
+        def of(text: str) -> bytes:
+            return sql.SQL(text).format(**names).as_bytes()  # pyright: ignore[reportArgumentType]
 
         self.insert = of(_VECTOR)
         self.past = of(_VECTORS_PAST)
         self.unembedded = of(_UNEMBEDDED)
         self.fill = of(_FILL)
+
+
+space = lru_cache(maxsize=1000)(Space)
+"""The statements for a space, composed once."""

@@ -6,6 +6,7 @@ vectors go by a graph in a large bank); what is found is then scored exactly.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 from psycopg import sql
@@ -87,7 +88,8 @@ _MEMORY_OF = "SELECT * FROM factory.{memories} m WHERE m.bank = %(bank)s AND m.n
 _VECTOR_OF = "SELECT v.embedding FROM factory.{vectors} v WHERE v.space = %(space)s AND v.number"
 
 
-def search(bank: int, space: int | None, dimension: int, when: When) -> sql.Composed:
+@lru_cache(maxsize=1000)
+def search(bank: int, space: int | None, dimension: int, when: When) -> bytes:
     """The statement for a bank, and for a space of vectors where there is one.
 
     It answers rows of (number, session, position, speaker, at, BM25, cosine or null, median of the cosines).
@@ -122,11 +124,13 @@ def search(bank: int, space: int | None, dimension: int, when: When) -> sql.Comp
     )
     text = "WITH " + ",\n".join([*parts, rest])
     text = _fill(text, bm25=_BM25, distance=_DISTANCE, memory_of=_MEMORY_OF, vector_of=_VECTOR_OF)
-    return sql.SQL(text).format(  # pyright: ignore[reportArgumentType]
+    statement = sql.SQL(text).format(  # pyright: ignore[reportArgumentType]
         memories=sql.Identifier(f"memories_{bank}"),
         vectors=sql.Identifier(f"vectors_{space}"),
         dimension=sql.Literal(dimension),
     )
+    # As short as it can be: the driver keeps the parsed form of statements below 4 KB.
+    return " ".join(statement.as_string().split()).encode()
 
 
 def _fill(text: str, **parts: str) -> str:
