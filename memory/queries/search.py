@@ -81,10 +81,13 @@ chosen AS (
     {chosen}
 )
 SELECT m.number, m.session, m.position, m.speaker, m.at, {bm25} AS bm25, {closeness} AS vector, {median}
-FROM chosen CROSS JOIN LATERAL ({memory_of} = chosen.number OFFSET 0) m {joined}
+FROM chosen CROSS JOIN LATERAL ({memory_of} = chosen.number OFFSET 0) m
 WHERE {holds}"""
 # A row by its key. OFFSET 0 keeps the planner from reading a whole table because it takes many rows for more.
 _MEMORY_OF = "SELECT * FROM factory.{memories} m WHERE m.bank = %(bank)s AND m.number"
+# No join: the planner would put a cache of vectors around it, which took ten times as long as what it saved.
+_CLOSENESS = """(SELECT -({distance}) FROM factory.{vectors} v
+    WHERE v.space = %(space)s AND v.number = m.number)"""
 _VECTOR_OF = "SELECT v.embedding FROM factory.{vectors} v WHERE v.space = %(space)s AND v.number"
 
 
@@ -112,14 +115,12 @@ def search(bank: int, space: int | None, dimension: int, when: When) -> bytes:
         arms.append("near")
     seeds = " UNION ".join(_fill(_SEEDS, arm=arm, order=_ORDER.get(arm, "score DESC")) for arm in arms)
     chosen = " UNION ".join(_fill(_ALL_OF, arm=arm) for arm in (*arms, "beside"))
-    vectors = "LEFT JOIN LATERAL ({vector_of} = m.number OFFSET 0) v ON true" if space is not None else ""
     rest = _fill(
         _REST,
         seeds=seeds,
         chosen=chosen,
-        closeness="-({distance})" if space is not None else "NULL::float8",
+        closeness=_CLOSENESS if space is not None else "NULL::float8",
         median="(SELECT value FROM median)" if space is not None else "NULL::float8",
-        joined=vectors,
         holds=holds,
     )
     text = "WITH " + ",\n".join([*parts, rest])
