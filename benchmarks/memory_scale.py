@@ -124,10 +124,10 @@ async def _measure() -> list[Measurement]:
             ]
             missed = 1 - sum([await _agreement(memories, one) for one in (largest, banks[1])]) / 2
             lines.append(Measurement("recall against exact search, missed", missed, "", goal=0.03))
-            before = await _median(small)
+            before = await _least(small)
             await _more(memories, FURTHER)
-            after = await _median(small)
-            name = f"recall, median, bank of {small.size:,} beside {FURTHER:,} further banks"
+            after = await _least(small)
+            name = f"recall, quickest of five, bank of {small.size:,} beside {FURTHER:,} further banks"
             lines.append(Measurement(name, after, "ms", goal=1.25, baseline=before))
             return lines
 
@@ -178,14 +178,15 @@ async def _p95(filled: Filled) -> float:
     return quantiles(await _times(filled), n=20)[-1]
 
 
-async def _median(filled: Filled) -> float:
-    await _times(filled)
-    return median(await _times(filled))
+async def _least(filled: Filled) -> float:
+    """The median over the queries of the quickest of five tries each: without what else the machine does."""
+    rounds = [await _times(filled) for _ in range(6)][1:]
+    return median(min(tries) for tries in zip(*rounds, strict=True))
 
 
 async def _agreement(memories: Memories, filled: Filled) -> float:
     """The share of an exact search's ten best that recall finds."""
-    everything = Bounds(candidates=10**7, seeds=0, postings=10**7)
+    everything = Bounds(candidates=(10**7, 10**7), seeds=(0, 0), postings=10**7)
     found: list[float] = []
     for query in filled.queries[:_EXACT_QUERIES]:
         now = await embedding.state(memories.db, filled.bank.id)

@@ -23,6 +23,9 @@ from models.embeddings.base import Vector
 _BYTES_PER_TOKEN: Final = 3.0
 """Of UTF-8; a careful estimate for English, and a mean one for other scripts."""
 
+_WIDER: Final = 8
+"""Times as far a second look goes, where the first found too little that is not the same."""
+
 _reached: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
 
 
@@ -64,13 +67,22 @@ async def answer(
     degraded: str,
 ) -> Recall:
     """The answer from the bank's words and, where there are vectors, from these."""
-    tables = queries.tables(bank)
-    beside = len(weights.neighbours)
-    candidates, median = await gather(connection, bank, asked, sight, bounds=bounds, beside=beside)
-    ranked = scoring.score(asked.text, candidates, median, weights)
     # Where tokens are counted, some of what is found may be too long.
     enough = asked.limit if asked.tokens is None else 2 * asked.limit
-    order, found = await _diverse(connection, tables, [one.number for one in ranked], enough)
+    beside = len(weights.neighbours)
+    for wider in (1, _WIDER):
+        candidates, median = await gather(
+            connection, bank, asked, sight, bounds=bounds, beside=beside, wider=wider
+        )
+        ranked = scoring.score(asked.text, candidates, median, weights)
+        numbers = [one.number for one in ranked]
+        first, alike, found = await _diverse(connection, queries.tables(bank), numbers, enough)
+        if (
+            len(first) >= enough
+            or len(ranked) < bounds.looked_at(_live(sight, bounds), 2 * asked.limit, wider)[0]
+        ):
+            break  # enough that differ, or all that there is
+    order = first + alike
     sizes = (tokens_of(found[number]["text"]) for number in order)
     scored = {one.number: one for one in ranked}
     hits = tuple(
@@ -83,8 +95,8 @@ async def answer(
 
 async def _diverse(
     connection: Connection, tables: queries.Tables, ranked: Sequence[int], enough: int
-) -> tuple[list[int], dict[int, DictRow]]:
-    """The memories in their order, those behind that repeat others; of many alike, more are read."""
+) -> tuple[list[int], list[int], dict[int, DictRow]]:
+    """The memories in their order, those that repeat others, and what was read of all: more of many alike."""
     order: list[int] = []
     alike: list[int] = []
     found: dict[int, DictRow] = {}
@@ -99,7 +111,7 @@ async def _diverse(
         terms = {number: frozenset(found[number]["terms"]) for number in (*order, *there)}
         order, behind = scoring.diversify(order, there, terms, enough)
         alike += behind
-    return order + alike, found
+    return order, alike, found
 
 
 async def gather(
@@ -110,6 +122,7 @@ async def gather(
     *,
     bounds: Bounds,
     beside: int,
+    wider: int = 1,
 ) -> tuple[list[scoring.Candidate], float]:
     """All that may be an answer, with what stands `beside` places from it; and the median of the cosines."""
     understand(connection)
@@ -120,6 +133,7 @@ async def gather(
     statement = search(
         bank, None if space is None else space.id, 0 if space is None else space.dimension, when
     )
+    candidates, seeds = bounds.looked_at(_live(sight, bounds), 2 * asked.limit, wider)
     given = {
         "bank": bank,
         "space": None if space is None else space.id,
@@ -129,8 +143,8 @@ async def gather(
         "as_of": asked.as_of or clock.now(),
         "words": bounds.words,
         "postings": bounds.postings,
-        "candidates": bounds.candidates,
-        "seeds": bounds.seeds,
+        "candidates": candidates,
+        "seeds": seeds,
         "beside": beside,
     }
     async with connection.cursor(row_factory=tuple_row) as cursor:
@@ -138,6 +152,11 @@ async def gather(
         answered = await cursor.fetchall()
     median = answered[0][-1] if answered else None
     return [scoring.Candidate(*row[:-1]) for row in answered], median or 0.0
+
+
+def _live(sight: Sight | None, bounds: Bounds) -> int:
+    """How large the bank is; without vectors it is taken for a large one."""
+    return bounds.exact_below if sight is None else sight.live
 
 
 async def _look(connection: Connection, far: int) -> None:

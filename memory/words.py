@@ -66,7 +66,7 @@ def gist(text: str) -> bytes:
 
     Every number and every other word counts: "at most 3" and "at most 5" contradict each other.
     """
-    words = [singular(token) for token in _tokens(text) if token not in EMPTY]
+    words = [singular(token) for token in _tokens(text.casefold()) if token not in EMPTY]
     return sha256(" ".join(words or [normalised(text)]).encode()).digest()
 
 

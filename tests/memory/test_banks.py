@@ -214,3 +214,40 @@ async def test_positions_follow_the_order_of_a_session(bank: Bank, draft: MakeDr
         ("Other.", 0),
         ("Three.", 2),
     ]
+
+
+def variant(number: int) -> str:
+    """The same fact, in other letters for each number: case, space, punctuation, articles, plurals."""
+    fact = (
+        "A loan of a book lasts 21 days",
+        "Loans of books last 21 days",
+        "The loan of the book lasts 21 days",
+    )
+    cased = "".join(
+        letter.upper() if number >> (place % 17) & 1 else letter
+        for place, letter in enumerate(fact[number % 3].lower())
+    )
+    return cased.replace(" ", " " * (1 + number % 4)) + ("", ".", "!", " …", "?!")[number % 5]
+
+
+@pytest.mark.parametrize("count", [1000, pytest.param(100_000, marks=pytest.mark.slow)])
+async def test_near_duplicates_without_end_are_one_memory(bank: Bank, draft: MakeDraft, count: int) -> None:
+    for start in range(0, count, 500):
+        await bank.add([draft(variant(n)) for n in range(start, start + 500)], key=str(start))
+    assert len(await bank.list(past=True)) == 1
+
+
+@pytest.mark.parametrize("count", [600, pytest.param(100_000, marks=pytest.mark.slow)])
+async def test_facts_that_differ_in_a_number_are_all_kept_and_do_not_hide_another(
+    bank: Bank, draft: MakeDraft, count: int
+) -> None:
+    for start in range(0, count, 500):
+        facts = [
+            draft(f"Backup number {n} of the loans database was good.") for n in range(start, start + 500)
+        ]
+        await bank.add(facts[: count - start], key=str(start))
+    other = draft("The loans database is backed up to another city.", session="run-1/sre_operations")
+    await bank.add([other], key="other")
+    assert other.text in await found(bank, "loans database backup in which city?", 5)
+    [info] = [one for one in await bank._memories.banks("library") if one.id == bank.id]  # pyright: ignore
+    assert info.live == count + 1
