@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import audit, decisions, mail, mcp, models, projects, runs, seeing
+from cli.commands import audit, decisions, mail, mcp, memory, models, projects, runs, seeing
 
 app = typer.Typer(
     name="factory",
@@ -27,6 +27,7 @@ for commands in (runs, seeing, decisions):
 app.add_typer(models.app, name="models")
 app.add_typer(projects.app, name="project")
 app.add_typer(mail.app, name="mail")
+app.add_typer(memory.app, name="memory")
 app.add_typer(audit.app, name="audit")
 app.add_typer(mcp.app, name="mcp")
 

@@ -1,0 +1,301 @@
+"""`factory memory`: what teams remember is found, told, shared, edited and forgotten by people."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from psycopg import sql
+
+from cli.main import call
+from core.database import Database
+from core.events import EventLog
+from core.settings import Settings
+from memory.audit.stages import RECALLED, SNAPSHOT
+from memory.mental_models.service import MentalModels
+from memory.records import SHARED, Draft, Kind, Source
+from memory.service import Memories
+from models.embeddings.local import LocalEmbedder
+from tests.memory.conftest import AT
+from workspace.projects import Workspace
+
+pytestmark = pytest.mark.usefixtures("in_process")
+T = TypeVar("T")
+TEAM = "backend_engineering"
+CODE = "import sqlite3\n\n# A loan lasts 21 days.\nLOAN_DAYS = 21\n"
+
+
+@pytest.fixture
+def library(settings: Settings) -> None:
+    """A project with a run whose backend team wrote a file, and was told something from memory later."""
+
+    async def make() -> None:
+        await Workspace(settings).project("library")
+        async with Database.open(settings) as db, Memories.open(db, LocalEmbedder()) as memories:
+            log = EventLog(db)
+            first = await log.append(
+                "run-1",
+                SNAPSHOT,
+                {"commit": None},
+                team=TEAM,
+                key=f"{TEAM}.1/snapshot",
+                texts={"brief": "# Objective", "file:src/app.py": CODE, "result": {"verified_facts": []}},
+            )
+            source = Source("run-1", first.seq, first.hash, f"{TEAM}.1", "src/app.py", 3, 18, 40)
+            bank = await memories.bank("library", TEAM)
+            [added] = await bank.add([_draft("A loan lasts 21 days.", source)], key="a")
+            await bank.add([_draft("The service listens on port 8080.", source)], key="b")
+            await MentalModels(memories).refresh("library", TEAM, key="r")
+            told = {
+                "id": added.id,
+                "kind": "fact",
+                "text": "A loan lasts 21 days.",
+                "score": 1.0,
+                "bank": TEAM,
+            }
+            told["source"] = {"run_id": "run-1", "seq": 1, "stage": f"{TEAM}.1", "path": None, "line": None}
+            await log.append(
+                "run-2",
+                RECALLED,
+                {"banks": [TEAM], "ids": [added.id]},
+                team="qa_engineering",
+                key="qa_engineering.1/recalled",
+                texts={"query": "loans", "recall": [told]},
+            )
+
+    asyncio.run(make())
+
+
+def _draft(text: str, source: Source) -> Draft:
+    return Draft(text, Kind.FACT, source, TEAM, f"run-1/{TEAM}.1", AT)
+
+
+def do(settings: Settings, work: Callable[[Memories], Awaitable[T]]) -> T:
+    """Something done to the memory of the test's database."""
+
+    async def within() -> T:
+        async with Database.open(settings) as db, Memories.open(db, LocalEmbedder()) as memories:
+            return await work(memories)
+
+    return asyncio.run(within())
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Runs a command with --json; what it says, after its exit code was looked at."""
+
+    def run(*arguments: str, code: int = 0) -> Any:
+        assert call(["memory", *arguments, "--json"]) == code
+        captured = capsys.readouterr()
+        return json.loads(captured.out)
+
+    return run
+
+
+Tell = Callable[..., Any]
+
+
+@pytest.mark.usefixtures("library")
+def test_a_search_shows_source_and_what_the_score_is_made_of(
+    told: Tell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [best, *_] = told("search", "library", "how", "long", "is", "a", "loan")["memories"]
+    assert best["text"] == "A loan lasts 21 days."
+    assert (best["source"]["run_id"], best["source"]["path"], best["source"]["line"]) == (
+        "run-1",
+        "src/app.py",
+        3,
+    )
+    assert sum(best["parts"].values()) == pytest.approx(best["score"], abs=1e-4)
+    assert call(["memory", "search", "library", "loan", "--team", TEAM, "--explain"]) == 0
+    said = capsys.readouterr().out
+    assert f"[m{best['id']}] fact of {TEAM}" in said
+    assert f"said in run-1, {TEAM}.1, src/app.py:3 (event 1)" in said
+    assert "bm25 " in said
+
+
+@pytest.mark.usefixtures("library")
+def test_a_rule_that_a_person_tells_stands_in_their_name_with_its_event(
+    told: Tell, settings: Settings
+) -> None:
+    rule = told("add", "library", "Never log a name.", "--team", TEAM)
+    assert (rule["kind"], rule["outcome"], rule["speaker"]) == ("directive", "new", "person")
+    source = rule["source"]
+    assert source["run_id"] == "people/library"
+    assert source["stage"].startswith("person (")
+    again = told("add", "library", "never log a name", "--team", TEAM)
+    assert (again["id"], again["outcome"]) == (rule["id"], "near_duplicate")
+
+    async def directives(memories: Memories) -> list[str]:
+        bank = await memories.bank("library", TEAM)
+        events = await EventLog(memories.db).read("people/library")
+        assert events[0].hash == source["hash"]
+        return [memory.text for memory in await bank.directives()]
+
+    assert do(settings, directives) == ["Never log a name."]
+    assert told("show", str(rule["id"]))["text"] == "Never log a name."
+    assert told("show", f"[m{rule['id']}]")["project"] == "library"
+
+
+@pytest.mark.usefixtures("library")
+def test_a_persons_fact_takes_the_place_of_what_it_contradicts(told: Tell) -> None:
+    first = told("add", "library", "The service listens on port 8081.", "--shared", "--kind", "fact")
+    second = told("add", "library", "The service listens on port 9000.", "--shared", "--kind", "fact")
+    assert second["superseded"] == [first["id"]]
+    assert told("show", str(first["id"]))["superseded_by"] == second["id"]
+    shown = told("show", "library", "--shared")["memories"]
+    assert [memory["id"] for memory in shown] == [second["id"]]
+    assert len(told("show", "library", "--shared", "--past")["memories"]) == 2
+
+
+@pytest.mark.usefixtures("library")
+def test_secrets_and_addresses_are_masked_before_they_are_kept_and_the_person_is_told(
+    told: Tell, settings: Settings
+) -> None:
+    text = "Ask anna@example.org for the key sk-abcdefghijklmnop0123456789"
+    kept = told("add", "library", text, "--shared")
+    assert set(kept["masked"]) == {"mail", "secret"}
+    assert "anna@" not in json.dumps(kept)
+
+    async def everything(memories: Memories) -> str:
+        texts = await EventLog(memories.db).texts("people/library")
+        return " ".join(str(text.value) for text in texts.values())
+
+    assert "anna@" not in do(settings, everything)
+
+
+@pytest.mark.usefixtures("library")
+def test_why_names_run_stage_file_and_line_in_one_command(
+    told: Tell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [origin, *_] = told("why", "a loan lasts 21 days", "--run", "run-2", "--stage", "qa_engineering")[
+        "origins"
+    ]
+    assert (origin["how"], origin["run_id"], origin["stage"]) == ("memory", "run-1", f"{TEAM}.1")
+    assert (origin["path"], origin["line"], origin["told_at"]) == ("src/app.py", 3, 1)
+    assert origin["text"] == "# A loan lasts 21 days."
+    assert call(["memory", "why", "a loan lasts 21 days"]) == 0
+    assert f"run-1, {TEAM}.1, src/app.py:3, event 1" in capsys.readouterr().out
+    [written] = told("why", "LOAN_DAYS", "--run", "run-1", "--stage", f"{TEAM}.1")["origins"]
+    assert (written["how"], written["path"], written["line"]) == ("file", "src/app.py", 4)
+    assert "no stage" in told("why", "x", "--run", "run-1", "--stage", "nobody", code=2)["error"]["what"]
+    assert "Nothing says" in told("why", "a loan lasts 99 days", "--run", "run-1", code=2)["error"]["what"]
+
+
+@pytest.mark.usefixtures("library")
+def test_what_is_forgotten_is_gone_from_search_page_audit_and_answers_and_the_chain_is_whole(
+    told: Tell, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [best, *_] = told("search", "library", "loan")["memories"]
+    assert "to be confirmed" in told("forget", str(best["id"]), code=2)["error"]["what"]
+    gone = told("forget", f"m{best['id']}", "--yes", "--reason", "they asked")
+    assert gone["forgotten"] == [best["id"]]
+    assert {cut["text"] for cut in gone["cut"]} >= {"file:src/app.py", "recall"}
+    assert told("forget", str(best["id"]), "--yes")["forgotten"] == []
+    assert told("show", str(best["id"]))["text"] == ""
+    page = told("models", "library", TEAM)
+    assert [line["text"] for line in page["lines"]] == ["The service listens on port 8080."]
+    assert "Nothing says" in told("why", "a loan lasts 21 days", code=2)["error"]["what"]
+    assert call(["audit", "verify"]) == 0
+    capsys.readouterr()
+
+    async def rows(memories: Memories) -> str:
+        async with memories.db.pool.connection() as connection:
+            tables = "memories", "event_texts", "mental_models", "embeddings"
+            found: list[str] = []
+            for table in tables:
+                query = sql.SQL("SELECT t::text AS row FROM factory.{} t").format(sql.Identifier(table))
+                found.append(str(await (await connection.execute(query)).fetchall()))
+        return "\n".join(found)
+
+    assert "loan lasts" not in do(settings, rows).casefold()
+
+
+@pytest.mark.usefixtures("library")
+def test_a_memory_is_shared_with_all_teams_once(told: Tell) -> None:
+    [best, *_] = told("search", "library", "loan")["memories"]
+    shared = told("promote", str(best["id"]))
+    assert told("show", str(shared["shared"]))["bank"] == SHARED
+    assert told("promote", str(best["id"]))["shared"] == shared["shared"]
+    assert "shared already" in told("promote", str(shared["shared"]), code=2)["error"]["what"]
+
+
+@pytest.mark.usefixtures("library")
+def test_a_page_is_listed_edited_compared_and_keeps_its_versions(
+    told: Tell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [listed] = told("models")["pages"]
+    assert (listed["project"], listed["team"], listed["version"]) == ("library", TEAM, 1)
+    assert call(["memory", "models", "library", TEAM]) == 0
+    mine = capsys.readouterr().out + "- Ask Anna before you change fines.\n"
+    (tmp_path / "page.md").write_text(mine, encoding="utf-8")
+    page = told("models", "library", TEAM, "--edit", "page.md")
+    assert page["version"] == 2
+    assert page["lines"][-1]["text"] == "Ask Anna before you change fines."
+    assert page["lines"][-1]["by"] not in {"factory", ""}
+    stale = told("models", "library", TEAM, "--edit", "page.md", "--based-on", "1", code=2)
+    assert "version 2" in stale["error"]["what"]
+    assert [one["version"] for one in told("models", "library", TEAM, "--versions")["versions"]] == [1, 2]
+    assert "+- Ask Anna before you change fines." in told("models", "library", TEAM, "--diff")["diff"]
+    assert len(told("models", "library", TEAM, "--version", "1")["lines"]) == 2
+    assert "cannot be read" in told("models", "library", TEAM, "--edit", "gone.md", code=2)["error"]["what"]
+
+
+REFUSED: list[tuple[list[str], str]] = [
+    (["search", "nowhere", "x"], "no project"),
+    (["search", "../etc", "x"], "no project"),
+    (["search", "library", "x", "--team", "nobody"], "no team"),
+    (["search", "library", "x", "--kind", "rumour"], "no kind"),
+    (["search", "library", "x", "--team", TEAM, "--shared"], "two banks"),
+    (["search", "library", " "], "nothing to look for"),
+    (["show", "999999999999"], "no memory"),
+    (["show", "nowhere"], "no project"),
+    (["add", "library", "x"], "Who is to remember"),
+    (["add", "library", " ", "--shared"], "empty"),
+    (["add", "library", "x", "--shared", "--kind", "experience"], "not told"),
+    (["add", "nowhere", "x", "--shared"], "no project"),
+    (["add", "library", "x" * 16_001, "--shared"], "16,001 characters"),
+    (["forget", "twelve", "--yes"], "no id"),
+    (["forget", "12", "--yes"], "no memory"),
+    (["promote", "12"], "no memory"),
+    (["why", "x", "--stage", TEAM], "belongs to a run"),
+    (["why", "?"], "no word"),
+    (["models", "library", "--versions"], "One page"),
+    (["models", "nowhere"], "no project"),
+    (["models", "library", "nobody"], "no team"),
+    (["models", "library", TEAM, "--version", "9"], "no version 9"),
+]
+
+
+@pytest.mark.usefixtures("library")
+def test_what_cannot_be_done_is_said_clearly(told: Tell) -> None:
+    # In one test: each would have a database of its own.
+    for arguments, what in REFUSED:
+        assert what in told(*arguments, code=2)["error"]["what"]
+
+
+def test_an_empty_database_has_nothing_to_show_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["memory", "models"]) == 0
+    assert "No team has a page yet." in capsys.readouterr().out
+    assert call(["memory", "why", "anything"]) == 2
+    assert "Nothing says" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("library")
+def test_a_memory_cannot_play_with_the_terminal(told: Tell, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "\x1b]0;owned\x07Loans \x1b[31mare\x1b[0m \u202eeerf\u202c, ไทย 📚 \x9b2J"
+    kept = told("add", "library", hostile, "--shared", "--kind", "fact")
+    for arguments in (
+        ["search", "library", "loans"],
+        ["show", str(kept["id"])],
+        ["show", "library", "--shared"],
+        ["why", "loans"],
+    ):
+        assert call(["memory", *arguments]) == 0
+        said = capsys.readouterr().out
+        assert "📚" in said
+        assert not set("\x1b\x9b\x07\u202e") & set(said)
