@@ -164,6 +164,10 @@ _TELL: dict[str, Callable[[Payload], str]] = {
     "stage.merged": lambda p: f"{str(p['commit'])[:12]}: {_files(p['files'])}",
     "stage.snapshot": _kept,
     "memory.recalled": lambda p: f"{len(p.get('ids') or ())} of {p.get('considered', '?')} memories",
+    "memory.told": lambda p: f"a {p['kind']} for {one_line(str(p['bank']))}, by {one_line(str(p['by']))}",
+    "context.packed": lambda p: (
+        f"{p['left']} messages put away, {p['cut']} shortened: the context holds {int(p['window']):,} tokens"
+    ),
     "text.forgotten": _forgotten,
     "stage.ended": _ended,
     "stage.skipped": lambda p: one_line(str(p["reason"]), 240),
