@@ -258,7 +258,7 @@ def _place(name: str, number: str) -> tuple[str, int]:
 def _headers(lines: Sequence[str]) -> tuple[list[str], int]:
     """The header lines that the server is told, and how long the body is."""
     kept: list[str] = []
-    length = 0
+    length: int | None = None
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not name or name != name.strip() or "\n" in line or "\r" in line or "\0" in line:
@@ -266,12 +266,12 @@ def _headers(lines: Sequence[str]) -> tuple[list[str], int]:
         if name.lower() == "transfer-encoding":
             raise ValueError("a body without a length is not passed on")
         if name.lower() == "content-length":
-            if length or not value.strip().isdecimal():
+            if length is not None or not value.strip().isdecimal():
                 raise ValueError("no length")
             length = int(value)
         if name.lower() != "host" and name.lower() not in _HOP:
             kept.append(line)
-    return kept, length
+    return kept, length or 0
 
 
 async def _say(writer: asyncio.StreamWriter, status: str, text: str) -> None:

@@ -172,6 +172,7 @@ async def test_a_connection_has_an_end(tmp_path: Path) -> None:
         b"CONNECT web_test!:443 HTTP/1.1\r\n\r\n",
         b"POST http://web.test/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"POST http://web.test/ HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST http://web.test/ HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 2\r\n\r\n",
         b"POST http://web.test/ HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
         b"GET http://web.test/ HTTP/1.1\r\nX : y\r\n\r\n",
         b"GET http://web.test/ HTTP/1.1\r\nX: y\nHost: evil.test\r\n\r\n",
