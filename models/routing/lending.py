@@ -8,6 +8,7 @@ the server's window any more.
 import asyncio
 import math
 from contextlib import suppress
+from contextvars import Context
 
 import psycopg
 
@@ -38,7 +39,11 @@ class Lending:
         """The share with as much more as there is. Raises DatabaseUnavailable."""
         self._lent[quota.name] = quota
         if self._renewing is None:
-            self._renewing = asyncio.create_task(self._renew(), name="quota leases")
+            # In a context of its own: it serves all runs of the process, whatever life of the server the first
+            # of them is pinned to.
+            self._renewing = asyncio.get_running_loop().create_task(
+                self._renew(), name="quota leases", context=Context()
+            )
         try:
             return await self._lease(quota, quota.share.amount, want, least)
         except psycopg.OperationalError as error:

@@ -9,10 +9,13 @@ from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from core import clock
 from core.database import Database
+from core.incarnation import pinned
+from core.settings import Settings
 from models.budget import Intent, Reservation, Spent
 from models.routing.lending import Lending
 from models.routing.quota import Quota, Ticket
@@ -184,3 +187,25 @@ async def test_a_call_whose_room_has_lapsed_takes_room_anew_and_is_sent_once(
         assert server.counted[KEY.format(0)].requests == 1
         assert guard.said == ["reserve", "release", "reserve", "settle"]
         await models.aclose()
+
+
+async def test_a_share_that_a_run_took_is_renewed_beyond_the_life_of_the_server_in_which_the_run_began(
+    tmp_path: Path,
+) -> None:
+    async with Database.open(Settings(home=tmp_path)) as own:
+        lending = Lending(own, 1, 1)
+        quota = Quota("a requests", "requests", 10, 600, lending)
+        async with own.pool.connection() as connection:
+            life = pinned(connection)
+        with life:
+            assert await taken(quota, 3) == 3
+        other = await own.connect()
+        os.kill(other.info.backend_pid, signal.SIGKILL)  # the server begins anew
+        with pytest.raises(psycopg.OperationalError):
+            await other.execute("SELECT pg_sleep(30)")
+        await other.close()
+        known = quota.share.expires
+        async with asyncio.timeout(20):
+            while quota.share.expires <= known:
+                await asyncio.sleep(0.05)
+        await lending.aclose()
