@@ -5,7 +5,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import structlog
 
@@ -117,12 +117,33 @@ async def _is_ours(git: Git, checkout: Path, before: str, main_tree: str) -> boo
     await git("update-index", "-q", "--refresh", ok=(0, 1))
     changed = (await git("diff-files", "--ignore-submodules=all", "-z", "--name-only")).names
     new = (await git("ls-files", "-z", "--others", "--exclude-standard")).names
+    new += await _ignored_in_the_way(git, checkout, shown, main_tree)
     if not changed and not new:
         return True
     listed = (await git("ls-tree", "-r", "-z", main_tree)).names
     wanted = {line.partition("\t")[2]: line.split()[2] for line in listed}
     blobs = await asyncio.to_thread(lambda: [(path, _blob(checkout / path)) for path in (*changed, *new)])
     return all(wanted.get(path) == blob for path, blob in blobs)
+
+
+async def _ignored_in_the_way(git: Git, checkout: Path, shown: str, main_tree: str) -> list[str]:
+    """What stands, ignored and so recorded nowhere, where main has put something that was not there."""
+    form = ("-r", "-z", "--name-only", "--diff-filter=A")
+    added = (await git("diff-tree", *form, shown, main_tree)).names
+    there = await asyncio.to_thread(lambda: {_standing(checkout, path) for path in added} - {""})
+    tracked = (await git("ls-tree", "-r", "-z", "--name-only", shown)).names if there else []
+    return sorted(there - set(tracked))
+
+
+def _standing(checkout: Path, path: str) -> str:
+    """The path, or the part of it that is no folder; empty where nothing is there."""
+    for place in reversed((PurePosixPath(path), *PurePosixPath(path).parents[:-1])):
+        found = checkout / place
+        if not os.path.lexists(found):
+            return ""
+        if found.is_symlink() or not found.is_dir():
+            return str(place)
+    return path
 
 
 async def _was_main(git: Git, tree: str) -> bool:

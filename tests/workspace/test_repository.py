@@ -19,8 +19,8 @@ def put(tree: StageTree, **files: str) -> None:
         tree.files.write(name.replace("__", "/") + ".txt", text)
 
 
-async def merged(repository: Repository, stage: str, **files: str) -> str:
-    tree = await repository.open_stage("run-1", stage)
+async def merged(repository: Repository, stage: str, run: str = "run-1", **files: str) -> str:
+    tree = await repository.open_stage(run, stage)
     put(tree, **files)
     await tree.snapshot("work")
     merge = await repository.merge_stage(tree, message=f"Add {stage}", trailers=TRAILERS)
@@ -301,6 +301,28 @@ async def test_a_release_leaves_a_persons_work_in_the_checkout_alone(
     await repository.release("run-1", tag="v1", message="Release")
     assert (repository.path / place).read_text() == "mine"
     assert git(repository.path, "log", "-1", "--format=%s", "main") == "Release"
+
+
+async def test_a_release_leaves_a_persons_ignored_files_in_the_checkout_alone(repository: Repository) -> None:
+    tree = await repository.open_stage("run-1", "a.1")
+    tree.files.write(".gitignore", "*.local.txt\nbuild.txt\n")
+    await merged(repository, "a.1")
+    await repository.release("run-1", tag="v1", message="Release")
+    for name in ("config.local.txt", "other.local.txt", "build.txt"):
+        (repository.path / name).write_text("mine, and nowhere else")
+    await repository.begin_run("run-2")
+    tree = await repository.open_stage("run-2", "b.1")
+    tree.files.write(".gitignore", "*.log\n")
+    tree.files.write("build.txt/made", "theirs")
+    await merged(repository, "b.1", run="run-2", **{"config.local": "theirs"})
+    for mine in ("config.local.txt", "build.txt"):
+        await repository.release("run-2", tag="v2", message="Release")
+        assert (repository.path / mine).read_text() == "mine, and nowhere else"
+        (repository.path / mine).unlink()
+    await repository.release("run-2", tag="v2", message="Release")
+    assert (repository.path / "config.local.txt").read_text() == "theirs"
+    assert (repository.path / "build.txt/made").read_text() == "theirs"
+    assert (repository.path / "other.local.txt").read_text() == "mine, and nowhere else"
 
 
 async def test_nothing_of_the_users_git_configuration_is_used(
