@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.workspace.conftest import git
-from workspace.errors import TreeTooBig
+from workspace.errors import SourceInvalid, TreeTooBig
 from workspace.inventory import Limits
 from workspace.projects import Workspace
 from workspace.repository import Repository
@@ -41,6 +41,21 @@ async def test_more_files_than_a_stage_may_add_are_taken_and_only_the_added_ones
     await tree.restore(commit)
     merge = await imported.merge_stage(tree, message="Add docs", trailers={})
     assert merge.files == ["docs/new.md"]
+
+
+@pytest.mark.parametrize("place", [".factory", ".factory/mail"])
+@pytest.mark.parametrize("link", [True, False])
+async def test_a_source_with_something_else_where_mail_goes_is_refused(
+    workspace: Workspace, tmp_path: Path, place: str, link: bool
+) -> None:
+    source = make(tmp_path / "source")
+    (source / place).parent.mkdir(exist_ok=True)
+    (source / place).symlink_to("src") if link else (source / place).write_text("mine")
+    git(source, "add", ".")
+    git(source, *WHO, "commit", "-qm", "Mine")
+    with pytest.raises(SourceInvalid, match=f"has {place}, "):
+        await workspace.project("shop", source=source)
+    assert not workspace.has("shop")
 
 
 async def test_what_a_stage_adds_to_an_import_is_limited_as_ever(
