@@ -39,8 +39,8 @@ class Lending:
         """The share with as much more as there is. Raises DatabaseUnavailable."""
         self._lent[quota.name] = quota
         if self._renewing is None:
-            # In a context of its own: it serves all runs of the process, whatever life of the server the first
-            # of them is pinned to.
+            # In a context of its own: it serves all runs of the process, and no life of the server is pinned
+            # there.
             self._renewing = asyncio.get_running_loop().create_task(
                 self._renew(), name="quota leases", context=Context()
             )
