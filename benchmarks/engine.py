@@ -42,6 +42,7 @@ from models.embeddings.base import Embedder
 from models.embeddings.local import LocalEmbedder
 from teams.globs import sample
 from teams.registry import Registry
+from workspace.files import Files
 from workspace.repository import Merge
 
 TIMES = 5
@@ -88,6 +89,10 @@ class InstantModels:
         """Enough."""
         return 131_072
 
+    def measure(self, _messages: Any, _tools: Any = ()) -> int:
+        """Little."""
+        return 1_000
+
     async def embedder(self) -> Embedder:
         """The one without a model."""
         return LocalEmbedder()
@@ -102,11 +107,11 @@ class StillTree:
     """A worktree in which nothing ever happens."""
 
     base = _COMMIT
-    files = None
 
     def __init__(self, name: str, path: Path) -> None:
         self.stage = name
         self.path = path
+        self.files = Files(path)
 
     async def restore(self, _commit: str) -> None:
         """Nothing."""
@@ -139,6 +144,10 @@ class StillRepository:
 
     async def post(self, _run_id: str, _files: Any, *, message: str) -> None:
         """Nothing."""
+
+    async def changed(self, _base: str, _head: str) -> list[str]:
+        """Nothing."""
+        return []
 
     async def holds(self, _commit: str, _other: str | None) -> bool:
         """One commit holds itself."""
