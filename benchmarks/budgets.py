@@ -2,7 +2,8 @@
 
 Each call sets its cost aside, takes 0.2 to 1 s as a model's would, and settles. What is measured is the time
 in reserve and settle together. Then the same without any pause between: all 200 at the same moment. The
-server is the embedded one, with its writes flushed to the disk.
+server is the embedded one, with its writes flushed to the disk. For comparison the same traffic in the same
+run with a statement that does nothing: what the machine and the way to the server take.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ import asyncio
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
 from benchmarks.measure import Measurement
 from core.database import Database
 from core.settings import Settings
-from models.budget import Intent, Spent
+from models.budget import Guard, Intent, Reservation, Spent, Unlimited
 from models.calls import Call
 from models.spending import caps
 from models.spending.guard import Budgets
+from models.spending.together import Together
 
 GOAL = 50.0
 _CALLS = 200
@@ -30,12 +32,15 @@ _ROUNDS = 5
 
 def measure() -> Iterator[Measurement]:
     """Yield the measurements."""
-    at_work, at_once = asyncio.run(_measure())
-    yield Measurement(f"budgets: reserve + settle, {_CALLS} calls under way, p95", at_work, "ms", goal=GOAL)
+    (at_work, bare_at_work), (at_once, bare_at_once) = asyncio.run(_measure())
+    what = f"budgets: reserve + settle, {_CALLS} calls under way, p95"
+    yield Measurement(what, at_work, "ms", goal=GOAL)
+    yield Measurement("budgets: an empty statement in their place, p95", bare_at_work, "ms")
     yield Measurement("budgets: the same, all at one moment, p95", at_once, "ms", goal=GOAL)
+    yield Measurement("budgets: an empty statement, all at one moment, p95", bare_at_once, "ms")
 
 
-async def _measure() -> tuple[float, float]:
+async def _measure() -> tuple[tuple[float, float], tuple[float, float]]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         async with Database.open(Settings(home=Path(home))) as db:
             agreed: dict[tuple[caps.Scope, str], Decimal | None] = {
@@ -48,15 +53,38 @@ async def _measure() -> tuple[float, float]:
             await caps.agree_all(db, agreed)
             budgets = Budgets(db, day_usd=Decimal(1000))
             await _round(budgets, "warm", pause=0)
-            at_work = await _round(budgets, "work", pause=1)
-            at_once = await _round(budgets, "once", pause=0)
+            bare = Bare(db)
+            at_work = await _round(budgets, "work", pause=1), await _round(bare, "work", pause=1)
+            at_once = await _round(budgets, "once", pause=0), await _round(bare, "once", pause=0)
             found = await caps.of_run(db, "run", "shop")
             made = _CALLS * _ROUNDS * 3
             assert {one.spent_usd for one in found} == {made * Decimal("0.001")}, found
             return at_work, at_once
 
 
-async def _round(budgets: Budgets, name: str, *, pause: float) -> float:
+class Bare(Unlimited):
+    """Asks the database for nothing, as often and in the same batches."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._asking, self._telling = (Together[int, None](self._send) for _ in range(2))
+
+    async def reserve(self, intent: Intent) -> Reservation:
+        """One empty statement for all who wait."""
+        await self._asking.ask(0)
+        return Reservation(intent)
+
+    async def settle(self, reservation: Reservation, spent: Spent) -> None:
+        """The same."""
+        await self._telling.ask(0)
+
+    async def _send(self, asked: Sequence[int]) -> Sequence[None]:
+        async with self._db.pool.connection() as connection:
+            await connection.execute("SELECT 1")
+        return [None] * len(asked)
+
+
+async def _round(budgets: Guard, name: str, *, pause: float) -> float:
     """The 95th percentile in milliseconds."""
     chance = random.Random(1)
 
