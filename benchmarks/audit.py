@@ -5,6 +5,8 @@ of the same row, by the same pool, into a table with the same indexes and no cha
 one, which writes through to the disk), same durability, both in turn, one by one; the medians are compared.
 
 Verify: chains of events of the sizes that runs have, walked as `factory audit verify` does it.
+
+Search: what the first search after them pays to index the same events, and what a search costs then.
 """
 
 from __future__ import annotations
@@ -25,11 +27,15 @@ from core.events import Entry, EventLog
 from core.json import JsonObject, canonical
 from core.postgres import EmbeddedPostgres
 from core.settings import Settings
+from memory.audit.phrases import Phrase
+from memory.audit.search import bring_up_to_date, search
 
 _ROUNDS = 9
 _EVENTS = 200
 _RUNS, _LENGTH = 100, 1000
 _GOAL = 1.5
+_INDEX_GOAL = 1.0
+_SEARCH_GOAL = 100.0
 _SLOWEST = 20.0  # microseconds a row: 50,000 rows a second
 
 _PLAIN = """
@@ -42,20 +48,27 @@ _INSERT = "INSERT INTO plain VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING run_i
 
 def measure() -> Iterator[Measurement]:
     """Yield the measurements."""
-    append, plain, wall, cpu = asyncio.run(_measure())
+    append, plain, wall, cpu, indexed, found = asyncio.run(_measure())
     yield Measurement("audit: append an event", append, "ms", goal=_GOAL, baseline=plain)
     yield Measurement(f"audit: verify {_RUNS * _LENGTH:,} events, wall", wall, "µs/row", goal=_SLOWEST)
     yield Measurement("audit: the same, CPU of this process", cpu, "µs/row", goal=_SLOWEST)
+    yield Measurement("audit: index for the search, once an event", indexed, "ms", goal=_INDEX_GOAL)
+    yield Measurement(f"audit: find a phrase in {_RUNS * _LENGTH:,} events", found, "ms", goal=_SEARCH_GOAL)
 
 
-async def _measure() -> tuple[float, float, float, float]:
+async def _measure() -> tuple[float, float, float, float, float, float]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         async with Database.open(Settings(home=Path(home))) as db:
             await asyncio.to_thread(_make_plain, Path(home))
             append, plain = await _append(db)
             await _fill(EventLog(db))
             taken = [await _walked(db) for _ in range(5)]
-            return append, plain, median(wall for wall, _ in taken), median(cpu for _, cpu in taken)
+            # The least of them: whatever else runs on the machine only adds.
+            wall, cpu = min(wall for wall, _ in taken), min(cpu for _, cpu in taken)
+            began = time.perf_counter()
+            await bring_up_to_date(db)
+            indexed = (time.perf_counter() - began) * 1000 / (_RUNS * _LENGTH + _ROUNDS * _EVENTS)
+            return append, plain, wall, cpu, indexed, await _found(db)
 
 
 def _make_plain(home: Path) -> None:
@@ -115,6 +128,17 @@ async def _fill(log: EventLog) -> None:
             for number in range(_LENGTH)
         ]
         await log.append_all(f"long-{run}", entries)
+
+
+async def _found(db: Database) -> float:
+    """Milliseconds of a search for words that stand in every event, in an order that one a run has."""
+    taken: list[float] = []
+    for number in range(20):
+        began = time.perf_counter()
+        hits = await search(db, Phrase(f"app {number + 700} py 120 lines"), limit=10)
+        taken.append((time.perf_counter() - began) * 1000)
+        assert len(hits.found) == 10, hits
+    return median(taken)
 
 
 async def _walked(db: Database) -> tuple[float, float]:

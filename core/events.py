@@ -160,21 +160,24 @@ class EventLog:
         async with self._db.pool.connection() as connection:
             return await _read(connection, run_id, after, limit, kinds)
 
+    async def at(self, run_id: str, seqs: Sequence[int]) -> list[Event]:
+        """The events of a run at these positions, in order."""
+        async with self._db.pool.connection() as connection:
+            cursor = await connection.execute(queries.READ_AT, {"run_id": run_id, "seqs": list(seqs)})
+            return [_event(row) for row in await cursor.fetchall()]
+
     async def texts(self, run_id: str, seqs: Sequence[int] | None = None) -> dict[Place, KeptText]:
         """The texts beside a run's events (of those at `seqs` only, where given), held against the chain."""
         async with self._db.pool.connection() as connection, connection.transaction():
             await connection.execute(queries.ONE_SNAPSHOT)
-            told = await connection.execute(queries.READ_TEXTED, {"run_id": run_id, "kind": FORGOTTEN})
+            asked = {"run_id": run_id, "kind": FORGOTTEN, "seqs": None if seqs is None else list(seqs)}
             expected = Expectations()
-            for event in map(_event, await told.fetchall()):
+            for event in map(_event, await (await connection.execute(queries.READ_TEXTED, asked)).fetchall()):
                 expected.take(event.seq, event.kind, event.payload)
-            wanted = None if seqs is None else list(seqs)
-            cursor = await connection.execute(queries.READ_TEXTS, {"run_id": run_id, "seqs": wanted})
+            cursor = await connection.execute(queries.READ_TEXTS, asked)
             rows = {(row["seq"], row["name"]): row for row in await cursor.fetchall()}
         return {
-            place: held_against(place[1], left, rows.get(place))
-            for place, left in expected.texts.items()
-            if seqs is None or place[0] in seqs
+            place: held_against(place[1], left, rows.get(place)) for place, left in expected.texts.items()
         }
 
     async def follow(self, run_id: str, *, after: int = 0) -> AsyncGenerator[Event]:

@@ -67,7 +67,11 @@ FROM lazily, factory.append_event_with_texts(%(run_id)s, %(at)s, %(kind)s, %(tea
 # The events of a run that name a text, or say of one that it is forgotten.
 READ_TEXTED = """
 SELECT run_id, seq, record, prev_hash, hash FROM factory.events
-WHERE run_id = %(run_id)s AND (kind = %(kind)s OR strpos(record, '"texts":{') > 0)
+WHERE run_id = %(run_id)s AND kind = %(kind)s
+UNION ALL
+SELECT run_id, seq, record, prev_hash, hash FROM factory.events
+WHERE run_id = %(run_id)s AND kind <> %(kind)s AND strpos(record, '"texts":{') > 0
+  AND (%(seqs)s::bigint[] IS NULL OR seq = ANY (%(seqs)s::bigint[]))
 ORDER BY seq
 """
 
@@ -84,6 +88,12 @@ SELECT run_id, seq, record, prev_hash, hash FROM factory.events
 WHERE run_id = %(run_id)s AND seq > %(after)s
   AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s::text[]))
 ORDER BY seq LIMIT %(limit)s
+"""
+
+READ_AT = """
+SELECT run_id, seq, record, prev_hash, hash FROM factory.events
+WHERE run_id = %(run_id)s AND seq = ANY (%(seqs)s::bigint[])
+ORDER BY seq
 """
 
 LISTEN = "LISTEN factory_events"

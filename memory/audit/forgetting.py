@@ -76,7 +76,7 @@ async def forget_phrase(db: Database, phrase: str, *, why: str, by: str) -> Forg
                 for name in names
                 if (cut := await _cut(db, run_id, seq, name, wanted, why=why, by=by)) is not None
             ]
-            for event in await log.read(run_id, after=seq - 1, limit=1):
+            for event in await log.at(run_id, [seq]):
                 standing = strings(event, {})
                 done.kept += [(run_id, seq, at) for at, text in standing if any(wanted.stands_in(text))]
     return done

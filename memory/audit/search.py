@@ -76,15 +76,18 @@ async def search(
     if not 1 <= limit <= MOST:
         raise LimitUnusable(f"{limit} places cannot be shown", todo=f"Ask for 1 to {MOST:,}")
     runs = await bring_up_to_date(db, run_id, telling)
-    found: list[Hit] = []
-    read = 0
+    log, found, read = EventLog(db), list[Hit](), 0
     async for batch in candidates(db, phrase.words, run_id):
         read += len(batch)
         for run, seqs in groupby(batch, lambda one: one[0]):
-            async for event, texts in _read(db, run, [seq for _, seq in seqs]):
+            wanted = [seq for _, seq in seqs]
+            texts = await log.texts(run, wanted)
+            for event in await log.at(run, wanted):
                 found += _hits(event, texts, phrase)
-        if len(found) > limit or read >= _MOST_READ:
-            return Hits(found[:limit], runs, more=True)
+            if len(found) > limit:
+                return Hits(found[:limit], runs, more=True)
+        if read >= _MOST_READ:
+            return Hits(found, runs, more=True)
     return Hits(found, runs, more=False)
 
 
@@ -187,14 +190,3 @@ async def candidates(
         if len(batch) < _TOGETHER:
             return
         run, seq = batch[-1]
-
-
-async def _read(
-    db: Database, run_id: str, seqs: Sequence[int]
-) -> AsyncIterator[tuple[Event, Mapping[Place, KeptText]]]:
-    log = EventLog(db)
-    texts = await log.texts(run_id, seqs)
-    wanted = set(seqs)
-    for event in await log.read(run_id, after=min(seqs) - 1, limit=max(seqs) - min(seqs) + 1):
-        if event.seq in wanted:
-            yield event, texts

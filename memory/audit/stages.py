@@ -14,7 +14,8 @@ RECALLED = "memory.recalled"
 
 
 async def told_of(db: Database, run_id: str, stage: str) -> JsonObject:
-    """The cost of a stage (its key inside the run, `team.round`) and the events that hold its recall sets."""
+    """What a stage cost (its key inside the run, `team.round`), answers to its questions among it, and the
+    events that hold its recall sets."""
     async with db.pool.connection() as connection:
         cursor = await connection.execute(
             queries.STAGE_SPENT, {"run_id": run_id, "stage": stage, "recalled": RECALLED}

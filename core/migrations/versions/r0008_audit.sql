@@ -60,6 +60,13 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+-- Called only where there is something to refuse: an append does not pay for it.
+DROP TRIGGER one_step ON factory.run_heads;
+CREATE TRIGGER one_step BEFORE UPDATE ON factory.run_heads FOR EACH ROW
+    WHEN (NEW.run_id IS DISTINCT FROM OLD.run_id OR NEW.seq IS DISTINCT FROM OLD.seq + 1
+          OR NEW.imported_at IS DISTINCT FROM OLD.imported_at OR NEW.imported_by IS DISTINCT FROM OLD.imported_by)
+    EXECUTE FUNCTION factory.refuse_step();
+ALTER TABLE factory.run_heads ENABLE ALWAYS TRIGGER one_step;
 
 CREATE OR REPLACE FUNCTION factory.append_event(
     the_run text, the_at timestamptz, the_kind text, the_team text, the_key text, the_record text
@@ -89,11 +96,11 @@ BEGIN
     RETURN NEXT event;
 END $$;
 
--- The next event of a chain whose head the caller has locked. For the functions here only.
+-- The next event of a chain whose head the caller has locked. For the functions here only, with their rights.
 CREATE FUNCTION factory.write_event(
     head factory.run_heads, the_at timestamptz, the_kind text, the_team text, the_key text, the_record text
 ) RETURNS factory.events
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     event factory.events;
 BEGIN
@@ -105,11 +112,11 @@ BEGIN
     event.key := the_key;
     event.record := the_record;
     event.prev_hash := head.hash;
-    event.hash := encode(sha256(convert_to(
+    event.hash := pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(
         head.hash || E'\n' || event.seq || E'\n' || the_record, 'UTF8')), 'hex');
     INSERT INTO factory.events VALUES (event.*);
     UPDATE factory.run_heads SET seq = event.seq, hash = event.hash WHERE run_id = head.run_id;
-    PERFORM pg_notify('factory_events', head.run_id || ':' || event.seq);
+    PERFORM pg_catalog.pg_notify('factory_events', head.run_id || ':' || event.seq);
     RETURN event;
 END $$;
 REVOKE ALL ON FUNCTION factory.write_event FROM PUBLIC;
