@@ -95,6 +95,11 @@ class Settings(BaseSettings):
     audit_key_file: Path | None = None
     """A private Ed25519 key (PEM) that signs checkpoints of the audit, in place of the one made in `home`."""
 
+    recall_weights: dict[str, float | tuple[float, ...]] = Field(
+        default_factory=dict[str, float | tuple[float, ...]]
+    )
+    """What counts how much when memories are recalled, where it is not what was measured to be best."""
+
     mcp_token: SecretStr | None = None
     """What an MCP server over HTTP asks for; without it, a new one at each start."""
 

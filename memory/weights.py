@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+from memory.errors import MemoryRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,20 @@ class Weights:
     """For a memory of the day that the query names; half for its month, a quarter for its year."""
     speaker: float = 0.3
     """For a memory of the one speaker that the query names."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, float | tuple[float, ...]]) -> Weights:
+        """The defaults but for what an operator set (`FACTORY_RECALL_WEIGHTS`). Raises MemoryRefused."""
+        known = {field.name for field in fields(cls)}
+        for name, value in given.items():
+            numbers = value if isinstance(value, tuple) else (value,)
+            fits = name in known and isinstance(value, tuple) == (name == "neighbours")
+            if not fits or not all(0 <= number <= 10 for number in numbers) or len(numbers) > 10:
+                raise MemoryRefused(
+                    f"recall_weights has {name} = {value}",
+                    todo=f"Give {', '.join(sorted(known))}, from 0 to 10; neighbours is a list",
+                )
+        return replace(cls(), **given)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True, slots=True)
