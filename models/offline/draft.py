@@ -247,8 +247,14 @@ def _details(draft: Draft, sentence: str) -> None:
 
 def plurals(draft: Draft, text: str) -> None:
     """The last resort before `item`: up to two plurals of the text."""
-    for word in re.findall(r"[a-z]{4,}", latin(text))[:400]:
-        if len(draft.fields) < 2 and singular(word) != word and (name := _noun(word, clear=False)):
+    plain = latin(text)
+    # After these stands what somebody does, and with what: "a service that lends tools" is about tools.
+    done = [(word, True) for word in re.findall(r"\b(?:that|which|who) +[a-z]+ +([a-z]{4,})", plain)]
+    rest = [
+        (word, False) for word in re.findall(r"[a-z]{4,}", re.sub(r"\b(that|which|who) +[a-z]+", " ", plain))
+    ]
+    for word, clear in [*done, *rest][:400]:
+        if len(draft.fields) < 2 and singular(word) != word and (name := _noun(word, clear=clear)):
             draft.add(name)
 
 

@@ -29,6 +29,14 @@ def shape(domain: Domain) -> dict[str, list[str]]:
                 "loan": ["member_id", "book_id", "borrowed_on", "due_on", "returned"],
             },
         ),
+        (
+            "A service that lends tools to neighbours, with search",
+            {"tool": ["name", "notes"], "neighbour": ["name", "notes"]},
+        ),
+        (
+            "A service that lends tools to neighbours, with search\n\nTools have a colour",
+            {"tool": ["name", "colour"]},
+        ),
         ("Track my plants and when I last watered them", {"plant": ["name", "last_watered_on"]}),
         ("todo list with tags and due dates", {"todo": ["title", "tags", "due_date"]}),
         (
