@@ -179,11 +179,15 @@ class Approvals:
 
     async def get(self, approval_id: str) -> Approval:
         """One question; raises `ApprovalNotFound`."""
-        async with self._db.pool.connection() as conn:
-            row = await queries.by_id(conn, approval_id)
+        row = None
+        if (
+            approval_id.isprintable()
+        ):  # what is not names nothing, and not all of it can be put to the database
+            async with self._db.pool.connection() as conn:
+                row = await queries.by_id(conn, approval_id)
         if row is None:
             raise ApprovalNotFound(
-                f"There is no approval {approval_id!r}",
+                f"There is no approval {approval_id[:80]!r}",
                 todo="`factory show RUN` lists a run's open questions with their ids",
             )
         return _approval(row)

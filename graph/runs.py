@@ -126,12 +126,14 @@ class Runs:
             if not newest:
                 raise NotFound("There is no run yet", todo='Start one with `factory run "…"`')
             return newest[0].id
-        async with self._db.pool.connection() as conn:
-            matches = await queries.match_runs(conn, prefix)
+        matches: list[str] = []
+        if prefix.isprintable():  # what is not names nothing; some of it no database takes
+            async with self._db.pool.connection() as conn:
+                matches = await queries.match_runs(conn, prefix)
         if prefix in matches or len(matches) == 1:
             return prefix if prefix in matches else matches[0]
         if not matches:
-            raise NotFound(f"No run starts with {prefix!r}", todo="List the runs with `factory runs`")
+            raise NotFound(f"No run starts with {prefix[:80]!r}", todo="List the runs with `factory runs`")
         raise NotFound(
             f"Several runs start with {prefix!r}: {', '.join(matches)} …", todo="Give more of the id"
         )

@@ -31,6 +31,25 @@ class Recorder:
         self._written: set[str] = set()
         self._turn = threading.Lock()  # stages of a wave record side by side, each in a thread
 
+    def require_room(self) -> None:
+        """Raise CassetteInvalid where nothing can be written. Blocks for a moment."""
+        there = self._path.exists()
+        writable = os.access(self._path if there else self._path.absolute().parent, os.W_OK)
+        fits = self._path.is_file() if there else self._path.absolute().parent.is_dir()
+        if not (fits and writable):
+            raise CassetteInvalid(
+                f"Nothing can be recorded in {self._path}: "
+                + (
+                    "it may not be written"
+                    if fits
+                    else "it is no file"
+                    if there
+                    else "there is no such folder"
+                ),
+                untouched="Nothing was started",
+                todo="Give another file to --record, or in FACTORY_RECORD_FILE",
+            )
+
     def begin(self, run_id: str) -> None:
         """Begin the file for a run, or go on with it. Only the first run is written down.
 

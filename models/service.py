@@ -110,6 +110,8 @@ class Models:
         catalogue = await asyncio.to_thread(load, settings.models_file)
         wanted = override or settings.model
         recorder = None if settings.record_file is None else Recorder(settings.record_file, settings.home)
+        if recorder is not None:
+            await asyncio.to_thread(recorder.require_room)
         if wanted == OFFLINE or (wanted or "").startswith(REPLAY):
             office = _office(catalogue, Chains(catalogue, Fleet(catalogue, None)), db, guard, offline=True)
             if wanted == OFFLINE:

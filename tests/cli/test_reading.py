@@ -110,6 +110,15 @@ def test_an_unknown_run_is_a_usage_error_with_advice(
     assert "error" in json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("name", ["run-\x00", "\udcff", "run-\n\x1b[2J"])
+def test_a_name_that_no_run_can_have_is_a_usage_error(
+    settings: Settings, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    for command in ("show", "diff", "watch"):
+        assert call([command, name]) == 2
+        assert "No run starts with" in capsys.readouterr().err
+
+
 def test_a_run_is_found_by_a_unique_beginning(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = tell_run(settings, WORKING)
     assert call(["show", run_id[:12], "--json"]) == 0

@@ -141,6 +141,15 @@ async def test_a_cassette_of_another_run_is_not_written_over(
     assert not ollama_server.chats
 
 
+@pytest.mark.parametrize("place", ["", "none/run.jsonl"])
+async def test_a_recording_that_cannot_be_written_is_refused_before_anything_is_started(
+    place: str, open_factory: OpenFactory, tmp_path: Path
+) -> None:
+    with pytest.raises(CassetteInvalid, match="Nothing can be recorded in"):
+        async with open_factory(record_file=tmp_path / place):
+            pass
+
+
 @pytest.mark.parametrize("content", ["", "{}", "not json\n{}\n", '{"cassette":99,"run":"r"}\n', "\xff"])
 async def test_a_file_that_is_no_cassette_is_refused(
     content: str, open_factory: OpenFactory, tmp_path: Path

@@ -155,6 +155,13 @@ async def test_an_unknown_question_is_not_found(approvals: Approvals) -> None:
         await approvals.decide("approval-x", "approve", answer=None, by="ada")
 
 
+@pytest.mark.parametrize("name", ["approval-\x00", "\udcff", "approval-" + "x" * 100_000])
+async def test_a_name_that_no_question_can_have_is_not_found(approvals: Approvals, name: str) -> None:
+    with pytest.raises(ApprovalNotFound) as refused:
+        await approvals.get(name)
+    assert len(str(refused.value)) < 500
+
+
 async def test_a_deadline_that_passes_decides_expired_once(approvals: Approvals, events: EventLog) -> None:
     with clock.use(clock.TestClock()) as time:
         assert isinstance(time, clock.TestClock)
