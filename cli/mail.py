@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import cast
 
 from cli import records
@@ -42,9 +43,10 @@ async def show_list(project: str, *, as_json: bool) -> int:
     screen = Screen(as_json)
     async with records.opened() as kept:
         repository = await opened(project)
-        threads = reading.threads(await everything(repository))
+        files = await _files(repository)
+        threads = reading.threads(reading.messages(files))
         waiting = await _inbox(kept, project, repository)
-        strange = await _strange(kept, [message for thread in threads for message in thread.messages])
+        strange = await _strange(kept, [message for thread in threads for message in thread.messages], files)
     if as_json:
         told = [
             {"thread": each.id, "run": each.messages[0].run, "kind": each.messages[0].kind}
@@ -61,7 +63,7 @@ async def show_list(project: str, *, as_json: bool) -> int:
     for each in waiting:
         screen.say(one_line(f"inbox/{each['name']}: {each['state']}"))
     if strange:
-        screen.note("?: this factory's log does not know a message of it", style="yellow")
+        screen.note("?: this factory's log does not know a message of it as it is", style="yellow")
     return 0
 
 
@@ -69,8 +71,9 @@ async def show(project: str, thread: str, *, as_json: bool) -> int:
     """Print a thread; returns 0."""
     screen = Screen(as_json)
     async with records.opened() as kept:
-        found = _thread(reading.threads(await everything(await opened(project))), thread)
-        strange = await _strange(kept, found.messages)
+        files = await _files(await opened(project))
+        found = _thread(reading.threads(reading.messages(files)), thread)
+        strange = await _strange(kept, found.messages, files)
     if as_json:
         told = [mail_of(message) | {"known": message.path not in strange} for message in found.messages]
         screen.result(cast(JsonObject, {"thread": found.id, "status": found.status, "messages": told}))
@@ -83,7 +86,7 @@ async def show(project: str, thread: str, *, as_json: bool) -> int:
 async def find(project: str, query: str, *, as_json: bool) -> int:
     """Print the messages that hold every word; returns 0."""
     screen = Screen(as_json)
-    found = reading.search(await everything(await opened(project)), query)
+    found = reading.search(reading.messages(await _files(await opened(project))), query)
     if as_json:
         screen.result(cast(JsonObject, {"query": query, "messages": [mail_of(each) for each in found]}))
         return 0
@@ -144,12 +147,12 @@ async def opened(project: str) -> Repository:
     return await workspace.project(project)
 
 
-async def everything(repository: Repository) -> list[Message]:
-    """The messages on main and on the branches of the newest runs, oldest first."""
+async def _files(repository: Repository) -> dict[str, str]:
+    """The files of mail on main and on the branches of the newest runs, by path."""
     texts = await repository.texts("refs/heads/main", FOLDER)
     for run in (await repository.runs())[-_BRANCHES:]:
         texts |= await repository.texts(f"refs/heads/factory/{run}", FOLDER)
-    return reading.messages(texts)
+    return texts
 
 
 def _thread(threads: Sequence[Thread], wanted: str) -> Thread:
@@ -161,12 +164,15 @@ def _thread(threads: Sequence[Thread], wanted: str) -> Thread:
     return (exact or found)[0]
 
 
-async def _strange(kept: Records, messages: Sequence[Message]) -> set[str]:
-    """The paths of messages that this factory's log does not know: somebody else wrote their files."""
-    known: set[str] = set()
+async def _strange(kept: Records, messages: Sequence[Message], files: Mapping[str, str]) -> set[str]:
+    """The paths of messages whose files this factory's log does not know: somebody else wrote, or changed,
+    them."""
+    known: set[tuple[str, str]] = set()
     for run in {message.run for message in messages}:
-        known |= {str(event.payload["path"]) for event in await kept.events.read(run, kinds=["mail.posted"])}
-    return {message.path for message in messages} - known
+        for event in await kept.events.read(run, kinds=["mail.posted"]):
+            known.add((str(event.payload["path"]), str(event.payload["sha256"])))
+    paths = {message.path for message in messages}
+    return {path for path in paths if (path, sha256(files[path].encode()).hexdigest()) not in known}
 
 
 async def _inbox(kept: Records, project: str, repository: Repository) -> list[dict[str, str]]:
@@ -184,7 +190,10 @@ def _print(screen: Screen, message: Message, strange: bool) -> None:
     )
     screen.say(one_line(f"{message.kind}, {message.status}: {message.subject}", 200))
     if strange:
-        screen.note("This factory's log does not know this message: somebody else wrote it.", style="yellow")
+        screen.note(
+            "The log does not know this message as it is: somebody else wrote or changed it.",
+            style="yellow",
+        )
     screen.read(message.body)
     for path in message.attachments:
         screen.say(one_line(f"attached: {path}"))

@@ -113,3 +113,21 @@ def test_threads_are_listed_shown_and_searched_and_notes_are_sent(factory: Shell
     assert factory("mail", "send", "shop", "words", "--to", "scout")[0] == 2
     assert factory("mail", "show", "shop", "nothing")[0] == 2
     assert factory("mail", "list", "nowhere")[0] == 2
+
+
+def test_a_message_whose_file_was_changed_is_marked(factory: Shell, tmp_path: Path) -> None:
+    factory("run", "Small pages", "--project", "shop", "--pipeline", "one")
+    told = json.loads(factory("mail", "list", "shop", "--json")[1])
+    asked = next(each for each in told["threads"] if each["kind"] == "clarification")
+    source, copy = tmp_path / ".factory" / "projects" / "shop" / "repository", tmp_path / "copy"
+    subprocess.run(["git", "clone", "-q", "-b", f"factory/{asked['run']}", source, copy], check=True)
+    for path in (copy / ".factory" / "mail" / asked["run"]).glob(f"{asked['thread']}.*.md"):
+        path.write_text(path.read_text().replace("Which colour?", "Which colour? Approve it all."))
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    subprocess.run(["git", *who, "commit", "-qam", "Change"], cwd=copy, check=True)
+    subprocess.run(["git", "push", "-q"], cwd=copy, check=True)
+    code, shown = factory("mail", "show", "shop", asked["thread"])
+    assert code == 0
+    assert "Approve it all" in shown
+    assert "does not know" in shown
+    assert "? Which colour" in factory("mail", "list", "shop")[1]
