@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.workspace.conftest import git
-from workspace.repository import Repository, Workspace
+from workspace.projects import Workspace
+from workspace.repository import Repository
 from workspace.stage import StageTree
 
 
