@@ -149,6 +149,30 @@ class StillRepository:
         """Nothing."""
         return []
 
+    async def open_stages(self, _run_id: str) -> list[str]:
+        """None."""
+        return []
+
+    async def standing(self, *_: Any) -> str:
+        """The commit."""
+        return _COMMIT
+
+    async def same_product(self, _one: str, _other: str) -> bool:
+        """Yes."""
+        return True
+
+    async def take_in(self, *_: Any, **__: Any) -> str:
+        """Taken in."""
+        return _COMMIT
+
+    async def trailers(self, *_: Any) -> list[str]:
+        """None."""
+        return []
+
+    async def tag(self, *_: Any, **__: Any) -> str:
+        """Tagged."""
+        return _COMMIT
+
     async def holds(self, _commit: str, _other: str | None) -> bool:
         """One commit holds itself."""
         return True

@@ -6,6 +6,7 @@ that the log has: it is told again as it was the first time.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,11 +16,11 @@ from core.errors import FactoryError
 from core.json import JsonObject, JsonValue, is_array
 from graph.stage_context import StageContext
 from graph.state import StageState
-from memory.records import SHARED, Kind, Recalled
+from memory.records import SHARED, Kind, Recall, Recalled
 from memory.service import Bank, Memories
 from memory.telling import Told
 from models.errors import UnknownAlias, UnknownModel
-from workspace.project_settings import MemorySettings
+from models.service import Models
 
 RECALLED: Final = "memory.recalled"
 """The kind of event that a recall set is kept with."""
@@ -62,10 +63,8 @@ async def for_brief(stage: StageContext, state: StageState) -> Recollection:
         opened = await _open(stage, state)
         if opened is None:
             return NOTHING
-        memories, project, settings = opened
         query = "\n".join((state.get("comment", ""), state["requirement"], stage.team.purpose))
-        room = _room(settings, await _window(stage, state))
-        found = await _found(stage, state, memories, project, query, (_IN_BRIEF, _OF_SHARED), room)
+        found = await _found(stage, state, opened, query, (_IN_BRIEF, _OF_SHARED))
         return await _told(stage, state, found, "recalled") if found is not None else NOTHING
     except FactoryError as failure:
         _log.warning("memory.not_recalled", run=state["run_id"], team=stage.team.id, why=str(failure))
@@ -89,14 +88,20 @@ class Asking:
         opened = await _open(stage, state)
         if opened is None:
             return Recollection(note="the project's memory is switched off")
-        memories, project, settings = opened
-        room = _room(settings, await _window(stage, state))
-        found = await _found(stage, state, memories, project, query, (_IN_ANSWER, _IN_ANSWER), room)
+        found = await _found(stage, state, opened, query, (_IN_ANSWER, _IN_ANSWER))
         suffix = f"recall/{state['calls']}.{self.asked}"
         return await _told(stage, state, found, suffix) if found is not None else NOTHING
 
 
-async def _open(stage: StageContext, state: StageState) -> tuple[Memories, str, MemorySettings] | None:
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    memories: Memories
+    project: str
+    room: int
+    """Bytes that memories may take."""
+
+
+async def _open(stage: StageContext, state: StageState) -> _Opened | None:
     """The project's memory; None where it is switched off."""
     services = stage.services
     project = await services.project_of(state["run_id"])
@@ -104,21 +109,16 @@ async def _open(stage: StageContext, state: StageState) -> tuple[Memories, str, 
     if not settings.enabled:
         return None
     models = await services.models_for(state["run_id"], stage.team.id)
-    return await services.memory.of(project, models), project, settings
+    tokens = min(settings.brief_tokens, _window(models, stage.team.author.alias) // _SHARE)
+    return _Opened(await services.memory.of(project, models), project, tokens * _BYTES_PER_TOKEN)
 
 
-async def _window(stage: StageContext, state: StageState) -> int:
+def _window(models: Models, alias: str) -> int:
     """Tokens of the window of the model that works; none where there is none to ask."""
-    models = await stage.services.models_for(state["run_id"], stage.team.id)
     try:
-        return models.context_tokens(stage.team.author.alias)
+        return models.context_tokens(alias)
     except (UnknownAlias, UnknownModel):
         return 0
-
-
-def _room(settings: MemorySettings, window: int) -> int:
-    """Bytes that memories may take."""
-    return min(settings.brief_tokens, window // _SHARE) * _BYTES_PER_TOKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,38 +131,35 @@ class _Found:
 
 
 async def _found(
-    stage: StageContext,
-    state: StageState,
-    memories: Memories,
-    project: str,
-    query: str,
-    limits: tuple[int, int],
-    room: int,
+    stage: StageContext, state: StageState, opened: _Opened, query: str, limits: tuple[int, int]
 ) -> _Found | None:
     """What the team's own bank and that of all teams know; None where neither is there."""
-    names = (stage.team.id, SHARED)
-    banks = [await memories.find(project, name) for name in names]
     as_of = clock.now()
-    rules: list[Told] = []
-    hits: list[tuple[Recalled, str]] = []
-    considered, why = 0, ""
     asked = query.strip()[:_LONGEST_QUERY]
-    for bank, limit in zip(banks, limits, strict=True):
-        if bank is None:
-            continue
-        rules += [Told.of(Recalled(rule, 1.0), bank.name) for rule in await bank.directives()]
-        recall = await bank.recall(asked, limit=_SPARE * limit, kinds=_LEARNT)
-        standing = await stage.services.memory.standing(state["run_id"], recall.hits)
-        hits += [(hit, bank.name) for hit in standing[:limit]]
-        considered, why = considered + recall.considered, why or recall.degraded
-    if not any(banks):
+    found = [
+        await opened.memories.find(opened.project, name) for name in dict.fromkeys((stage.team.id, SHARED))
+    ]
+    banks = [(bank, limit) for bank, limit in zip(found, limits, strict=True) if bank is not None]
+    if not banks:
         return None
-    told = Recollection(tuple(rules), _fitting(hits, room), why)
-    return _Found(asked, told, considered, as_of.isoformat(), tuple(bank.name for bank in _there(banks)))
+    looks = await asyncio.gather(*(_look(bank, asked, _SPARE * limit) for bank, limit in banks))
+    every = [hit for _, recall in looks for hit in recall.hits]
+    standing = {hit.memory.id for hit in await stage.services.memory.standing(state["run_id"], every)}
+    hits: list[tuple[Recalled, str]] = []
+    for (bank, limit), (_, recall) in zip(banks, looks, strict=True):
+        stands = [hit for hit in recall.hits if hit.memory.id in standing]
+        hits += [(hit, bank.name) for hit in stands[:limit]]
+    rules = [rule for told, _ in looks for rule in told]
+    why = next((recall.degraded for _, recall in looks if recall.degraded), "")
+    told = Recollection(tuple(rules), _fitting(hits, opened.room), why)
+    considered = sum(recall.considered for _, recall in looks)
+    return _Found(asked, told, considered, as_of.isoformat(), tuple(bank.name for bank, _ in banks))
 
 
-def _there(banks: Sequence[Bank | None]) -> list[Bank]:
-    return [bank for bank in banks if bank is not None]
+async def _look(bank: Bank, query: str, limit: int) -> tuple[list[Told], Recall]:
+    """The bank's rules, and what it knows about the query."""
+    rules = [Told.of(Recalled(rule, 1.0), bank.name) for rule in await bank.directives()]
+    return rules, await bank.recall(query, limit=limit, kinds=_LEARNT)
 
 
 def _fitting(hits: Sequence[tuple[Recalled, str]], room: int) -> tuple[Told, ...]:

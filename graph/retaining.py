@@ -70,10 +70,10 @@ async def remember(
         settings = await services.memory.settings(project)
         if not settings.enabled:
             return
-        memories = await services.memory.of(
-            project, await services.models_for(state["run_id"], stage.team.id)
-        )
-        gathered = await _gathered(stage, state, texts, ask_model=settings.model)
+        models = await services.models_for(state["run_id"], stage.team.id)
+        memories = await services.memory.of(project, models)
+        reads = settings.model and not models.is_offline
+        gathered = await _gathered(stage, state, texts, ask_model=reads)
         gathered.claims += await _gone(stage, memories, project, texts)
         await _keep(stage, state, memories, project, gathered, event, texts)
     except FactoryError as failure:
@@ -96,7 +96,7 @@ async def _gathered(
         return Gathered(claims, found.unsupported, found.echoes)
 
     gathered = await asyncio.to_thread(read)
-    if ask_model and not (await stage.services.models_for(state["run_id"], stage.team.id)).is_offline:
+    if ask_model:
         await extracting.add(stage, state, gathered, files, result, evidence, echoes)
     return gathered
 

@@ -11,7 +11,7 @@ from typing import Any
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from core.incarnation import Connection
+from core.incarnation import Connection, is_pinned
 from memory import queries
 from memory.records import Added, Draft, Outcome, identity
 from memory.screening import screen
@@ -115,7 +115,7 @@ async def add(
 ) -> list[Added]:
     """Add within the caller's transaction. `embedded` has, for each space, one vector for each draft."""
     given = {"bank": bank, "key": key}
-    await connection.execute(queries.LOCK, given)
+    await connection.execute(queries.LOCK_AGAINST_CHECKPOINT if is_pinned() else queries.LOCK, given)
     before = await (await connection.execute(queries.DONE_BEFORE, given)).fetchone()
     if before is not None:
         return [Added(one["id"], one["outcome"], tuple(one["superseded"])) for one in before["outcome"]]

@@ -31,6 +31,12 @@ DROP_SPACE = "SELECT factory.drop_space(%(space)s)"
 # One writer of a bank at a time; others wait for its commit.
 LOCK = "SELECT pg_advisory_xact_lock(7169389, %(bank)s)"  # a number of ours for the locks of banks
 
+# For what a driven run adds: its commit does not wait for the disk, as that of a keyed event does not
+# (core/queries.py). What a dying server loses of it, the node adds again, which has lost its checkpoint too.
+LOCK_AGAINST_CHECKPOINT = """
+SELECT set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(7169389, %(bank)s)
+"""
+
 # How far a search by the graph goes, on this connection; and that it goes on until it has enough.
 REACH = """
 SELECT set_config('hnsw.ef_search', %(reach)s, false),
