@@ -35,6 +35,13 @@ class HTTPBroken(BadInput):
     """HTTP is broken."""
 
 
+def test_every_setting_that_is_one_value_stands_on_the_page_about_running_it() -> None:
+    page = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    plain = {name for name in Settings.model_fields if name != "recall_weights"}  # a table of its own
+    assert {name for name in plain if f"`FACTORY_{name.upper()}`" not in page} == set()
+    assert {name for name in OPERATORS_ONLY if f"`{name.upper()}`" not in page} == set()
+
+
 def test_an_error_says_what_happened_what_was_left_and_what_to_do() -> None:
     assert str(OvenTooHot()) == "The oven is too hot."
     error = OvenTooHot("It burns", untouched="The cake is whole", todo="Open the door!")
