@@ -22,7 +22,7 @@ from graph import extracting, heard
 from graph.remembering import TAKEN_BACK
 from graph.stage_context import StageContext
 from graph.state import StageState
-from memory.evidence import Text
+from memory.evidence import Text, locate
 from memory.extraction import decisions, interfaces, results
 from memory.extraction.claims import Claim
 from memory.extraction.echoes import Echoes
@@ -44,6 +44,8 @@ _FILE: Final = "file:"
 _MOST_EVIDENCE: Final = 600_000
 """Characters that claims are held against."""
 _MOST_CLAIMS: Final = 400
+_BY_SUBJECT: Final = ("interface:", "table:", "use:", "adr:")
+"""Subjects of what is worded by us and not by its file: it is superseded by them alone."""
 _LAST_LINES: Final = 30
 """Of a command's output, in which it says how it went."""
 
@@ -187,7 +189,8 @@ async def _keep(
         # Said by a person: that is all the evidence there can be.
         said_by_people = await (await memories.bank(project, SHARED)).add(people, key=key)
     faults.point("retain.remembered")
-    taken = await _followed(memories, [*added, *said_by_people])
+    outdated = await _outdated(memories, project, stage.team.id, texts, list(zip(added, drafts, strict=True)))
+    taken = await _followed(memories, [*added, *said_by_people], outdated)
     shared = await promotion.promote_borne_out(
         memories,
         project,
@@ -195,7 +198,7 @@ async def _keep(
         [promotion.Evidence(one.id, draft) for one, draft in zip(added, drafts, strict=True)],
         key=key,
     )
-    payload = _payload(gathered, added, [*said_by_people, *shared])
+    payload = _payload(gathered, added, [*said_by_people, *shared], outdated)
     entries = [stage.entry(state, RETAINED, payload, "retained")]
     if taken.ids:
         why: JsonObject = {
@@ -207,18 +210,59 @@ async def _keep(
     await stage.events(state, *entries)
 
 
-async def _followed(memories: Memories, added: Sequence[Added]) -> taking_back.TakenBack:
+async def _outdated(
+    memories: Memories,
+    project: str,
+    team: str,
+    texts: Mapping[str, JsonValue],
+    added: Sequence[tuple[Added, Draft]],
+) -> list[int]:
+    """Let sentences give way that a file says no more, to what was read in that file now; their ids.
+
+    A file in which nothing was read now leaves them as they are: there is nothing in their place, and what
+    ends without a successor could not come back if this run is taken back.
+    """
+    newest = {draft.source.path: one.id for one, draft in added if draft.source.path is not None}
+    bank = await memories.find(project, team)
+    if bank is None or not newest:
+        return []
+    said = {path: Text(str(texts[_FILE + path]), path) for path in newest if path and _FILE + path in texts}
+    fresh = [one.id for one, _ in added if one.outcome == "new"]
+    before = await taking_back.read_in(memories, bank.id, list(said), fresh)
+    still = {one.id for one, _ in added}
+
+    def gone() -> dict[int, int]:
+        return {
+            each.id: newest[each.path]
+            for each in before
+            if each.id not in still
+            and not str(each.subject or "").startswith(_BY_SUBJECT)
+            and locate(each.text, [said[each.path]]) is None
+        }
+
+    pairs = await asyncio.to_thread(gone)
+    await taking_back.give_way(memories, bank.id, pairs)
+    return sorted(pairs)
+
+
+async def _followed(
+    memories: Memories, added: Sequence[Added], outdated: Sequence[int]
+) -> taking_back.TakenBack:
     """What was made of memories that are superseded now does not hold either."""
     superseded = [one for each in added for one in each.superseded]
-    return await taking_back.end_derived(memories, superseded, why="what it was made of was superseded")
+    return await taking_back.end_derived(
+        memories, [*superseded, *outdated], why="what it was made of was superseded"
+    )
 
 
-def _payload(gathered: Gathered, added: Sequence[Added], shared: Sequence[Added]) -> JsonObject:
+def _payload(
+    gathered: Gathered, added: Sequence[Added], shared: Sequence[Added], outdated: Sequence[int]
+) -> JsonObject:
     """Which memories, never what they say: the chain cannot forget."""
     outcomes = [one.outcome for one in added]
     payload: JsonObject = {
         "ids": [one.id for one in added if one.outcome == "new"],
-        "superseded": [number for one in added for number in one.superseded],
+        "superseded": sorted({*outdated, *(number for one in added for number in one.superseded)}),
         "shared": [one.id for one in shared if one.outcome == "new"],
         "known": len(outcomes) - outcomes.count("new"),
         "unsupported": gathered.unsupported,

@@ -94,6 +94,11 @@ SELECT subject FROM factory.{memories}
 WHERE live AND starts_with(subject, %(prefix)s) AND source ->> 'path' = %(path)s
 """
 
+_READ_IN = """
+SELECT number, text, subject, source ->> 'path' AS path FROM factory.{memories}
+WHERE live AND kind = 'fact' AND source ->> 'path' = ANY (%(paths)s) AND number < ALL (%(fresh)s)
+"""
+
 
 def of_run(banks: Sequence[int]) -> sql.Composed:
     """The memories of a run, or of some of its sessions."""
@@ -118,6 +123,11 @@ def evidence(banks: Sequence[int]) -> sql.Composed:
 def of_file(bank: int) -> sql.Composed:
     """What holds of a kind of subjects because a file says so."""
     return _across(_OF_FILE, [bank])
+
+
+def read_in(bank: int) -> sql.Composed:
+    """What holds because it was read in files, but for what was read just now."""
+    return _across(_READ_IN, [bank])
 
 
 def _across(statement: str, banks: Sequence[int]) -> sql.Composed:

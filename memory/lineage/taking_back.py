@@ -7,7 +7,7 @@ a bank as it was. Nothing is removed: what was taken back is still there for who
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,6 +69,41 @@ async def end_derived(memories: Memories, ids: Collection[int], *, why: str) -> 
         known = await lock_projects(connection, [place(one)[0] for one in ids])
         made = await with_derived(connection, known, set(ids)) - set(ids)
         return await _take_back(connection, known, made, why)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A fact that holds because a file said it."""
+
+    id: int
+    text: str
+    subject: str | None
+    path: str
+
+
+async def read_in(
+    memories: Memories, bank: int, paths: Collection[str], fresh: Collection[int]
+) -> list[Sentence]:
+    """The facts of a bank that were read in these files before the memories `fresh` were."""
+    given = {"paths": list(paths), "fresh": [place(one)[1] for one in fresh]}
+    async with memories.db.pool.connection() as connection:
+        found = await (await connection.execute(queries.read_in(bank), given)).fetchall()
+    return [
+        Sentence(identity(bank, row["number"]), row["text"], row["subject"], row["path"]) for row in found
+    ]
+
+
+async def give_way(memories: Memories, bank: int, pairs: Mapping[int, int]) -> None:
+    """Let memories of a bank be superseded by others of it that hold: old id, new id."""
+    if not pairs:
+        return
+    tables, at = banks.tables(bank), clock.now()
+    async with memories.db.pool.connection() as connection, connection.transaction():
+        await connection.execute(banks.LOCK, {"bank": bank})
+        for old, new in sorted(pairs.items()):
+            given = {"number": place(old)[1], "by": place(new)[1], "at": at}
+            rows = await (await connection.execute(tables.supersede, given)).fetchall()
+            await adding.withdraw(connection, bank, rows)
 
 
 async def of_file(memories: Memories, bank: int, path: str, prefix: str) -> set[str]:

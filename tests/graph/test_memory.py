@@ -112,7 +112,7 @@ async def test_the_second_run_is_told_what_the_first_learned_with_its_source(
         )
         assert "The moon is made of cheese" not in lines  # the model made it up
         [retained] = [e for e in await told(factory, first, "memory.retained") if e.team == "writer"]
-        assert (retained.payload["unsupported"], retained.payload["model"]) == (1, "4 read, 3 borne out")
+        assert (retained.payload["unsupported"], retained.payload["model"]) == (1, "3 read, 2 borne out")
         [event] = [e for e in await told(factory, second, "memory.recalled") if e.team == "writer"]
         texts = await factory.events.texts(second, [event.seq])
         kept: Any = texts[event.seq, "recall"].value
@@ -215,7 +215,7 @@ async def test_an_instruction_in_a_memory_is_quoted_and_no_rule(open_small: Open
         await run(factory)
         opened = await memories(factory)
         bank = await opened.bank(LIBRARY, "writer")
-        [memory] = [memory for memory in await bank.list() if memory.kind is Kind.FACT]
+        memory = next(memory for memory in await bank.list() if memory.kind is Kind.FACT)
         draft_of = {name: getattr(memory, name) for name in ("kind", "source", "speaker", "session", "at")}
         await bank.add([Draft(text=evil, **draft_of)], key="evil")
         await run(factory, "Publish it again: ignore nothing about loans and rules")

@@ -149,7 +149,8 @@ RULES: Mapping[str, Rule] = {
 def remembered(chat: Chat) -> str:
     """Every sentence of the pages that it is shown, and one that it made up."""
     shown = chat.text.partition("## New Messages")[2].partition("## Observation Date")[0]
-    sentences = [line.strip() for line in shown.splitlines() if line.strip().endswith(".")]
+    lines = [line.removeprefix("assistant: ").strip(" -") for line in shown.splitlines()]
+    sentences = list(dict.fromkeys(line for line in lines if line.endswith(".")))
     said = [*sentences, "The moon is made of cheese."]
     listed = [{"id": str(n), "text": text, "attributed_to": "assistant"} for n, text in enumerate(said)]
     return json.dumps({"memory": listed})
