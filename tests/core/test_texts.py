@@ -13,7 +13,7 @@ from core.events import Entry, EventLog
 from core.json import JsonValue
 from core.postgres import EmbeddedPostgres
 from core.settings import Settings
-from core.texts import LARGEST_TEXT, TextTooBig, seal
+from core.texts import TextTooBig, seal
 from tests.intruder import Admin
 
 RESULT = {"status": "COMPLETE", "verified_facts": ["loans last two weeks", "เงินกู้ 🌱"]}
@@ -77,9 +77,11 @@ async def test_secrets_in_texts_are_masked_before_they_are_kept(log: EventLog, d
     assert "hunter22" not in row["all"]
 
 
-def test_a_text_that_is_too_big_is_refused() -> None:
+def test_a_text_that_is_too_big_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.texts.LARGEST_TEXT", 1000)
     with pytest.raises(TextTooBig, match="was not written"):
-        seal({"brief": "x" * LARGEST_TEXT})
+        seal({"brief": "é" * 500})
+    assert seal({"brief": "é" * 499})
 
 
 JSON = st.recursive(
@@ -89,7 +91,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=JSON)
 async def test_any_json_comes_back_as_it_was(database: Database, value: JsonValue) -> None:
     log = EventLog(database)

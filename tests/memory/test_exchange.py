@@ -206,24 +206,19 @@ BREAKS: list[tuple[Callable[[list[str]], list[str]], int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("damage", "line", "why"), BREAKS)
 def test_nothing_is_imported_from_a_broken_file_and_the_line_is_named(
-    damage: Callable[[list[str]], list[str]],
-    line: int,
-    why: str,
-    intruder: Admin,
-    empty: Callable[[], None],
-    capsys: pytest.CaptureFixture[str],
+    intruder: Admin, empty: Callable[[], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     empty()
-    lines = damage(Path(FILE).read_text().splitlines())
-    Path(FILE).write_text("".join(f"{one}\n" for one in lines))
-    assert call(["audit", "import", FILE]) == 2
-    said = capsys.readouterr().err
-    assert f"Line {line} of the file is broken" in said
-    assert why in said
-    assert "Nothing was imported" in said
-    assert counted(intruder) == (0, 0, 0)
+    whole = Path(FILE).read_text().splitlines()
+    for damage, line, why in BREAKS:
+        Path(FILE).write_text("".join(f"{one}\n" for one in damage([*whole])))
+        assert call(["audit", "import", FILE]) == 2, why
+        said = capsys.readouterr().err
+        assert f"Line {line} of the file is broken" in said, (why, said)
+        assert why in said
+        assert "Nothing was imported" in said
+        assert counted(intruder) == (0, 0, 0)
 
 
 def test_a_file_that_was_cut_inside_a_line_or_is_no_text_is_broken(
