@@ -15,8 +15,11 @@ from core.audit import verify
 from core.events import Event
 from graph.runner import Factory
 from memory.extraction.echoes import mark
+from memory.lineage.everywhere import EVERYWHERE
+from memory.lineage.forgetting import forget
 from memory.records import SHARED, Draft, Kind
 from memory.service import Memories
+from memory.why import NothingKnown, why
 from tests.doubles.ollama_server import OllamaServer
 from tests.graph.conftest import OpenSmall
 from tests.packs.brain import Chat, Rule, ask, read_file, result, write
@@ -140,10 +143,12 @@ async def test_what_a_later_run_supersedes_is_not_told_any_more(open_small: Open
         assert "21 days" not in lines
         assert "SQLite" not in lines
         bank = await (await memories(factory)).bank(LIBRARY, "writer")
-        past = [memory for memory in await bank.list(past=True) if memory.superseded_by]
-        assert {memory.text for memory in past} == {
+        past = {memory.text for memory in await bank.list(past=True) if memory.superseded_by}
+        # The last of them is what the model had read in the decision record.
+        assert past == {
             "The loan time is 21 days.",
             "Database: SQLite, in one file.",
+            "SQLite, in one file.",
         }
 
 
@@ -394,3 +399,55 @@ async def test_two_runs_that_write_at_once_leave_each_fact_once(open_small: Open
         texts = await live(factory)
         assert sorted(texts) == sorted(set(texts))
         assert "A loan lasts 21 days." in texts
+
+
+async def test_why_a_stage_believes_something_names_run_stage_file_and_line(open_small: OpenSmall) -> None:
+    writer = Writer()
+    async with open_small(writer.rules(), pack="tiny") as factory:
+        first = await run(factory)
+        second = await run(factory, "Publish it again, about loans; the cover is green")
+        opened = await memories(factory)
+        [reason] = await why(opened, second, "writer", "a loan lasts 21 days")
+        assert reason.told is not None
+        assert reason.told.place == f"{first}, writer.1, docs/text.md:3"
+        assert reason.origins[0].memory.source.run_id == first
+        assert reason.at.run_id == second
+        assert await why(opened, second, "writer.1", reason.told.id) == [reason]
+        [asked] = await why(opened, second, "writer", "the cover is green")
+        assert (asked.how, asked.told) == ("Requirement", None)
+        for stage, about in (("writer", "the moon"), ("nobody", "a loan lasts 21 days"), ("writer", 99)):
+            with pytest.raises(NothingKnown):
+                await why(opened, second, stage, about)
+
+
+async def test_what_is_forgotten_is_in_no_text_of_any_run_and_the_chains_are_whole(
+    open_small: OpenSmall,
+) -> None:
+    writer = Writer("The pilot is Hendrikje Amersfoort.")
+    async with open_small(writer.rules(), pack="tiny") as factory:
+        first = await run(factory)
+        second = await run(factory, "Publish it again: who is the pilot?")
+        assert "Hendrikje" in recalled(writer.briefs[1])
+        opened = await memories(factory)
+        [reason, *_] = await why(opened, second, "writer", "the pilot is Hendrikje Amersfoort")
+        assert reason.told is not None
+        forgot = await forget(opened, [reason.told.id], why="asked to", by="jan", elsewhere=EVERYWHERE)
+        assert forgot.ids
+        assert forgot.left == ()
+        async with factory.db.pool.connection() as connection:
+            for table in (
+                "memories",
+                "vectors",
+                "postings",
+                "additions",
+                "event_texts",
+                "events",
+                "embeddings",
+            ):
+                rows = await connection.execute(f"SELECT t::text AS row FROM factory.{table} t")
+                assert not [row for row in await rows.fetchall() if "Hendrikje" in row["row"]], table
+        assert (await verify(factory.db)).ok
+        for run_id in (first, second):
+            assert [e.kind for e in await told(factory, run_id, "text.forgotten")]
+        third = await run(factory, "Publish it a third time: who is the pilot?")
+        assert (await factory.services.run(third)).status == "completed"
