@@ -196,7 +196,7 @@ async def _agreement(memories: Memories, filled: Filled) -> float:
         async with memories.db.pool.connection() as connection:
             await connection.execute("SET enable_indexscan = off")
             candidates, middle = await recall.gather(
-                connection, filled.bank.id, asked, sight, bounds=everything, beside=0
+                connection, filled.bank.id, asked, sight, "now", bounds=everything, beside=0
             )
             await connection.execute("RESET enable_indexscan")
         ranked = scoring.score(query, candidates, middle, memories.weights)

@@ -200,7 +200,7 @@ async def _gather(memories: Memories, place: int, bank: Bank, question: Question
     asked = recall.Question(question.text, _TOP, None, None, None)
     async with memories.db.pool.connection() as connection:
         candidates, median = await recall.gather(
-            connection, bank.id, asked, sight, bounds=memories.bounds, beside=len(Weights().neighbours)
+            connection, bank.id, asked, sight, "now", bounds=memories.bounds, beside=len(Weights().neighbours)
         )
     return Gathered(place, question, candidates, median)
 

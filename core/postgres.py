@@ -65,7 +65,7 @@ _PREPARED = "prepared-2"
 """The file that says that roles, database and extensions are there; a new name has them made once more."""
 _SERVER_SETTINGS = {
     "listen_addresses": "",
-    "shared_buffers": "64MB",
+    "shared_buffers": "256MB",
     "max_connections": "200",
     "max_wal_size": "512MB",
     "jit": "off",

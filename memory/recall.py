@@ -13,7 +13,7 @@ from psycopg.rows import DictRow, tuple_row
 from core import clock
 from core.incarnation import Connection
 from memory import queries, rows, scoring
-from memory.queries.search import search
+from memory.queries.search import When, search
 from memory.records import Kind, Recall, Recalled
 from memory.vectors import HalfVector, understand
 from memory.weights import Bounds, Weights, reach
@@ -70,17 +70,20 @@ async def answer(
     # Where tokens are counted, some of what is found may be too long.
     enough = asked.limit if asked.tokens is None else 2 * asked.limit
     beside = len(weights.neighbours)
-    for wider in (1, _WIDER):
+    ranked: list[scoring.Candidate] = []
+    first: list[int] = []
+    alike: list[int] = []
+    found: dict[int, DictRow] = {}
+    for when, wider in _looks(asked):
         candidates, median = await gather(
-            connection, bank, asked, sight, bounds=bounds, beside=beside, wider=wider
+            connection, bank, asked, sight, when, bounds=bounds, beside=beside, wider=wider
         )
         ranked = scoring.score(asked.text, candidates, median, weights)
         numbers = [one.number for one in ranked]
         first, alike, found = await _diverse(connection, queries.tables(bank), numbers, enough)
-        if (
-            len(first) >= enough
-            or len(ranked) < bounds.looked_at(_live(sight, bounds), 2 * asked.limit, wider)[0]
-        ):
+        most, _ = bounds.looked_at(_live(sight, bounds), 2 * asked.limit, wider)
+        seen = len(ranked) if when != "now, chosen" else _live(sight, bounds)
+        if len(first) >= enough or seen < most:
             break  # enough that differ, or all that there is
     order = first + alike
     sizes = (tokens_of(found[number]["text"]) for number in order)
@@ -119,6 +122,7 @@ async def gather(
     bank: int,
     asked: Question,
     sight: Sight | None,
+    when: When,
     *,
     bounds: Bounds,
     beside: int,
@@ -128,7 +132,6 @@ async def gather(
     understand(connection)
     if sight is not None:
         await _look(connection, reach(sight.live))
-    when = "then" if asked.as_of is not None else "now" if asked.kinds is None else "now, filtered"
     space = None if sight is None else sight.space
     statement = search(
         bank, None if space is None else space.id, 0 if space is None else space.dimension, when
@@ -142,7 +145,7 @@ async def gather(
         "kinds": None if asked.kinds is None else list(asked.kinds),
         "as_of": asked.as_of or clock.now(),
         "words": bounds.words,
-        "postings": bounds.postings,
+        "postings": bounds.read_of_a_word(_live(sight, bounds)),
         "candidates": candidates,
         "seeds": seeds,
         "beside": beside,
@@ -152,6 +155,15 @@ async def gather(
         answered = await cursor.fetchall()
     median = answered[0][-1] if answered else None
     return [scoring.Candidate(*row[:-1]) for row in answered], median or 0.0
+
+
+def _looks(asked: Question) -> list[tuple[When, int]]:
+    """How to look, and how wide: first as is nearly always enough, then as where that found too little."""
+    if asked.as_of is not None:
+        return [("then", 1), ("then", _WIDER)]
+    if asked.kinds is None:
+        return [("now", 1), ("now", _WIDER)]
+    return [("now, chosen", 1), ("now, filtered", 1), ("now, filtered", _WIDER)]
 
 
 def _live(sight: Sight | None, bounds: Bounds) -> int:

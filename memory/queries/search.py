@@ -11,12 +11,15 @@ from typing import Literal
 
 from psycopg import sql
 
-When = Literal["now", "now, filtered", "then"]
-"""What may be answered with: all that holds; that, of some kinds; what held, and was known, at some time."""
+When = Literal["now", "now, chosen", "now, filtered", "then"]
+"""What may be answered with: all that holds; what of it is of some kinds, chosen from what all put forward,
+or from what these kinds do; what held, and was known, at some time. To choose afterwards is quicker, and
+enough unless the kinds are rare."""
 
 # What of a memory m must hold to be an answer.
 _HOLDS = {
     "now": "m.live AND m.valid_from <= %(as_of)s",
+    "now, chosen": "m.live AND m.valid_from <= %(as_of)s AND m.kind = ANY (%(kinds)s::text[])",
     "now, filtered": "m.live AND m.valid_from <= %(as_of)s AND m.kind = ANY (%(kinds)s::text[])",
     "then": """m.forgotten_at IS NULL AND m.valid_from <= %(as_of)s AND m.at <= %(as_of)s
         AND (m.valid_to IS NULL OR m.valid_to > %(as_of)s)
@@ -99,7 +102,7 @@ def search(bank: int, space: int | None, dimension: int, when: When) -> bytes:
     """
     holds = _HOLDS[when]
     arms = ["lexical"]
-    filtered = when != "now"
+    filtered = when in {"now, filtered", "then"}
     parts = [
         _ASKED,
         _fill(_LEXICAL, only=_ONLY if filtered else "", holds=f"AND {holds}" if filtered else ""),
@@ -109,7 +112,7 @@ def search(bank: int, space: int | None, dimension: int, when: When) -> bytes:
         arms.append("past")
     if space is not None:
         # Live ones alone are in the graph.
-        live = {"now": "v.live", "now, filtered": f"v.live AND {holds}", "then": holds}[when]
+        live = {"now, filtered": f"v.live AND {holds}", "then": holds}.get(when, "v.live")
         only = "JOIN factory.{memories} m ON m.bank = %(bank)s AND m.number = v.number" if filtered else ""
         parts += [_fill(_NEAR, only=only, holds=live), _MEDIAN]
         arms.append("near")
