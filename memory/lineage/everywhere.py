@@ -1,20 +1,53 @@
-"""Where a memory's text may stand outside of the banks: what forgetting has to look through."""
+"""Everywhere that a memory's text may stand outside of its bank, for forgetting it."""
 
 from __future__ import annotations
 
-from memory.audit.forgetting import forget_phrase
+from dataclasses import dataclass, field
+from typing import Final
+
+from memory.audit.forgetting import Forgotten, forget_phrase
+from memory.audit.phrases import LONGEST
 from memory.lineage.forgetting import Elsewhere, Forgetting
+from memory.mental_models.forgetting import take_out
 from memory.service import Memories
+from memory.words import analyse
+
+_LEAST_WORDS: Final = 3
+"""Words of a text that is cut out of the audit: a shorter one stands in many that mean something else."""
 
 
-async def in_audit(memories: Memories, forgetting: Forgetting) -> list[str]:
-    """Cut the texts out of what the audit keeps beside the chains: briefs, results, files, recall sets."""
-    left: list[str] = []
-    for text in forgetting.texts:
-        found = await forget_phrase(memories.db, text, why=forgetting.why, by=forgetting.by)
-        left += [f"event {seq} of {run_id}: {place}" for run_id, seq, place in found.kept]
-    return left
+@dataclass
+class Audit:
+    """Takes a memory's text out of the texts that the audit keeps, and says what became of it."""
+
+    done: Forgotten = field(default_factory=Forgotten)
+    short: list[str] = field(default_factory=list[str])
+    """Texts that were left in the audit because they are too short to be meant wherever they stand."""
+
+    async def __call__(self, memories: Memories, forgetting: Forgetting) -> None:
+        for text in forgetting.texts:
+            if analyse(text).length < _LEAST_WORDS:
+                self.short.append(text)
+                continue
+            for piece in _pieces(text):
+                if analyse(piece).length:
+                    found = await forget_phrase(memories.db, piece, why=forgetting.why, by=forgetting.by)
+                    self.done.cuts += found.cuts
+                    self.done.kept += found.kept
 
 
-EVERYWHERE: list[Elsewhere] = [in_audit]
-"""All places. What keeps texts of memories anywhere else adds itself."""
+def everywhere(audit: Audit) -> tuple[Elsewhere, ...]:
+    """All places, for `forget(elsewhere=…)`."""
+    return (take_out, audit)
+
+
+def _pieces(text: str) -> list[str]:
+    """A text in pieces that can be looked for, broken between words."""
+    pieces: list[str] = []
+    left = text
+    while len(left) > LONGEST:
+        end = left.rfind(" ", 1, LONGEST)
+        end = end if end > 0 else LONGEST
+        pieces.append(left[:end])
+        left = left[end:]
+    return [*pieces, left]

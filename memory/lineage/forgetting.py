@@ -45,39 +45,29 @@ class Forgetting:
         return tuple(sorted({memory.text for memory in self.memories}, key=lambda text: (-len(text), text)))
 
 
-Elsewhere = Callable[[Memories, Forgetting], Awaitable[Sequence[str]]]
-"""Takes the texts out of one place outside of the banks, and says where they have to stay. May run again for
-the same memories."""
-
-
-@dataclass(frozen=True, slots=True)
-class Forgot:
-    """What came of it."""
-
-    ids: tuple[int, ...] = ()
-    """All memories that were forgotten now; none where it was done before."""
-    left: tuple[str, ...] = ()
-    """Where a text still stands, because it cannot change: in the chain itself."""
+Elsewhere = Callable[[Memories, Forgetting], Awaitable[None]]
+"""Takes the texts out of one place outside of the banks. May run again for the same memories."""
 
 
 async def forget(
     memories: Memories, ids: Collection[int], *, why: str, by: str, elsewhere: Sequence[Elsewhere] = ()
-) -> Forgot:
+) -> tuple[int, ...]:
     """Forget these memories, what says the same in their projects, and what was made of them.
 
-    `elsewhere`: usually `everywhere.EVERYWHERE`. Raises NotFound.
+    Gives the ids of all that were forgotten now; none where it was done before. Raises NotFound.
     """
     doomed = await _doomed(memories, ids)
     if not doomed:
-        return Forgot()
+        return ()
     forgetting = Forgetting(tuple(doomed), why, by)
-    left = [where for take_out in elsewhere for where in await take_out(memories, forgetting)]
+    for take_out in elsewhere:
+        await take_out(memories, forgetting)
     spoken = {adding.spoken(memory.speaker, memory.text) for memory in doomed}
     await cache.forget(memories.db, sorted(spoken | set(forgetting.texts)))
     await _tell(memories, forgetting)
     faults.point("memory.forgetting")
     await _entomb(memories, [memory.id for memory in doomed])
-    return Forgot(tuple(sorted(memory.id for memory in doomed)), tuple(left))
+    return tuple(sorted(memory.id for memory in doomed))
 
 
 async def _doomed(memories: Memories, ids: Collection[int]) -> list[Memory]:

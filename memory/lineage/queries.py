@@ -15,7 +15,6 @@ SELECT %(bank)s, n, %(at)s, %(why)s FROM unnest(%(numbers)s::int[]) n
 ON CONFLICT DO NOTHING RETURNING number
 """
 TAKEN_BACK = "SELECT number FROM factory.taken_back WHERE bank = %(bank)s AND number = ANY (%(numbers)s)"
-WHY_TAKEN_BACK = "SELECT at, why FROM factory.taken_back WHERE bank = %(bank)s AND number = %(number)s"
 
 _END = """
 UPDATE factory.{memories} SET live = false, valid_to = greatest(valid_from, %(at)s)

@@ -15,11 +15,10 @@ from core.audit import verify
 from core.events import Event
 from graph.runner import Factory
 from memory.extraction.echoes import mark
-from memory.lineage.everywhere import EVERYWHERE
+from memory.lineage.everywhere import Audit, everywhere
 from memory.lineage.forgetting import forget
 from memory.records import SHARED, Draft, Kind
 from memory.service import Memories
-from memory.why import NothingKnown, why
 from tests.doubles.ollama_server import OllamaServer
 from tests.graph.conftest import OpenSmall
 from tests.packs.brain import Chat, Rule, ask, read_file, result, write
@@ -401,25 +400,6 @@ async def test_two_runs_that_write_at_once_leave_each_fact_once(open_small: Open
         assert "A loan lasts 21 days." in texts
 
 
-async def test_why_a_stage_believes_something_names_run_stage_file_and_line(open_small: OpenSmall) -> None:
-    writer = Writer()
-    async with open_small(writer.rules(), pack="tiny") as factory:
-        first = await run(factory)
-        second = await run(factory, "Publish it again, about loans; the cover is green")
-        opened = await memories(factory)
-        [reason] = await why(opened, second, "writer", "a loan lasts 21 days")
-        assert reason.told is not None
-        assert reason.told.place == f"{first}, writer.1, docs/text.md:3"
-        assert reason.origins[0].memory.source.run_id == first
-        assert reason.at.run_id == second
-        assert await why(opened, second, "writer.1", reason.told.id) == [reason]
-        [asked] = await why(opened, second, "writer", "the cover is green")
-        assert (asked.how, asked.told) == ("Requirement", None)
-        for stage, about in (("writer", "the moon"), ("nobody", "a loan lasts 21 days"), ("writer", 99)):
-            with pytest.raises(NothingKnown):
-                await why(opened, second, stage, about)
-
-
 async def test_what_is_forgotten_is_in_no_text_of_any_run_and_the_chains_are_whole(
     open_small: OpenSmall,
 ) -> None:
@@ -429,11 +409,12 @@ async def test_what_is_forgotten_is_in_no_text_of_any_run_and_the_chains_are_who
         second = await run(factory, "Publish it again: who is the pilot?")
         assert "Hendrikje" in recalled(writer.briefs[1])
         opened = await memories(factory)
-        [reason, *_] = await why(opened, second, "writer", "the pilot is Hendrikje Amersfoort")
-        assert reason.told is not None
-        forgot = await forget(opened, [reason.told.id], why="asked to", by="jan", elsewhere=EVERYWHERE)
-        assert forgot.ids
-        assert forgot.left == ()
+        bank = await opened.bank(LIBRARY, "writer")
+        [hit, *_] = (await bank.recall("who is the pilot?")).hits
+        audit = Audit()
+        gone = await forget(opened, [hit.memory.id], why="asked", by="jan", elsewhere=everywhere(audit))
+        assert hit.memory.id in gone
+        assert not audit.done.kept
         async with factory.db.pool.connection() as connection:
             for table in (
                 "memories",
