@@ -186,7 +186,7 @@ async def _least(filled: Filled) -> float:
 
 async def _agreement(memories: Memories, filled: Filled) -> float:
     """The share of an exact search's ten best that recall finds."""
-    everything = Bounds(candidates=(10**7, 10**7), seeds=(0, 0), postings=10**7)
+    everything = Bounds(candidates=(10**7, 10**7, 10**7), seeds=(0, 0, 0), postings=10**7)
     found: list[float] = []
     for query in filled.queries[:_EXACT_QUERIES]:
         now = await embedding.state(memories.db, filled.bank.id)
