@@ -26,12 +26,17 @@ from langchain_core.tools import BaseTool
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from core import faults
+from core.errors import FactoryError
 from core.events import Event
 from core.json import JsonObject, JsonValue, canonical, is_array, is_object
+from graph import learning
 from graph.stage_context import StageContext
 from graph.state import StageState
+from memory.extraction.subjects import subject_of
 from memory.packing import Packed, is_page
+from memory.records import Draft, Kind, Source
 from models.service import Models
+from teams.history import tried
 from teams.operative import fit
 
 PACKED: Final = "context.packed"
@@ -75,8 +80,10 @@ async def fitted(
     )
     if not packed.batch:
         return Fitted(packed.messages)
-    await _kept(stage, state, packed, models.context_tokens(team.author.alias, candidate))
+    event = await _kept(stage, state, packed, models.context_tokens(team.author.alias, candidate))
     faults.point("context.kept")
+    await _remember(stage, state, packed, event)
+    faults.point("context.remembered")
     return Fitted(packed.messages, (RemoveMessage(REMOVE_ALL_MESSAGES), *packed.messages))
 
 
@@ -97,6 +104,39 @@ async def _kept(stage: StageContext, state: StageState, packed: Packed, window: 
         team=stage.team.id,
         key=f"{stage.key(state)}/packed/{digest}",
         texts={_MESSAGES: told},
+    )
+
+
+async def _remember(stage: StageContext, state: StageState, packed: Packed, event: Event) -> None:
+    """Retain what the batch taught, and refresh the team's page. Memory never fails a stage."""
+    services, suffix = stage.services, (event.key or "").removeprefix(f"{stage.key(state)}/")
+    try:
+        project = await services.project_of(state["run_id"])
+        settings = await services.memory.settings(project)
+        if not settings.enabled:
+            return
+        models = await services.models_for(state["run_id"], stage.team.id)
+        memories = await services.memory.of(project, models)
+        drafts = [_draft(stage, state, text, event) for text in tried(packed.batch)]
+        if drafts:
+            bank = await memories.bank(project, stage.team.id)
+            await bank.add(drafts, key=f"{state['run_id']}/{event.key}")
+        await learning.learn(stage, state, memories, project, settings, f"{suffix}/learned")
+    except FactoryError as failure:
+        why: JsonObject = {"at": "context", "why": str(failure)}
+        await stage.event(state, "memory.failed", why, f"{suffix}/failed")
+
+
+def _draft(stage: StageContext, state: StageState, text: str, event: Event) -> Draft:
+    name = stage.key(state)
+    return Draft(
+        text=text,
+        kind=Kind.EXPERIENCE,
+        source=Source(state["run_id"], event.seq, event.hash, name),
+        speaker=stage.team.id,
+        session=f"{state['run_id']}/{name}",
+        at=event.at,
+        subject=subject_of(text),
     )
 
 

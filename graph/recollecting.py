@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from core import clock, logs
 from core.errors import FactoryError
+from core.events import Event
 from core.json import JsonObject, JsonValue, is_array
 from graph.stage_context import StageContext
 from graph.state import StageState
-from memory.records import SHARED, Kind, Recall, Recalled
+from memory.mental_models.service import MentalModels
+from memory.records import SHARED, Kind, Memory, Recall, Recalled
 from memory.service import Bank, Memories
 from memory.telling import Told
 from models.errors import UnknownAlias, UnknownModel
@@ -49,6 +51,8 @@ class Recollection:
     lines: tuple[Told, ...] = ()
     note: str = ""
     """What was missing, in words; empty where nothing was."""
+    page: tuple[str, ...] = ()
+    """Lines of the team's mental model, but for those that say no more than what was recalled."""
 
 
 NOTHING: Final = Recollection()
@@ -65,7 +69,10 @@ async def for_brief(stage: StageContext, state: StageState) -> Recollection:
             return NOTHING
         query = "\n".join((state.get("comment", ""), state["requirement"], stage.team.purpose))
         found = await _found(stage, state, opened, query, (_IN_BRIEF, _OF_SHARED))
-        return await _told(stage, state, found, "recalled") if found is not None else NOTHING
+        if found is None:
+            return NOTHING
+        page = await _page(stage, state, opened, found.told)
+        return await _told(stage, state, replace(found, told=replace(found.told, page=page)), "recalled")
     except FactoryError as failure:
         _log.warning("memory.not_recalled", run=state["run_id"], team=stage.team.id, why=str(failure))
         note = f"nothing could be recalled: {failure}"
@@ -162,6 +169,20 @@ async def _look(bank: Bank, query: str, limit: int) -> tuple[list[Told], Recall]
     return rules, await bank.recall(query, limit=limit, kinds=_LEARNT)
 
 
+async def _page(
+    stage: StageContext, state: StageState, opened: _Opened, told: Recollection
+) -> tuple[str, ...]:
+    """The lines of the team's page that stand for this run and are not recalled anyway."""
+
+    async def standing(found: Sequence[Memory]) -> list[int]:
+        hits = [Recalled(memory, 0.0) for memory in found]
+        return [hit.memory.id for hit in await stage.services.memory.standing(state["run_id"], hits)]
+
+    page = await MentalModels(opened.memories).page(opened.project, stage.team.id, standing=standing)
+    known = {line.id for line in told.lines}
+    return tuple(line.written for line in page.lines if not line.sources or not known >= set(line.sources))
+
+
 def _fitting(hits: Sequence[tuple[Recalled, str]], room: int) -> tuple[Told, ...]:
     """The best, each text once, as many as there is room for."""
     lines: list[Told] = []
@@ -190,17 +211,26 @@ async def _told(stage: StageContext, state: StageState, found: _Found, suffix: s
     if told.note:
         payload["degraded"] = told.note
     texts: dict[str, JsonValue] = {"query": found.query, "recall": [line.kept() for line in listed]}
+    if told.page:
+        texts["page"] = list(told.page)
     entry = stage.entry(state, RECALLED, payload, suffix)
     event = await stage.services.events.append(
         state["run_id"], RECALLED, payload, team=entry.team, key=entry.key, texts=texts
     )
-    if event.payload.get("ids") == payload["ids"]:
+    kept = await stage.services.events.texts(state["run_id"], [event.seq]) if _is_old(event, payload) else {}
+    if not kept:
         return told
-    kept = await stage.services.events.texts(state["run_id"], [event.seq])
     value: Any = kept[event.seq, "recall"].value
+    page: Any = kept[event.seq, "page"].value if (event.seq, "page") in kept else None
     first = [Told.read(each) for each in value] if is_array(value) else []
     return Recollection(
         tuple(line for line in first if line.kind == Kind.DIRECTIVE),
         tuple(line for line in first if line.kind != Kind.DIRECTIVE),
         str(event.payload.get("degraded", "")),
+        tuple(map(str, page)) if is_array(page) else (),
     )
+
+
+def _is_old(event: Event, payload: JsonObject) -> bool:
+    """Whether the log had this recall set already, when the node ran for the first time."""
+    return any(event.payload.get(name) != payload.get(name) for name in ("ids", "as_of"))

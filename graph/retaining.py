@@ -18,7 +18,7 @@ from core import faults, logs
 from core.errors import FactoryError
 from core.events import Event
 from core.json import JsonObject, JsonValue, canonical, is_object
-from graph import extracting, heard
+from graph import extracting, heard, learning, packing
 from graph.remembering import TAKEN_BACK
 from graph.stage_context import StageContext
 from graph.state import StageState
@@ -78,6 +78,7 @@ async def remember(
         gathered = await _gathered(stage, state, texts, ask_model=reads)
         gathered.claims += await _gone(stage, memories, project, texts)
         await _keep(stage, state, memories, project, gathered, event, texts)
+        await learning.learn(stage, state, memories, project, settings, "learned")
     except FactoryError as failure:
         _log.warning("memory.not_retained", run=state["run_id"], team=stage.team.id, why=str(failure))
         await stage.event(state, "memory.failed", {"at": "retain", "why": str(failure)}, "retained/failed")
@@ -87,8 +88,9 @@ async def _gathered(
     stage: StageContext, state: StageState, texts: Mapping[str, JsonValue], *, ask_model: bool
 ) -> Gathered:
     files = {name.removeprefix(_FILE): str(text) for name, text in texts.items() if name.startswith(_FILE)}
-    shown = _shown(state["messages"])
-    echoes = Echoes(recalled_in(str(message.content) for message in state["messages"]))
+    messages = await packing.whole(stage, state)
+    shown = _shown(messages)
+    echoes = Echoes(recalled_in(str(message.content) for message in messages))
     evidence = _bounded([*(Text(text, path) for path, text in sorted(files.items())), *shown])
     result = _result(texts.get("result"))
 

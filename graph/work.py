@@ -82,6 +82,7 @@ class Work:
             rules=recollection.rules,
             memories=recollection.lines,
             forgot=recollection.note,
+            learned=recollection.page,
         )
         return {
             "messages": [HumanMessage(text, id=f"{name}/brief")],

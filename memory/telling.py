@@ -12,6 +12,7 @@ from memory.extraction.echoes import mark
 from memory.records import Recalled
 
 _LINE: Final = re.compile(r"^> - \[m\d+\] \(\w+\) (?P<text>.*) — [^—\n]+$", re.MULTILINE)
+_OF_PAGE: Final = re.compile(r"^> - (?P<text>.*?)(?: \[m\d+\])+$", re.MULTILINE)
 # What is not seen and could make a line read otherwise than it is: of width zero, of direction, tags.
 _UNSEEN: Final = re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
 
@@ -88,4 +89,4 @@ class Told:
 
 def recalled_in(texts: Iterable[str]) -> list[str]:
     """The memories that messages told a model, by their lines."""
-    return [found["text"] for text in texts for found in _LINE.finditer(text)]
+    return [found["text"] for text in texts for line in (_LINE, _OF_PAGE) for found in line.finditer(text)]

@@ -25,6 +25,7 @@ _LONG = 500
 _CUT = 400
 """What an observation or an action keeps of more than `_LONG` characters, where it has to be shortened."""
 _LINE = 200
+_MOST_TRIED = 10
 _ASKED: ToolName = "request_clarification"
 """The tool whose result is worth a line even where all went well."""
 FENCED = "fenced"
@@ -75,6 +76,22 @@ def _done(reply: AIMessage, results: Mapping[str, ToolMessage]) -> list[str]:
         why = f": {_first(_last_line(seen) if ended != 'ok' else seen)}" if seen.strip() else ""
         lines.append(f"{call['name']} {summarised(call)}: {ended}{why}")
     return lines
+
+
+def tried(batch: Sequence[BaseMessage]) -> list[str]:
+    """What a batch teaches: of each command that failed, how it ended the last time."""
+    results = {message.tool_call_id: message for message in batch if isinstance(message, ToolMessage)}
+    ends: dict[str, str] = {}
+    for message in batch:
+        for call in message.tool_calls if isinstance(message, AIMessage) else ():
+            result = results.get(call["id"] or "")
+            if result is None or call["name"] != "bash":
+                continue
+            command, ended = summarised(call), remark(result)
+            ends.pop(command, None)
+            if ended not in {"ok", "exit 0"} and command:
+                ends[command] = f"{command}: {ended}, {_first(_last_line(str(result.text)))}"
+    return list(ends.values())[-_MOST_TRIED:]
 
 
 def summarised(call: ToolCall) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from importlib import resources
 from typing import Final
@@ -18,7 +18,7 @@ from memory.mental_models.edits import MOST_EDITS, Edit, Known, Op
 from memory.mental_models.page import FACTORY, Line
 from memory.mental_models.service import Editor
 from memory.records import Memory
-from models.calls import Call
+from models.calls import Call, Reply
 from models.errors import ModelFailure, UnknownAlias, UnknownModel
 from models.following import first_reply
 from models.service import Models
@@ -51,8 +51,8 @@ class _Edits(BaseModel):
     edits: list[_Edit] = Field(max_length=2 * MOST_EDITS)
 
 
-def editor(models: Models, call: Call) -> Editor | None:
-    """Who edits a page with these models; None where there are none, or a script answers."""
+def editor(models: Models, call: Call, heard: Callable[[Call, Reply], Awaitable[None]]) -> Editor | None:
+    """Who edits a page with these models; None where a script answers. `heard` is told of each reply."""
     if models.is_offline:
         return None
 
@@ -62,7 +62,8 @@ def editor(models: Models, call: Call) -> Editor | None:
                 SystemMessage(_prose("mental_model_system")),
                 HumanMessage(_request(call, lines, known)),
             ]
-            _, reply = await first_reply(models, ALIAS, messages, call=call, schema=_schema())
+            asked_as, reply = await first_reply(models, ALIAS, messages, call=call, schema=_schema())
+            await heard(asked_as, reply)
             return _read(reply.text)
         except (ModelFailure, UnknownAlias, UnknownModel, ResultInvalid) as failure:
             _log.warning("mental_model.not_edited", team=call.team, run=call.run_id, why=str(failure))

@@ -156,6 +156,7 @@ def brief(
     rules: Sequence[Told] = (),
     memories: Sequence[Told] = (),
     forgot: str = "",
+    learned: Sequence[str] = (),
 ) -> str:
     """The first message of a stage: the objective anchor, whole.
 
@@ -163,7 +164,7 @@ def brief(
     `history` makes it a change of what exists: the requirements it came about by, the oldest first. `named`:
     the files of this team that the change names. `conflict`: the places that a repair has to decide.
     `rules` are what a person has told the team to follow always: they stand at both ends. `memories` are
-    recalled; `forgot` says what of memory was missing.
+    recalled; `forgot` says what of memory was missing. `learned` are lines of the team's mental model.
     """
     return _page(
         _matter("work", team, operative, objective=objective.id, **_kind(history is not None)),
@@ -173,6 +174,7 @@ def brief(
         _objective(objective),
         "\n".join(["## You may write", *_paths(team.paths)]),
         _upstream(objective.inputs),
+        _learned(learned),
         recalled(memories, forgot),
         "\n".join(["## Files in the worktree", *_paths(files)]),
         f"## Review comment\n{quote(comment)}" if comment.strip() else "",
@@ -214,6 +216,15 @@ def _rules(rules: Sequence[Told]) -> str:
     if not rules:
         return ""
     return "\n".join(["## Rules that always hold", *(f"- {_inline(rule.text)}" for rule in rules)])
+
+
+def _learned(lines: Sequence[str]) -> str:
+    """The team's mental model, line by line."""
+    if not lines:
+        return ""
+    return "\n".join(
+        ["## What the team has learned", _prose("learned"), *(quote(_inline(one)) for one in lines)]
+    )
 
 
 def recalled(memories: Sequence[Told], forgot: str = "") -> str:

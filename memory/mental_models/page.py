@@ -62,6 +62,8 @@ class Page:
     lines: tuple[Line, ...] = ()
     seen: int = 0
     """The number of the last memory that was looked at."""
+    key: str = ""
+    """Of the refresh or the edit that made this version."""
     withheld: int = 0
     """Lines of the version that are not among `lines`: what they were made of holds no more."""
 

@@ -1,6 +1,8 @@
 """Every statement about `mental_models` (core/migrations/versions/r0010_mental_models.sql)."""
 
-_VERSION = "SELECT m.bank, m.version, m.at, m.by, m.way, m.seen, m.lines FROM factory.mental_models m"
+_VERSION = """
+SELECT m.bank, m.version, m.at, m.by, m.way, m.key, m.seen, m.lines FROM factory.mental_models m
+"""
 
 # The newest version, or the one that is wanted.
 PAGE = f"""{_VERSION}
@@ -12,8 +14,8 @@ VERSIONS = f"{_VERSION} WHERE m.bank = %(bank)s ORDER BY m.version"
 
 # The newest version of each page.
 NEWEST = """
-SELECT DISTINCT ON (b.project, b.name) b.project, b.name, m.bank, m.version, m.at, m.by, m.way, m.seen,
-    m.lines
+SELECT DISTINCT ON (b.project, b.name) b.project, b.name, m.bank, m.version, m.at, m.by, m.way, m.key,
+    m.seen, m.lines
 FROM factory.mental_models m JOIN factory.banks b ON b.id = m.bank
 WHERE %(project)s::text IS NULL OR b.project = %(project)s
 ORDER BY b.project, b.name, m.version DESC

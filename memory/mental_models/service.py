@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
@@ -22,6 +23,9 @@ from memory.words import normalised
 
 Editor = Callable[[Sequence[Line], Known], Awaitable[Sequence[Edit] | None]]
 """Proposes edits to a page; None where nothing usable came, and the rules alone have to do."""
+
+Standing = Callable[[Sequence[Memory]], Awaitable[Collection[int]]]
+"""The ids of those memories that may be told now."""
 
 _LOOKED_AT: Final = 1_000
 """Memories, the newest, that one refresh looks at."""
@@ -42,11 +46,11 @@ class MentalModels:
         self._memories = memories
 
     async def page(
-        self, project: str, team: str, version: int | None = None, *, without_runs: Collection[str] = ()
+        self, project: str, team: str, version: int | None = None, *, standing: Standing | None = None
     ) -> Page:
         """A team's page as it is now, or one of its versions. Raises NotFound for one that is not there.
 
-        Of the page as it is now, what does not hold any more is left out, and what comes from `without_runs`.
+        Of the page as it is now, what does not hold any more is left out, and what is not `standing`.
         """
         async with self._memories.db.pool.connection() as connection:
             bank = await _bank(connection, project, team)
@@ -65,13 +69,13 @@ class MentalModels:
             known = Known(await _memories(connection, _sources(page.lines)))
         if version is not None:
             return replace(page, lines=tuple(_masked(line, known) for line in page.lines))
-        left_out = set(without_runs)
+        stands = set(known.memories)
+        if standing is not None:
+            stands = set(await standing(list(known.memories.values())))
         kept = tuple(
             line
             for line in page.lines
-            if line.text
-            and known.holds(line)
-            and (line.by != FACTORY or not left_out & {known.memories[s].source.run_id for s in line.sources})
+            if line.text and known.holds(line) and (line.by != FACTORY or stands >= set(line.sources))
         )
         withheld = sum(bool(line.text) for line in page.lines) - len(kept)
         return replace(page, lines=kept, withheld=withheld)
@@ -121,7 +125,7 @@ class MentalModels:
             if lines == old.lines:
                 await self._seen(bank, old, seen)
                 return old
-            new = Page(project, team, old.version + 1, clock.now(), FACTORY, way, lines, seen)
+            new = Page(project, team, old.version + 1, clock.now(), FACTORY, way, lines, seen, key)
             if await self._keep(bank, new, key):
                 return new
         raise PageMoved(
@@ -204,32 +208,53 @@ class MentalModels:
 async def _next(old: Page, known: Known, editor: Editor | None) -> tuple[tuple[Line, ...], Way]:
     """The lines of the next version, and who made them."""
     standing = tuple(line for line in old.lines if not line.forgotten)
-    if editor is not None and known.changed:
-        settled = digested(standing, Known(known.memories))
+    settled = digested(standing, Known(known.memories))
+    # A page that says nothing yet is begun by the rules: a model edits, it does not invent.
+    if editor is not None and known.changed and any(line.by == FACTORY for line in settled):
         proposed = await editor(settled, known)
         if proposed is not None:
-            return applied(settled, proposed, known)[0], "model"
+            lines, refused = applied(settled, proposed, known)
+            if len(refused) < len(proposed) or not proposed:
+                return lines, "model"
     return digested(standing, known), "digest"
 
 
 async def _known(connection: Connection, memories: Memories, old: Page, last: int) -> Known:
-    """What came since the last version, and what became of what its lines are from."""
-    bank = await memories.bank(old.project, old.team)
-    since = max(old.seen, last - _LOOKED_AT)
-    changed = [
-        memory
-        for memory in await bank.list(
-            [Kind.DECISION, Kind.FACT, Kind.EXPERIENCE], after=identity(bank.id, since), limit=_LOOKED_AT
-        )
-        if place(memory.id)[1] <= last
-    ]
+    """What came since the last version, and what became of what its lines are from.
+
+    Where a line was taken back, what it had superseded may hold again, however old it is: then the whole bank
+    is looked at anew, but for what a person has taken off the page.
+    """
     found = await _memories(connection, _sources(old.lines))
     heirs = {memory.superseded_by for memory in found.values() if memory.superseded_by is not None}
     while heirs - found.keys():
         more = await _memories(connection, heirs - found.keys())
         found |= more
         heirs = {memory.superseded_by for memory in more.values() if memory.superseded_by is not None}
+    standing = Known(found)
+    anew = any(line.text and not standing.holds(line) and standing.heir(line) is None for line in old.lines)
+    bank = await memories.bank(old.project, old.team)
+    since = max(0 if anew else old.seen, last - _LOOKED_AT)
+    dropped = await _dropped(connection, bank.id) if anew else set[int]()
+    changed = [
+        memory
+        for memory in await bank.list(
+            [Kind.DECISION, Kind.FACT, Kind.EXPERIENCE], after=identity(bank.id, since), limit=_LOOKED_AT
+        )
+        if place(memory.id)[1] <= last and memory.id not in dropped
+    ]
     return Known(found | {memory.id: memory for memory in changed}, tuple(changed))
+
+
+async def _dropped(connection: Connection, bank: int) -> set[int]:
+    """The memories whose lines a person has taken off the page."""
+    found = await (await connection.execute(queries.VERSIONS, {"bank": bank})).fetchall()
+    pages = [_page("", "", row) for row in found]
+    gone: set[int] = set()
+    for before, after in pairwise(pages):
+        if after.way == "person":
+            gone |= _sources(before.lines) - _sources(after.lines)
+    return gone
 
 
 async def _memories(connection: Connection, ids: Collection[int]) -> dict[int, Memory]:
@@ -273,7 +298,9 @@ def _says(text: str, said: Collection[str]) -> bool:
 
 def _page(project: str, team: str, row: Any) -> Page:
     lines = tuple(map(_line, row["lines"]))
-    return Page(project, team, row["version"], row["at"], row["by"], row["way"], lines, row["seen"])
+    return Page(
+        project, team, row["version"], row["at"], row["by"], row["way"], lines, row["seen"], row["key"]
+    )
 
 
 def _line(told: Any) -> Line:

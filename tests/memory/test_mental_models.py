@@ -19,7 +19,7 @@ from memory.mental_models.edits import MOST_REMOVED, Edit, Known
 from memory.mental_models.forgetting import take_out
 from memory.mental_models.page import LONGEST, Line, Page, PageRefused, difference, edited, size
 from memory.mental_models.service import MentalModels, PageMoved
-from memory.records import Kind
+from memory.records import Kind, Memory
 from memory.service import Memories
 from tests.memory.conftest import MakeDraft
 
@@ -109,7 +109,24 @@ async def test_what_was_taken_back_and_what_a_run_is_to_hide_is_not_on_the_page(
     await take_back(memories, [first.id], why="its run failed")
     page = await models.page(PROJECT, TEAM)
     assert (said(page), page.withheld) == (["A fine is 2 euros."], 1)
-    assert not await models.page(PROJECT, TEAM, without_runs=["run-1"])
+
+    async def nothing(_: Sequence[Memory]) -> list[int]:
+        return []
+
+    assert not await models.page(PROJECT, TEAM, standing=nothing)
+
+
+async def test_a_fact_that_holds_again_comes_back_but_not_what_a_person_took_off_the_page(
+    bank: Bank, models: MentalModels, memories: Memories, draft: MakeDraft
+) -> None:
+    await bank.add([draft("A loan lasts 21 days.", subject="loan"), draft("Shelf 7 holds maps.")], key="a")
+    page = await models.refresh(PROJECT, TEAM, key="r1")
+    rest = "\n".join(line.written for line in page.lines if "maps" not in line.text)
+    await models.edit(PROJECT, TEAM, rest, based_on=1, by="anna")
+    [other] = await bank.add([draft("A loan lasts 28 days.", subject="loan", days=1)], key="b")
+    assert said(await models.refresh(PROJECT, TEAM, key="r2")) == ["A loan lasts 28 days."]
+    await take_back(memories, [other.id], why="its run failed")
+    assert said(await models.refresh(PROJECT, TEAM, key="r3")) == ["A loan lasts 21 days."]
 
 
 async def test_a_page_never_grows_over_its_limit_and_a_persons_lines_stay(
@@ -174,6 +191,8 @@ async def test_a_forgotten_memory_is_gone_from_every_version_and_from_a_persons_
 async def test_a_models_edits_are_held_against_the_memories_they_name(
     bank: Bank, models: MentalModels, draft: MakeDraft
 ) -> None:
+    await bank.add([draft("Shelf 7 holds maps.")], key="first")
+    await models.refresh(PROJECT, TEAM, key="r0")
     [a, b] = await bank.add([draft("A loan lasts 21 days."), draft("A fine is 2 euros a day.")], key="a")
     propose = proposing(
         Edit("add", text="A loan lasts 21 days.", sources=(a.id,)),
@@ -184,7 +203,19 @@ async def test_a_models_edits_are_held_against_the_memories_they_name(
         Edit("remove", line=7),
     )
     page = await models.refresh(PROJECT, TEAM, key="r1", editor=propose)  # pyright: ignore[reportArgumentType]
-    assert (said(page), page.way) == (["A loan lasts 21 days."], "model")
+    assert (said(page), page.way) == (["A loan lasts 21 days.", "Shelf 7 holds maps."], "model")
+
+
+async def test_a_page_is_begun_by_the_rules_and_kept_by_them_where_all_a_model_says_is_refused(
+    bank: Bank, models: MentalModels, draft: MakeDraft
+) -> None:
+    made_up = proposing(Edit("add", text="The moon is made of cheese.", sources=(1,)))
+    await bank.add([draft("A loan lasts 21 days.")], key="a")
+    first = await models.refresh(PROJECT, TEAM, key="r1", editor=made_up)  # pyright: ignore[reportArgumentType]
+    assert (said(first), first.way) == (["A loan lasts 21 days."], "digest")
+    await bank.add([draft("Shelf 7 holds maps.")], key="b")
+    page = await models.refresh(PROJECT, TEAM, key="r2", editor=made_up)  # pyright: ignore[reportArgumentType]
+    assert (len(said(page)), page.way) == (2, "digest")
 
 
 async def test_a_model_neither_empties_a_page_nor_touches_a_persons_line(

@@ -1,0 +1,42 @@
+"""A team's mental model, brought up to what its bank says now, at the end of a stage or in its middle."""
+
+from __future__ import annotations
+
+from core import faults
+from core.json import JsonObject
+from graph.stage_context import StageContext, called
+from graph.state import StageState
+from memory.mental_models.service import MentalModels
+from memory.service import Memories
+from models.calls import Call, Reply
+from teams.mental_model import editor
+from workspace.project_settings import MemorySettings
+
+LEARNED = "memory.learned"
+"""The kind of event that names the version of a team's page that a stage's memories led to."""
+
+
+async def learn(
+    stage: StageContext,
+    state: StageState,
+    memories: Memories,
+    project: str,
+    settings: MemorySettings,
+    suffix: str,
+) -> None:
+    """Refresh the team's page; with a model, where the project lets one read. Raises FactoryError."""
+    key = f"{state['run_id']}/{stage.key(state)}/{suffix}"
+    edits = None
+    if settings.model:
+        models = await stage.services.models_for(state["run_id"], stage.team.id)
+        call = stage.call(state, "remember", f"{suffix}/edits", operative=stage.team.author.id)
+
+        async def heard(asked: Call, reply: Reply) -> None:
+            await stage.events(state, called(asked, reply))
+
+        edits = editor(models, call, heard)
+    page = await MentalModels(memories).refresh(project, stage.team.id, key=key, editor=edits)
+    faults.point("memory.learned")
+    if page.key == key:
+        payload: JsonObject = {"version": page.version, "lines": len(page.lines), "way": page.way}
+        await stage.event(state, LEARNED, payload, suffix)
