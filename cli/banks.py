@@ -15,6 +15,7 @@ from core.settings import Settings
 from memory.bank import Bank
 from memory.records import SHARED, Kind, Memory
 from memory.service import Memories
+from memory.weights import Weights
 from models.embeddings.local import LocalEmbedder
 from models.service import Models
 from teams.registry import Registry
@@ -62,7 +63,11 @@ async def opened(project: str | None = None) -> AsyncGenerator[Memories]:
             return
         async with (
             await Models.open(settings, db) as models,
-            Memories.open(db, await models.view(project=project).embedder()) as memories,
+            Memories.open(
+                db,
+                await models.view(project=project).embedder(),
+                weights=Weights.of(settings.recall_weights),
+            ) as memories,
         ):
             yield memories
 

@@ -14,6 +14,7 @@ from graph import queries
 from memory.lineage.taking_back import CLAIMS, PERSON
 from memory.records import Recalled
 from memory.service import Memories
+from memory.weights import Weights
 from models.service import Models
 from workspace.project_settings import MemorySettings, load_operators
 
@@ -29,6 +30,8 @@ class Remembering:
     home: Path
     stack: AsyncExitStack = field(repr=False)
     """What ends the memory's work in the background."""
+    weights: Weights
+    """What counts how much in recall."""
     _opened: dict[tuple[str, bool], Memories] = field(
         default_factory=dict[tuple[str, bool], Memories], repr=False
     )
@@ -41,7 +44,9 @@ class Remembering:
         """The banks of a project, with the embedder that its models have; chosen once per process."""
         key = (project, models.is_offline)
         if key not in self._opened:
-            memories = await self.stack.enter_async_context(Memories.open(self.db, await models.embedder()))
+            memories = await self.stack.enter_async_context(
+                Memories.open(self.db, await models.embedder(), weights=self.weights)
+            )
             self._opened.setdefault(key, memories)
         return self._opened[key]
 

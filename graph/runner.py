@@ -34,6 +34,7 @@ from graph.runs import Run, Runs
 from graph.services import Services
 from graph.summary import RunSummary, summarise
 from graph.supplies import Supplies
+from memory.weights import Weights
 from models.errors import ModelUnavailable
 from models.service import OFFLINE, Models
 from models.spending import caps
@@ -105,7 +106,7 @@ class Factory:
                 policy=rules,
                 outside=Outside(settings),
                 leases=Leases(db),
-                memory=Remembering(db, settings.home, stack),
+                memory=Remembering(db, settings.home, stack, Weights.of(settings.recall_weights)),
                 supplies=Supplies.open(settings, db, sandbox),
             )
             # Offline stays offline: a run is resumed with the model that it was started with.
