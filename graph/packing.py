@@ -33,11 +33,12 @@ from graph import learning
 from graph.stage_context import StageContext
 from graph.state import StageState
 from memory.extraction.subjects import subject_of
-from memory.packing import Packed, is_page
+from memory.packing import ROOM, Packed, is_page
 from memory.records import Draft, Kind, Source
+from models.errors import UnknownAlias, UnknownModel
 from models.service import Models
 from teams.history import tried
-from teams.operative import fit
+from teams.operative import BYTES_PER_TOKEN, fit
 
 PACKED: Final = "context.packed"
 """The kind of event that turns are kept with when they leave a conversation."""
@@ -85,6 +86,17 @@ async def fitted(
     await _remember(stage, state, packed, event)
     faults.point("context.remembered")
     return Fitted(packed.messages, (RemoveMessage(REMOVE_ALL_MESSAGES), *packed.messages))
+
+
+async def rooms(stage: StageContext, state: StageState) -> list[int]:
+    """Bytes that the brief may take with each model that may be asked: half of its context."""
+    models = await stage.services.models_for(state["run_id"], stage.team.id)
+    alias = stage.team.author.alias
+    try:
+        windows = [models.context_tokens(alias, number) for number in range(models.candidates(alias))]
+    except (UnknownAlias, UnknownModel):
+        return []  # the work says so, with what to do about it
+    return [int(window * ROOM) * BYTES_PER_TOKEN for window in windows]
 
 
 async def _kept(stage: StageContext, state: StageState, packed: Packed, window: int) -> Event:

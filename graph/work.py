@@ -83,6 +83,7 @@ class Work:
             memories=recollection.lines,
             forgot=recollection.note,
             learned=recollection.page,
+            rooms=await packing.rooms(stage, state),
         )
         return {
             "messages": [HumanMessage(text, id=f"{name}/brief")],

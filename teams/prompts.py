@@ -15,6 +15,7 @@ from langchain_core.messages import SystemMessage
 from langchain_core.tools import BaseTool
 
 from core.json import JsonObject
+from memory.sections import Section, fitted, size
 from memory.telling import Told
 from models.calls import CallKind
 from teams.actions import ParseProblem, fenced
@@ -157,39 +158,57 @@ def brief(
     memories: Sequence[Told] = (),
     forgot: str = "",
     learned: Sequence[str] = (),
+    rooms: Sequence[int] = (),
 ) -> str:
-    """The first message of a stage: the objective anchor, whole.
+    """The first message of a stage: the objective anchor, whole, and what fits beside it.
 
     `files` are the paths in the worktree; `comment` is what a person's review asked for, from round 2 on.
     `history` makes it a change of what exists: the requirements it came about by, the oldest first. `named`:
     the files of this team that the change names. `conflict`: the places that a repair has to decide.
     `rules` are what a person has told the team to follow always: they stand at both ends. `memories` are
     recalled; `forgot` says what of memory was missing. `learned` are lines of the team's mental model.
+    `rooms`: bytes that a brief may take with each model that may be asked; the least counts in which the
+    anchor fits. What is left out beside the anchor is said, and can be had with tools.
     """
-    return _page(
-        _matter("work", team, operative, objective=objective.id, **_kind(history is not None)),
+    parts: list[str | Section] = [
         _rules(rules),
         f"# Requirement\n{quote(requirement)}",
-        _change(history, named) if history is not None else "",
+        *(_change(history, named) if history is not None else ()),
         _objective(objective),
         "\n".join(["## You may write", *_paths(team.paths)]),
-        _upstream(objective.inputs),
-        _learned(learned),
-        recalled(memories, forgot),
-        "\n".join(["## Files in the worktree", *_paths(files)]),
+        Section(_upstream(objective.inputs), "read the files, or ask the team"),
+        Section(_learned(learned), "use recall_memory"),
+        Section(recalled(memories, forgot), "use recall_memory"),
+        Section("\n".join(["## Files in the worktree", *_paths(files)]), "use list_files"),
         f"## Review comment\n{quote(comment)}" if comment.strip() else "",
         _conflict(conflict),
         _rules(rules),
         f"## Now\n{_prose('brief')}",
+    ]
+    return _page(
+        _matter("work", team, operative, objective=objective.id, **_kind(history is not None)),
+        *_beside(parts, rooms),
     )
 
 
-def _change(history: Sequence[str], named: Sequence[str]) -> str:
+def _beside(parts: Sequence[str | Section], rooms: Sequence[int]) -> list[str]:
+    """The parts with the anchor's whole, and the sections as they fit beside it."""
+    anchor = sum(size(part) for part in parts if isinstance(part, str))
+    sections = [part for part in parts if isinstance(part, Section)]
+    room = next((room for room in sorted(rooms) if room > anchor), max(rooms, default=None))
+    left = sum(size(part.text) for part in sections) if room is None else room - anchor
+    cut = iter(fitted(sections, left))
+    return [part if isinstance(part, str) else next(cut) for part in parts]
+
+
+def _change(history: Sequence[str], named: Sequence[str]) -> list[str | Section]:
     told = [f"### Requirement {number}\n{quote(text)}" for number, text in enumerate(history, start=1)]
-    lines = ["## Product so far", *(told or [_prose("imported")])]
-    if named:
-        lines += ["## Named in the change", *_paths(named)]
-    return "\n".join([*lines, "## How to change it", _prose("change")])
+    so_far = "\n".join(["## Product so far", *(told or [_prose("imported")])])
+    lines = ["## Named in the change", *_paths(named)] if named else []
+    return [
+        Section(so_far, "read the files", newest_last=True),
+        "\n".join([*lines, "## How to change it", _prose("change")]),
+    ]
 
 
 def _objective(objective: Objective) -> str:

@@ -84,7 +84,7 @@ async def test_a_stage_killed_while_its_conversation_is_packed_keeps_it_once_and
 ) -> None:
     async with Factory.open(Settings(**settings_of)) as factory:
         run_id = await factory.submit("Small pages", pipeline="one")
-    assert await asyncio.to_thread(drive, settings_of, run_id, crash_at="context.kept") == -9
+    assert await asyncio.to_thread(drive, settings_of, run_id, crash_at="context.remembered") == -9
     async with Factory.open(Settings(**settings_of)) as factory:
         first = await factory.events.read(run_id, kinds=[PACKED])
         assert len(first) == 1

@@ -186,3 +186,33 @@ def test_an_answer_may_say_that_it_does_not_know() -> None:
 def test_a_review_without_a_verdict_is_no_approval(text: str) -> None:
     with pytest.raises(ResultInvalid):
         parse_review(text)
+
+
+def test_a_brief_keeps_its_objective_whole_and_says_what_it_left_out(
+    writer: Team, objective: Objective
+) -> None:
+    requirement = "A service that lends books. " * 40
+
+    def brief(*rooms: int) -> str:
+        return prompts.brief(
+            objective,
+            team=writer,
+            operative=writer.author,
+            requirement=requirement,
+            files=[f"src/module_{number}.py" for number in range(200)],
+            history=[f"Requirement {number} wanted shelves. " * 20 for number in range(30)],
+            learned=[f"- Shelf {number} holds maps. [m{number}]" for number in range(60)],
+            rooms=rooms,
+        )
+
+    whole, short = brief(), brief(8_000, 90_000)
+    assert brief(90_000) == whole
+    assert len(short.encode()) <= 8_100 < len(whole.encode())
+    assert prompts.quote(requirement) in short
+    assert all(criterion in short for criterion in objective.acceptance_criteria)
+    assert "lines are left out here: use list_files" in short
+    assert "Requirement 29 wanted shelves." in short
+    assert "Requirement 0 wanted shelves." not in short
+    # Where the objective alone takes more than the smallest model holds, the next one's room counts.
+    assert brief(100, 90_000) == whole
+    assert prompts.quote(requirement) in brief(100)
