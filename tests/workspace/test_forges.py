@@ -117,6 +117,24 @@ async def test_creating_is_repeated_only_after_a_look_whether_it_was_done(
     assert posts() == (1 if failure == "after" else 2)
 
 
+@every_forge
+async def test_the_open_one_is_taken_where_somebody_was_quicker_and_has_closed_another(
+    server: ForgeServer, name: str
+) -> None:
+    class Meanwhile(list[int | str]):
+        def pop(self, *_: Any) -> Any:
+            if server.requests[-1][0] != "POST":
+                return None
+            server.pulls += [{**kept, "state": "open"}, {**kept, "number": 2, "state": "closed"}]
+            return 422
+
+    await ask(server, name)
+    kept = server.pulls.pop()
+    server.failures = Meanwhile([422])
+    found = await ask(server, name)
+    assert (found.number, found.state) == (1, "open")
+
+
 EXPECTED: dict[int | str, type[FactoryError]] = {
     401: forges.ForgeUnauthorized,
     403: forges.ForgeForbidden,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from workspace.errors import WorkspaceError
@@ -37,18 +37,23 @@ async def request(forge: Forge, draft: Draft) -> PullRequest:
 
     async def attempt() -> PullRequest:
         if found := await forge.find(draft.branch, draft.base):
-            return next((one for one in found if one.state == "open"), found[0])
+            return _of_these(found)
         try:
             return await forge.create(draft)
         except ForgeRefused:
             # Somebody was quicker between the look and the request.
             if found := await forge.find(draft.branch, draft.base):
-                return found[0]
+                return _of_these(found)
             raise
 
     if draft.branch == draft.base:
         raise WorkspaceError(f"A pull request cannot go from {draft.base} into itself")
     return await forge.wire.patiently(attempt)
+
+
+def _of_these(found: Sequence[PullRequest]) -> PullRequest:
+    """The one that is open, else the newest."""
+    return next((one for one in found if one.state == "open"), found[0])
 
 
 async def default_branch(forge: Forge) -> str:
