@@ -79,6 +79,15 @@ async def test_what_is_declared_is_installed_with_what_it_needs_and_can_be_impor
     assert await place.python(made, "import alpha, beta; print(alpha.VERSION, beta.VERSION)") == "1.0 2.5"
 
 
+async def test_a_package_that_is_called_bin_is_there_and_no_program_of_another_is(place: Place) -> None:
+    script = {"beta-1.0.data/scripts/ruff": "#!python\n"}
+    wheel(place.house, "alpha", files={"bin/__init__.py": "VERSION = 1\n", "bin/deep/more.py": "TWO = 2\n"})
+    wheel(place.house, "beta", files={"beta.py": "", **script})
+    made = await place.install("alpha\nbeta\n")
+    assert await place.python(made, "import bin.deep.more as m, bin; print(bin.VERSION, m.TWO)") == "1 2"
+    assert sorted(each.name for each in (made.libraries / "bin").iterdir()) == ["__init__.py", "deep"]
+
+
 async def test_the_environment_can_be_read_only(place: Place) -> None:
     wheel(place.house, "alpha")
     made = await place.install("alpha\n")

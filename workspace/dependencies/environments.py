@@ -111,7 +111,7 @@ class Environments:
         )
         if ran.exit_code != 0 or ran.ended_by != "exit":
             raise InstallFailed(f"pip could not install the packages: {ran.output.strip()[-500:]}")
-        await asyncio.to_thread(_inspect, work / "lib")
+        await asyncio.to_thread(_inspect, work / "lib", packages)
         faults.point("dependencies.installed")
         return await asyncio.to_thread(self._publish, packages, sandbox, work)
 
@@ -149,14 +149,20 @@ def _manifest(packages: Sequence[Package]) -> str:
     return json.dumps({"packages": told}, indent=1)
 
 
-def _inspect(lib: Path) -> None:
+def _inspect(lib: Path, packages: Sequence[Package]) -> None:
     """Look at what was installed, as at any tree that a command left, and make it ours, for all to read."""
     try:
         inventory.give_to(lib, os.geteuid())
-        shutil.rmtree(lib / "bin", ignore_errors=True)  # no program of a package stands in anybody's PATH
+        # No program of a package stands in anybody's PATH; but a package itself may be called `bin`.
+        own = {path for package in packages for path in package.paths if path.startswith("bin/")}
+        if not own:
+            shutil.rmtree(lib / "bin", ignore_errors=True)
         paths: list[str] = []
         for found in inventory.walk(lib, repair=True):
             mode = found.status.st_mode
+            if found.path.startswith("bin/") and not stat.S_ISDIR(mode) and found.path not in own:
+                os.unlink(found.name, dir_fd=found.folder)
+                continue
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise WheelRefused(f"{found.path[:200]!a} is a link or a device")
             _open_to_all(found)
