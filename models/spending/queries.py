@@ -1,9 +1,7 @@
-"""Every statement about budgets and costs. What changes sums is a function in r0006_budgets.sql."""
+"""Every statement about budgets and costs. What changes sums is a function in r0006_budgets.sql
+or after it."""
 
-SET = """
-SELECT factory.set_budget(c.scope, c.subject, c.cap)
-FROM unnest(%(scopes)s::text[], %(subjects)s::text[], %(caps)s::numeric[]) AS c(scope, subject, cap)
-"""
+SET = "SELECT factory.set_budgets(%(scopes)s::text[], %(subjects)s::text[], %(caps)s::numeric[])"
 EXTEND = "SELECT factory.extend_budget(%(approval)s, %(budget)s, %(amount)s) AS applied"
 RESERVE = "SELECT factory.reserve_budgets(%(calls)s, %(share)s, %(day)s) AS answer"
 # Does not wait for the disk. The call's row in the ledger, which follows, carries it there; where the server
