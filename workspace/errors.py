@@ -79,6 +79,10 @@ class TooManySandboxes(WorkspaceError):
     """The project has as many sandboxes as it may have."""
 
 
+class NoRoomForMail(WorkspaceError):
+    """Something of the product's stands where the factory keeps its mail."""
+
+
 class StaleRead(WorkspaceError):
     """The file is no longer what was read."""
 

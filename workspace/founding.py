@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from workspace import posting
-from workspace.errors import GitFailed, SourceInvalid
+from workspace.errors import GitFailed, NoRoomForMail, SourceInvalid
 from workspace.git import ATTRIBUTES, EXCLUDES, Git
 
 
@@ -60,15 +60,14 @@ async def _fetch(git: Git, source: Path) -> str:
 
 
 async def _require_room(git: Git, commit: str) -> None:
-    """Raise SourceInvalid where something else than a folder stands where mail goes: it would be replaced."""
-    for place in (posting.MAIL.partition("/")[0], posting.MAIL):
-        listed = (await git("ls-tree", commit, "--", place)).text
-        if listed and listed.split()[1] != "tree":
-            raise SourceInvalid(
-                f"The source has {place}, and it is no folder: the factory keeps its mail there",
-                untouched="It was not touched, and no project was made",
-                todo="Rename it in the source and commit that",
-            )
+    try:
+        await posting.require_room(git, commit)
+    except NoRoomForMail as refused:
+        raise SourceInvalid(
+            f"The source cannot be taken in. {refused.what}",
+            untouched="It was not touched, and no project was made",
+            todo="Rename it in the source and commit that",
+        ) from None
 
 
 def _in_short(said: str) -> str:

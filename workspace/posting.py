@@ -1,9 +1,10 @@
 """Puts files on a branch without any worktree: commits that add what is not there and change nothing else."""
 
 import asyncio
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
 
+from workspace.errors import NoRoomForMail
 from workspace.git import Git
 
 MAIL = ".factory/mail"
@@ -15,6 +16,7 @@ LARGEST = 100_000
 
 async def post(git: Git, branch: str, files: Mapping[str, bytes], text: str, index: Path) -> str:
     """Add files to a branch in a commit with this text; gives the branch's head. Nothing new, no commit.
+    Raises NoRoomForMail.
 
     The caller holds the project's lock.
     """
@@ -57,6 +59,24 @@ async def missing(git: Git, commit: str, files: Mapping[str, bytes]) -> dict[str
     return {path: content for path, content in files.items() if path not in listed}
 
 
+async def require_room(git: Git, tree: str, paths: Iterable[str] = (MAIL,)) -> None:
+    """Raise NoRoomForMail where a file stands in the place of a folder above `paths`, or a folder in the
+    place of one of `paths`: git would replace it without a word. `tree` may be a commit."""
+    files = {path for path in paths if path != MAIL}
+    folders = {str(parent) for path in files for parent in PurePosixPath(path).parents if parent.name}
+    folders |= {MAIL, MAIL.partition("/")[0]}
+    for line in (await git("ls-tree", "-z", tree, "--", *sorted(folders | files))).names:
+        head, _, path = line.partition("\t")
+        is_folder = head.split()[1] == "tree"
+        if path in (files if is_folder else folders):
+            what = "a folder and no file" if is_folder else "no folder"  # a file, or a link
+            raise NoRoomForMail(
+                f"The repository has {path}, and it is {what}: the factory keeps its mail there",
+                untouched="It was not touched, and no mail was written",
+                todo="Rename it, commit that to main, and go on",
+            )
+
+
 async def with_files(git: Git, tree: str, files: Mapping[str, bytes], index: Path) -> str:
     """The tree with these files added; `index` is a file to work with, not there before or after.
 
@@ -90,7 +110,10 @@ async def only_added(git: Git, before: str, after: str, folder: str) -> dict[str
 
 
 async def with_blobs(git: Git, tree: str, blobs: Mapping[str, str], index: Path) -> str:
-    """The tree with these blobs at these paths, as `with_files`. The caller holds the project's lock."""
+    """The tree with these blobs at these paths, as `with_files`. The caller holds the project's lock.
+
+    Raises NoRoomForMail."""
+    await require_room(git, tree, blobs)
     await asyncio.to_thread(_unlink, index)
     apart = Git(git.git_dir, index=index, lock=git.lock)
     try:

@@ -76,7 +76,8 @@ class Repository(Commits):
             await asyncio.to_thread(unborn.rename, self.path)
 
     async def begin_run(self, run_id: str) -> str:
-        """Make the run's branch `factory/<run_id>` at main, once. Gives the commit it began from."""
+        """Make the run's branch `factory/<run_id>` at main, once. Gives the commit it began from. Raises
+        NoRoomForMail."""
         base_ref, branch = refs.base(run_id), refs.branch(run_id)
         async with self._lock.held() as lock:
             git = self._git.locked(lock)
@@ -85,6 +86,7 @@ class Repository(Commits):
                 return base
             # Killed between the two, one is there: nothing can have been merged yet.
             commit = base or head or (await git.resolve("refs/heads/main"))[0]
+            await posting.require_room(git, commit)
             await git.clear_stale_locks(base_ref, branch)
             await git("update-ref", "--stdin", stdin=refs.updates((branch, commit), (base_ref, commit)))
             return commit

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.workspace.conftest import git
+from workspace.errors import NoRoomForMail
 from workspace.mail import inbox, reading
 from workspace.mail.message import INBOX, LARGEST, MOST_BODY, Message, compose, is_mail, parse, render
 from workspace.repository import Repository
@@ -115,6 +116,43 @@ async def test_mail_beside_work_that_is_merged_disturbs_neither(repository: Repo
         tree, message="Work", trailers={}, mail={late.path: render(late).encode()}
     )
     assert set(await repository.files(merge.commit)) == {"work.md", early.path, late.path}
+
+
+@pytest.mark.parametrize("place", [".factory", ".factory/mail", ".factory/mail/run-1"])
+async def test_a_persons_file_in_the_place_of_mail_is_never_replaced(
+    repository: Repository, place: str
+) -> None:
+    path, each = repository.path / place, message()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("a person's own")
+    git(repository.path, "add", place)
+    git(repository.path, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "own")
+    main, mail = await repository.main(), {each.path: render(each).encode()}
+    with pytest.raises(NoRoomForMail, match=place):
+        await repository.post_to_main(mail, message="Mail")
+    assert (await repository.main(), path.read_text()) == (main, "a person's own")
+    if place == each.path.rpartition("/")[0]:
+        return  # another run's mail has room
+    with pytest.raises(NoRoomForMail):
+        await repository.begin_run("run-2")
+    assert "run-2" not in await repository.runs()
+    git(repository.path, "rm", "-q", place)
+    git(repository.path, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "room")
+    await repository.begin_run("run-2")
+    await repository.post("run-2", mail, message="Mail")
+    assert await repository.files(await repository.run_head("run-2")) == [each.path]
+
+
+async def test_a_folder_in_the_place_of_a_message_is_never_replaced(repository: Repository) -> None:
+    each = message()
+    (repository.path / each.path).mkdir(parents=True)
+    (repository.path / each.path / "own").write_text("a person's own")
+    git(repository.path, "add", ".")
+    git(repository.path, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "own")
+    main = await repository.main()
+    with pytest.raises(NoRoomForMail, match="a folder and no file"):
+        await repository.post_to_main({each.path: b"mail"}, message="Mail")
+    assert await repository.main() == main
 
 
 async def test_a_file_dropped_into_the_inbox_is_a_letter_committed_or_not(repository: Repository) -> None:
