@@ -102,7 +102,9 @@ class Supplies:
     approvals: Approvals
     sandbox: Sandbox
     rules: Rules
-    _known: dict[str, Fetched] = field(default_factory=dict[str, Fetched], repr=False)
+    _known: dict[tuple[str, str], Fetched] = field(
+        default_factory=dict[tuple[str, str], Fetched], repr=False
+    )
     _environments: dict[str, Environments] = field(default_factory=dict[str, Environments], repr=False)
 
     @classmethod
@@ -148,7 +150,7 @@ class Supplies:
         folder = home / "projects" / project / "environments"
         environments = self._environments.setdefault(project, Environments(folder))
         key = await asyncio.to_thread(self._key, declared, where)
-        fetched = None if again else await self._recalled(environments, key)
+        fetched = None if again else await self._recalled(environments, run_id, key)
         grants = _grants(await self.approvals.decided_in_project(run_id, PREFIX))
         if fetched is not None:
             if refused := _refusals(fetched, declared, rules, grants):
@@ -172,7 +174,7 @@ class Supplies:
         try:
             async with environments.working() as work:
                 fetched = await fetching.fetch(declared.wanted, where, self.sandbox, work, contacts.append)
-                self._known[key] = fetched
+                self._known[_kept_as(run_id, key, fetched)] = fetched
                 if refused := _refusals(fetched, declared, rules, grants):
                     return refused
                 made = await asyncio.to_thread(environments.find, fetched.packages, self.sandbox)
@@ -192,9 +194,10 @@ class Supplies:
         await self.events.append(run_id, "dependency.installed", told, key=f"{PREFIX}installed/{made.digest}")
         return made
 
-    async def _recalled(self, environments: Environments, key: str) -> Fetched | None:
-        if key in self._known:
-            return self._known[key]
+    async def _recalled(self, environments: Environments, run_id: str, key: str) -> Fetched | None:
+        for known in (run_id, key), ("", key):
+            if known in self._known:
+                return self._known[known]
         packages = await asyncio.to_thread(environments.recall, key)
         return Fetched(packages) if packages is not None else None
 
@@ -235,6 +238,11 @@ class Supplies:
         if len(same) >= MOST_LOOKS and not refusal.can_be_allowed:
             return _final(refusal, f"a person has been asked {len(same)} times")
         return refusal
+
+
+def _kept_as(run_id: str, key: str, fetched: Fetched) -> tuple[str, str]:
+    """What failed is kept for its run alone: a source that was away, or lacked a wheel, may do by the next."""
+    return (run_id if fetched.failures else "", key)
 
 
 def _final(refusal: Refusal, by: str) -> Refusal:

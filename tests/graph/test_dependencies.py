@@ -7,7 +7,7 @@ import pytest
 
 from governance.approvals import Approval
 from graph.runner import Factory
-from tests.doubles.wheels import wheel
+from tests.doubles.wheels import index, wheel
 from tests.graph.conftest import OpenSmall
 from tests.packs.brain import Chat, Rule, result
 from tests.workspace.conftest import git
@@ -162,6 +162,21 @@ async def test_a_missing_wheel_that_a_person_puts_there_is_found_on_their_word(
         await factory.answer(waiting[0].id, "approve", None, by="Ada")
         outcome = await factory.drive(run_id)
         assert [approval.kind for approval in outcome.waiting] == ["review"]
+
+
+async def test_what_an_index_lacked_in_one_run_is_looked_for_anew_by_the_next(
+    open_small: OpenSmall, house: Path, supplied: dict[str, Any]
+) -> None:
+    with index(house) as serving:
+        async with open_small(product("alpha"), **{**supplied, "wheelhouse": None}) as factory:
+            told = factory.settings.home / "projects" / "shop" / "project.toml"
+            told.parent.mkdir(parents=True)
+            told.write_text(f'[dependencies]\nindex = "{serving.url}"\nnetworks = ["127.0.0.0/8"]\n')
+            _, waiting = await start(factory, "shop")
+            assert "is not in the index" in waiting[0].question
+            wheel(house, "alpha")
+            _, waiting = await start(factory, "shop")
+            assert [approval.kind for approval in waiting] == ["review"]
 
 
 async def test_approve_all_allows_no_dependency(
