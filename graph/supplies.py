@@ -102,9 +102,7 @@ class Supplies:
     approvals: Approvals
     sandbox: Sandbox
     rules: Rules
-    _known: dict[tuple[str, str], Fetched] = field(
-        default_factory=dict[tuple[str, str], Fetched], repr=False
-    )
+    _known: dict[tuple[str, str], Fetched] = field(default_factory=dict[tuple[str, str], Fetched], repr=False)
     _environments: dict[str, Environments] = field(default_factory=dict[str, Environments], repr=False)
 
     @classmethod

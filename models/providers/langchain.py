@@ -1,6 +1,6 @@
 """One exchange with a chat model of LangChain's, told into an Answer."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -58,6 +58,8 @@ class LangChainEndpoint:
         if not chunks:
             raise ConnectionError("the answer was empty")
         _finish(said, add_ai_message_chunks(chunks[0], *chunks[1:]))
+        if self._to.kind == "openai":
+            _count_once(said, chunks)
         if said.done_reason is None:
             raise ConnectionError("the stream ended before the answer did")
         return None if request.schema is None else formatted
@@ -80,6 +82,13 @@ def _finish(said: Answer, whole: AIMessageChunk) -> None:
         said.done_reason = "filtered"
     else:
         said.done_reason = "length" if name in _LENGTH else "stop"
+
+
+def _count_once(said: Answer, chunks: Sequence[AIMessageChunk]) -> None:
+    """Some servers tell with every piece what was used so far; LangChain adds that up."""
+    told = [chunk.usage_metadata for chunk in chunks if chunk.usage_metadata is not None]
+    said.input_tokens = max((each["input_tokens"] for each in told), default=0)
+    said.output_tokens = max((each["output_tokens"] for each in told), default=0)
 
 
 def _thinking(whole: AIMessageChunk) -> str:

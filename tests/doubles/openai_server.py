@@ -43,6 +43,7 @@ FailureName = Literal[
     "filter",  # finish_reason content_filter
     "repeat",  # an answer that never ends
     "redirect",  # to somewhere else
+    "usage-so-far",  # no failure: every piece of a stream says what was used, as some servers do
 ]
 FAILURES: tuple[str, ...] = get_args(FailureName)
 ENDLESS = "and so on " * 200
@@ -284,7 +285,8 @@ class _Handler(Handler):
     ) -> Iterator[str]:
         def event(delta: dict[str, Any], finish: str | None = None) -> str:
             choice = {"index": 0, "delta": delta, "finish_reason": finish}
-            return json.dumps({**head, "choices": [choice]})
+            so_far = {"usage": usage} if "usage-so-far" in failing else {}
+            return json.dumps({**head, "choices": [choice], **so_far})
 
         yield event({"role": "assistant", "content": ""})
         while "repeat" in failing:

@@ -17,6 +17,17 @@ async def test_a_reply_carries_account_tokens_and_price(server: OpenAIServer, cl
     assert server.counted[KEY.format(0)].answered == 1
 
 
+async def test_tokens_that_a_server_tells_with_every_piece_are_counted_once(
+    server: OpenAIServer, cloud: OpenCloud
+) -> None:
+    models = await cloud()
+    server.fail("usage-so-far")
+    reply = await say(models)
+    counted = server.counted[KEY.format(0)]
+    assert (reply.input_tokens, reply.output_tokens) == (counted.input_tokens, counted.output_tokens)
+    assert str(reply.cost_usd) == "0.012"
+
+
 async def test_a_failing_account_is_followed_by_the_next(server: OpenAIServer, cloud: OpenCloud) -> None:
     models = await cloud(accounts=3)
     server.keys = {KEY.format(2)}
