@@ -239,7 +239,7 @@ class Supplies:
 
 
 def _kept_as(run_id: str, key: str, fetched: Fetched) -> tuple[str, str]:
-    """What failed is kept for its run alone: a source that was away, or lacked a wheel, may do by the next."""
+    """What failed is kept for its run alone: by the next, the source may be there or have the wheel."""
     return (run_id if fetched.failures else "", key)
 
 
