@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, cast
 
@@ -160,6 +160,7 @@ def _standing(
         found = next(iter(wanted.stands_in(text)), None)
         if found is not None:
             is_file = name.startswith(_FILE)
+            line = text.split("\n")[found.line - 1].strip() if is_file else found.excerpt
             yield Origin(
                 how="file" if is_file else name,
                 run_id=event.run_id,
@@ -167,7 +168,7 @@ def _standing(
                 seq=event.seq,
                 path=name.removeprefix(_FILE) if is_file else None,
                 line=found.line if is_file else None,
-                text=found.excerpt,
+                text=line,
             )
 
 
@@ -201,7 +202,7 @@ def _says(wanted: Phrase, text: str) -> bool:
 
 def _whole(value: Any) -> str:
     """A kept text as lines; the parts of a result, a line each."""
-    if isinstance(value, str):
-        return value
-    parts: Sequence[Any] = list(value.values()) if is_object(value) else value if is_array(value) else [value]
-    return "\n".join(_whole(part) for part in parts if part is not None)
+    if is_object(value) or is_array(value):
+        parts: list[Any] = list(value.values()) if is_object(value) else list(value)
+        return "\n".join(_whole(part) for part in parts if part is not None)
+    return str(value)

@@ -43,14 +43,18 @@ def library(settings: Settings) -> None:
                 {"commit": None},
                 team=TEAM,
                 key=f"{TEAM}.1/snapshot",
-                texts={"brief": "# Objective", "file:src/app.py": CODE, "result": {"verified_facts": []}},
+                texts={
+                    "brief": "# Objective",
+                    "file:src/app.py": CODE,
+                    "result": {"verified_facts": ["It is so."], "confidence": 90},
+                },
             )
             source = Source("run-1", first.seq, first.hash, f"{TEAM}.1", "src/app.py", 3, 18, 40)
             bank = await memories.bank("library", TEAM)
             [added] = await bank.add([_draft("A loan lasts 21 days.", source)], key="a")
             await bank.add([_draft("The service listens on port 8080.", source)], key="b")
             await MentalModels(memories).refresh("library", TEAM, key="r")
-            told = {
+            told: dict[str, Any] = {
                 "id": added.id,
                 "kind": "fact",
                 "text": "A loan lasts 21 days.",
@@ -180,8 +184,11 @@ def test_why_names_run_stage_file_and_line_in_one_command(
     assert origin["text"] == "# A loan lasts 21 days."
     assert call(["memory", "why", "a loan lasts 21 days"]) == 0
     assert f"run-1, {TEAM}.1, src/app.py:3, event 1" in capsys.readouterr().out
+    [said] = told("why", "it is so", "--run", "run-1")["origins"]
+    assert (said["how"], said["path"]) == ("result", None)
     [written] = told("why", "LOAN_DAYS", "--run", "run-1", "--stage", f"{TEAM}.1")["origins"]
     assert (written["how"], written["path"], written["line"]) == ("file", "src/app.py", 4)
+    assert written["text"] == "LOAN_DAYS = 21"
     assert "no stage" in told("why", "x", "--run", "run-1", "--stage", "nobody", code=2)["error"]["what"]
     assert "Nothing says" in told("why", "a loan lasts 99 days", "--run", "run-1", code=2)["error"]["what"]
 
