@@ -23,7 +23,7 @@ _SHOWN: Final = 3
 
 _FENCED = re.compile(r"^(?P<mark>`{3,}|~{3,})(?P<info>[^\n]*)\n.*?^(?P=mark)[ \t]*$", re.M | re.S)
 _ACTION = re.compile(r"(?:write|edit)[ \t]+(\S+)")
-_PATH = re.compile(r"(?<![\w./:-])(?:[\w.-]+/)*[\w-]*[\w.-]*\.?[\w-]+(?![\w/-])")
+_PATH = re.compile(r"(?<![\w./:-])(?:[\w.-]+/)*[\w.-]*[\w-](?![\w/-])")
 _COMMON: Final = frozenset(
     (  # noqa: SIM905
         "a able about add added adds after again all allow allows also an and any are as at be "

@@ -1,5 +1,7 @@
 """Whom a change concerns, by rules: text, files named, contents."""
 
+import time
+
 import pytest
 
 from graph import touched
@@ -86,3 +88,11 @@ def test_edits_name_one_place_each_and_give_the_new_text() -> None:
         assert text.count(search) == 1
         text = text.replace(search, replace)
     assert text == new
+
+
+def test_no_text_makes_the_search_for_files_take_for_ever() -> None:
+    begun = time.monotonic()
+    assert touched.named_files(f"{'a' * 50_000}/ and {'a/' * 20_000}/ and notes/plan.md", IMPORTED) == [
+        "notes/plan.md"
+    ]
+    assert time.monotonic() - begun < 5  # it took hours, and nothing else ran meanwhile

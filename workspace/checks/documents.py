@@ -1,6 +1,7 @@
 """JSON documents parse, and an OpenAPI document is one whose references resolve."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from posixpath import basename
 from typing import Any, NoReturn
@@ -93,7 +94,6 @@ def _no_number(name: str) -> NoReturn:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         raise ValueError(f"the field {twice[:60]!a} stands twice in one object")
     return fields

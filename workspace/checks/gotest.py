@@ -30,9 +30,9 @@ def read(printed: str) -> Suite:
                 reasons[name] = said  # the newest line is the one that failed it
         elif action in _ENDED:
             (cases if isinstance(test, str) else packages)[name] = _ENDED[action]
+    told = {name.partition("::")[0] for name, outcome in cases.items() if outcome == "failed"}
     for package, outcome in packages.items():
-        of_package = [each for name, each in cases.items() if name.startswith(f"{package}::")]
-        if outcome == "failed" and "failed" not in of_package:
+        if outcome == "failed" and package not in told:
             cases[package] = "failed"  # it was not built, or ended between its tests
     if not cases:
         return Suite(broken="go test -json told of no test")

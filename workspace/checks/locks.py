@@ -99,12 +99,16 @@ def _npm_lock(text: str, path: str) -> Iterator[Dependency]:
         yield Dependency("npm", one_line(name), one_line(version), path, one_line(said))
 
 
-_GO = re.compile(r"^\s*(?:require\s+)?([\w.~/-]+\.[\w.~/-]+)\s+(v\d\S*)", re.MULTILINE)
+_GO = re.compile(r"(?:require\s+)?([\w~/-][\w.~/-]*)\s+(v\d\S*)")
+_LONGEST_GO = 1_000
 
 
 def _go_mod(text: str, path: str) -> Iterator[Dependency]:
-    for name, version in _GO.findall(re.sub(r"(?m)^\s*(?:replace|exclude)\b.*$", "", text)):
-        yield Dependency("Go", one_line(name), one_line(version.removeprefix("v")), path)
+    for line in text.splitlines():
+        # Whoever wrote the file may want a pattern to take for ever: it is shown one line, and not all of it.
+        found = _GO.match(line[:_LONGEST_GO].strip())
+        if found and "." in found[1][1:-1]:
+            yield Dependency("Go", one_line(found[1]), one_line(found[2].removeprefix("v")), path)
 
 
 _READERS: dict[str, Callable[[str, str], Iterator[Dependency]]] = {
