@@ -173,7 +173,9 @@ class Deployment:
                 self.health = max(_LEAST_HEALTH, self.health * (1 - _HEALTH_WEIGHT))
                 wait = self._backoff(rules) if after is None else after
                 state = "breaker open" if self.failures >= rules.open_after else "failed a moment ago"
-                self.park(now + wait, f"{state} ({self.failures} in a row): {failure.words}")
+                # A call that was under way beside it does not cut short what the server has asked for.
+                if now + wait > self.until:
+                    self.park(now + wait, f"{state} ({self.failures} in a row): {failure.words}")
 
     def free(self) -> None:
         """It may be asked again now."""
