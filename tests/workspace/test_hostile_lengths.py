@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workspace.checks import documents, gotest, locks
+from workspace.checks import documents, gotest, locks, secrets
 from workspace.files import Files
 
 
@@ -34,3 +34,12 @@ def test_no_output_of_go_makes_the_reading_of_it_take_for_ever() -> None:
     suite = gotest.read("\n".join(json.dumps(each) for each in told))
     assert (suite.count("failed"), suite.cases["p1"]) == (1, "failed")
     assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize("before", [0, 4_990, 4_999, 9_480, 30_000])
+def test_a_secret_far_along_a_line_is_found(tmp_path: Path, before: int) -> None:
+    key = "AKIA" + "Q3EGRVSBXHZ7LMNP"
+    (tmp_path / "data.json").write_text(f'"{"word " * (before // 5)}", {key}')
+    assert [each.what for each in secrets.look(Files(tmp_path)).problems] == ["an AWS access key"]
+    (tmp_path / "data.json").write_text(f'"{"word " * (before // 5)}"')
+    assert not secrets.look(Files(tmp_path)).problems
