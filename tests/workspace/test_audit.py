@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.workspace.checking import baseline, fill, only
-from workspace.checks import locks
+from workspace.checks import advisories, locks
 from workspace.files import Files
 from workspace.sandbox import Sandbox
 
@@ -187,3 +187,15 @@ async def test_a_licence_is_read_from_what_is_installed_beside_the_factory(
     result = await only("licences", folder, none)
     assert ("httpx", "BSD-3-Clause") in [(t.what, t.said) for t in result.ticks]
     assert ("no-such", "unknown") in [(t.what, t.said) for t in result.ticks]
+
+
+def test_a_build_of_ones_own_has_the_faults_of_its_version(tmp_path: Path) -> None:
+    events = [{"introduced": "0"}, {"last_affected": "2.0.0"}]
+    told = {
+        "package": {"ecosystem": "PyPI", "name": "torch"},
+        "ranges": [{"type": "ECOSYSTEM", "events": events}],
+    }
+    (tmp_path / "one.json").write_text(json.dumps({"id": "X-1", "affected": [told]}))
+    for version, hits in (("2.0.0+cu118", 1), ("2.0.1+cu118", 0)):
+        found = advisories.look(tmp_path, [locks.Dependency("PyPI", "torch", version, "uv.lock")])
+        assert len(found.hits) == hits

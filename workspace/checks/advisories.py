@@ -186,7 +186,7 @@ def _key(ecosystem: str, version: str) -> Any:
     """Something that orders versions as their ecosystem does; None where this is none of them."""
     if ecosystem == "PyPI":
         try:
-            return Version(version)
+            return Version(Version(version).public)  # a build of one's own, as in 2.0+cu118, has its faults
         except InvalidVersion:
             return None
     parts = _SEMVER.match(version)
