@@ -191,3 +191,10 @@ def test_yaml_that_is_a_bomb_is_refused_or_stays_small() -> None:
             marked.read(hostile)
     with pytest.raises(marked.NoYaml, match="too big"):
         marked.read("[" + "x," * 30_000 + "]")
+
+
+def test_of_several_merged_mappings_the_first_one_that_has_a_key_counts() -> None:
+    text = "a: &a {image: one}\nb: &b {image: two, user: me}\nc:\n  <<: [*a, *b]\n"
+    merged = marked.read(text).get("c")
+    assert merged is not None
+    assert marked.plain(merged) == {"image": "one", "user": "me"}

@@ -111,7 +111,7 @@ class _Reader:
             value = self.node(next(self._events), depth + 1)
             if key.text == "<<":
                 for source in value.entries or [value]:
-                    merged |= source.items
+                    merged = source.items | merged  # the first one that has a key counts
             elif key.text in fields:
                 twice.append(key.text)
             else:
