@@ -22,7 +22,7 @@ from memory.extraction.model import SCHEMA, ExtractionFailed, extract
 from memory.extraction.results import Result
 from memory.extraction.subjects import subject_of
 from memory.records import Kind
-from models.errors import UnknownAlias, UnknownModel
+from models.errors import ModelFailure, UnknownAlias, UnknownModel
 from models.following import first_reply
 from models.service import Models
 from teams import prompts
@@ -57,7 +57,7 @@ async def add(
     except (FactoryError, TimeoutError) as failure:
         why = str(failure) or "no answer in time"
         gathered.model = f"failed: {why}"[:500]
-        raw = failure.raw if isinstance(failure, ExtractionFailed) else ""
+        raw = failure.raw if isinstance(failure, ExtractionFailed | ModelFailure) else ""
         # A reply that cannot be used may hold anything: it is kept beside the chain.
         await stage.services.events.append(
             state["run_id"],
