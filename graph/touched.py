@@ -8,8 +8,10 @@ is about, or where it looks at the work of a team that is concerned.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from teams import globs
@@ -21,7 +23,7 @@ MOST_CRITERIA: Final = 12
 MOST_CRITERION_CHARS: Final = 300
 _SHOWN: Final = 3
 
-_FENCED = re.compile(r"^(?P<mark>`{3,}|~{3,})(?P<info>[^\n]*)\n.*?^(?P=mark)[ \t]*$", re.M | re.S)
+_FENCE = re.compile(r"(`{3,}|~{3,})(.*)", re.S)
 _ACTION = re.compile(r"(?:write|edit)[ \t]+(\S+)")
 _PATH = re.compile(r"(?<![\w./:-])(?:[\w.-]+/)*[\w.-]*[\w-](?![\w/-])")
 _COMMON: Final = frozenset(
@@ -49,9 +51,35 @@ class Touch:
     """Whether the text itself says so; what a word in a file suggests, a planner may overrule."""
 
 
+@lru_cache(maxsize=8)  # every word of every team is looked for in the same text
 def prose(text: str) -> str:
     """The text without its fenced blocks."""
-    return _FENCED.sub("", text)
+    return _read(text)[0]
+
+
+def _read(text: str) -> tuple[str, list[str]]:
+    """The text without its fenced blocks, and their info strings. A block that is never closed is prose."""
+    lines = text.split("\n")
+    ends: dict[str, list[int]] = {}
+    for number, line in enumerate(lines):
+        mark = line.rstrip(" \t\r")
+        if (fence := _FENCE.fullmatch(mark)) and not fence[2]:
+            ends.setdefault(mark, []).append(number)
+    kept: list[str] = []
+    infos: list[str] = []
+    number = 0
+    while number < len(lines):
+        fence = _FENCE.fullmatch(lines[number])
+        closing = ends.get(fence[1], []) if fence else []
+        end = bisect_right(closing, number)
+        if fence and end < len(closing):
+            infos.append(fence[2].strip())
+            kept.append("")
+            number = closing[end]
+        else:
+            kept.append(lines[number])
+        number += 1
+    return "\n".join(kept), infos
 
 
 def named_files(text: str, files: Iterable[str]) -> list[str]:
@@ -65,9 +93,8 @@ def named_files(text: str, files: Iterable[str]) -> list[str]:
         by_name.setdefault(path.rpartition("/")[2], []).append(path)
     found = dict.fromkeys(
         path
-        for block in _FENCED.finditer(text)
-        if (action := _ACTION.match(block["info"].strip()))
-        and not globs.problem(path := action[1].removeprefix("./"))
+        for info in _read(text)[1]
+        if (action := _ACTION.match(info)) and not globs.problem(path := action[1].removeprefix("./"))
     )
     for word in _PATH.findall(prose(text)):
         path = word.strip(".").removeprefix("./")

@@ -96,3 +96,10 @@ def test_no_text_makes_the_search_for_files_take_for_ever() -> None:
         "notes/plan.md"
     ]
     assert time.monotonic() - begun < 5  # it took hours, and nothing else ran meanwhile
+
+
+def test_a_block_that_is_never_closed_is_prose_and_many_of_them_hold_nobody() -> None:
+    assert touched.prose("a\n```python\nb\n~~~\nc\n```\nd\n~~~~\ne") == "a\n\nd\n~~~~\ne"
+    begun = time.monotonic()
+    assert touched.terms("```python\n" * 40_000 + "overdue\n") == ["overdue", "python"]
+    assert time.monotonic() - begun < 5  # it was quadratic
