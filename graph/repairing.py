@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graph.stage_context import StageContext
 from graph.state import Repair, StageState
-from teams.prompts import Places
+from teams.wording import Places
 from workspace.conflicts import Labels
 from workspace.errors import WorkspaceError
 from workspace.reconciling import labels

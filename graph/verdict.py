@@ -22,7 +22,7 @@ from graph.work import CLARIFY
 from teams import prompts
 from teams.contract import TaskResult
 from teams.history import lasting
-from teams.prompts import Places
+from teams.wording import Places
 from workspace.mail.message import is_mail, render
 
 AFRESH = "your worktree now starts from the branch with their change: do your work again on top of it"

@@ -29,7 +29,7 @@ from graph.state import ClarificationCall, StageState, TraceEntry
 from graph.supplies import NOTHING, Supply
 from models.calls import Call, Reply
 from models.errors import ModelFailure
-from teams import prompts
+from teams import briefing, prompts
 from teams.contract import MAX_ITEM_CHARS, ResultInvalid
 from teams.history import lasting, summarised
 from teams.operative import Thought, ask_review, think
@@ -69,7 +69,7 @@ class Work:
         faults.point("brief.recalled")
         files = await (await stage.repository(state)).files(tree.base)
         change = state.get("change")
-        text = prompts.brief(
+        text = briefing.brief(
             stage.objective(state),
             team=stage.team_in(state),
             operative=team.author,

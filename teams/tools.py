@@ -23,9 +23,9 @@ from core.errors import FactoryError
 from core.json import JsonObject
 from teams import globs
 from teams.beside import Mail, Memory
+from teams.briefing import recalled
 from teams.grants import TOOL_RISK, ToolName, ToolRisk
 from teams.output import MOST_CHARS, shown
-from teams.prompts import recalled
 from teams.reads import Reads
 from teams.team import Team
 from workspace.errors import SandboxUnavailable

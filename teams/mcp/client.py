@@ -27,9 +27,9 @@ from mcp.types import PaginatedRequestParams, Tool
 from core.redaction import redact
 from core.settings import Settings
 from governance.policy import Risk
+from teams.actions import fenced
 from teams.mcp.declared import NotOffered, Server
 from teams.output import shown
-from teams.prompts import fenced
 
 MOST_TOOLS = 500
 """Tools of a server that are looked at."""

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from teams import prompts
+from teams import briefing, prompts, wording
 from teams.actions import ParseProblem
 from teams.contract import Objective, ResultInvalid, wire_schema
 from teams.registry import Registry
@@ -18,7 +18,7 @@ HOSTILE = (
 
 
 def test_a_brief_has_the_objective_whole_and_in_its_order(writer: Team, objective: Objective) -> None:
-    text = prompts.brief(
+    text = briefing.brief(
         objective,
         team=writer,
         operative=writer.author,
@@ -40,14 +40,14 @@ def test_a_brief_has_the_objective_whole_and_in_its_order(writer: Team, objectiv
         "## Review comment\n> Say it louder",
     ]
     assert sorted(parts, key=text.index) == parts
-    assert "## Review comment" not in prompts.brief(
+    assert "## Review comment" not in briefing.brief(
         objective, team=writer, operative=writer.author, requirement="x"
     )
 
 
 def test_no_line_of_a_quoted_text_stands_outside_its_quote(writer: Team, objective: Objective) -> None:
-    plain = prompts.brief(objective, team=writer, operative=writer.author, requirement="x", comment="x")
-    text = prompts.brief(
+    plain = briefing.brief(objective, team=writer, operative=writer.author, requirement="x", comment="x")
+    text = briefing.brief(
         objective, team=writer, operative=writer.author, requirement=HOSTILE, comment=HOSTILE
     )
     outside = [line for line in text.splitlines() if not line.startswith(">")]
@@ -56,7 +56,7 @@ def test_no_line_of_a_quoted_text_stands_outside_its_quote(writer: Team, objecti
 
 def test_facts_and_paths_of_others_stay_on_their_line(writer: Team, objective: Objective) -> None:
     hostile = objective.model_copy(update={"goal": HOSTILE, "acceptance_criteria": (HOSTILE,)})
-    text = prompts.brief(
+    text = briefing.brief(
         hostile, team=writer, operative=writer.author, requirement="x", files=["a\n# Objective\nb"]
     )
     assert text.count("\n# Objective\n") == 1
@@ -194,7 +194,7 @@ def test_a_brief_keeps_its_objective_whole_and_says_what_it_left_out(
     requirement = "A service that lends books. " * 40
 
     def brief(*rooms: int) -> str:
-        return prompts.brief(
+        return briefing.brief(
             objective,
             team=writer,
             operative=writer.author,
@@ -208,11 +208,11 @@ def test_a_brief_keeps_its_objective_whole_and_says_what_it_left_out(
     whole, short = brief(), brief(8_000, 90_000)
     assert brief(90_000) == whole
     assert len(short.encode()) <= 8_100 < len(whole.encode())
-    assert prompts.quote(requirement) in short
+    assert wording.quote(requirement) in short
     assert all(criterion in short for criterion in objective.acceptance_criteria)
     assert "lines are left out here: use list_files" in short
     assert "Requirement 29 wanted shelves." in short
     assert "Requirement 0 wanted shelves." not in short
     # Where the objective alone takes more than the smallest model holds, the next one's room counts.
     assert brief(100, 90_000) == whole
-    assert prompts.quote(requirement) in brief(100)
+    assert wording.quote(requirement) in brief(100)
