@@ -27,8 +27,9 @@ async def learn(
     """Refresh the team's page; with a model, where the project lets one read. Raises FactoryError."""
     key = f"{state['run_id']}/{stage.key(state)}/{suffix}"
     edits = None
-    if settings.model:
-        models = await stage.services.models_for(state["run_id"], stage.team.id)
+    models = await stage.services.models_for(state["run_id"], stage.team.id)
+    # What a model would be asked hangs on all that the bank holds, which is not what it held for a recording.
+    if settings.model and not models.replays:
         call = stage.call(state, "remember", f"{suffix}/edits", operative=stage.team.author.id)
 
         async def heard(asked: Call, reply: Reply) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from core import clock, logs
 from core.errors import FactoryError
@@ -54,6 +54,21 @@ class Recollection:
     page: tuple[str, ...] = ()
     """Lines of the team's mental model, but for those that say no more than what was recalled."""
 
+    def kept(self) -> JsonObject:
+        """For a recording."""
+        return {
+            "rules": [line.kept() for line in self.rules],
+            "lines": [line.kept() for line in self.lines],
+            "note": self.note,
+            "page": list(self.page),
+        }
+
+    @classmethod
+    def read(cls, kept: Any) -> Self:
+        """What a recording has."""
+        rules, lines = (tuple(Told.read(each) for each in kept[name]) for name in ("rules", "lines"))
+        return cls(rules, lines, str(kept["note"]), tuple(map(str, kept["page"])))
+
 
 NOTHING: Final = Recollection()
 
@@ -64,6 +79,9 @@ async def for_brief(stage: StageContext, state: StageState) -> Recollection:
     Never fails for memory's sake: without it, a stage works as it did before there was any.
     """
     try:
+        models = await stage.services.models_for(state["run_id"], stage.team.id)
+        if models.replays:
+            return _of_tape(stage, state, models, "recalled")
         opened = await _open(stage, state)
         if opened is None:
             return NOTHING
@@ -92,12 +110,21 @@ class Asking:
         """What is remembered about `query`. Raises FactoryError."""
         self.asked += 1
         stage, state = self.stage, self.state
+        suffix = f"recall/{state['calls']}.{self.asked}"
+        models = await stage.services.models_for(state["run_id"], stage.team.id)
+        if models.replays:
+            return _of_tape(stage, state, models, suffix)
         opened = await _open(stage, state)
         if opened is None:
             return Recollection(note="the project's memory is switched off")
         found = await _found(stage, state, opened, query, (_IN_ANSWER, _IN_ANSWER))
-        suffix = f"recall/{state['calls']}.{self.asked}"
         return await _told(stage, state, found, suffix) if found is not None else NOTHING
+
+
+def _of_tape(stage: StageContext, state: StageState, models: Models, suffix: str) -> Recollection:
+    """What was told when the run was recorded: what banks hold now has no part in a replay."""
+    kept = models.recalled_then(f"{stage.key(state)}/{suffix}", state["run_id"])
+    return NOTHING if kept is None else Recollection.read(kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +227,14 @@ def _fitting(hits: Sequence[tuple[Recalled, str]], room: int) -> tuple[Told, ...
 
 async def _told(stage: StageContext, state: StageState, found: _Found, suffix: str) -> Recollection:
     """Write the recall set down, and tell what the log has of it."""
+    told = await _logged(stage, state, found, suffix)
+    models = await stage.services.models_for(state["run_id"], stage.team.id)
+    await models.keep_recalled(f"{stage.key(state)}/{suffix}", state["run_id"], told.kept())
+    return told
+
+
+async def _logged(stage: StageContext, state: StageState, found: _Found, suffix: str) -> Recollection:
+    """Write the recall set down; of a node that runs again, what was written the first time."""
     told = found.told
     listed = (*told.rules, *told.lines)
     payload: JsonObject = {

@@ -1,8 +1,8 @@
 """A run's model calls in one file: written while it runs, or read in place of any model.
 
 A cassette is JSON lines. The first says what it is; `text` lines hold each message once, by its hash; `facts`
-what a team's alias could do; `call` lines name the messages that were sent and hold the reply, or the
-failure, with usage and seconds. Secrets are masked in all of it.
+what a team's alias could do; `recalled` what a stage was told from memory; `call` lines name the messages
+that were sent and hold the reply, or the failure, with usage and seconds. Secrets are masked in all of it.
 
 What differs between two runs of the same thing does not count: the run's id, where the factory lives, commit
 ids, times and durations (`settled`). Everything else does.
@@ -26,7 +26,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import TypeAdapter
 
 from core.errors import BadInput, FactoryError
-from core.json import JsonObject, canonical, is_object
+from core.json import JsonObject, JsonValue, canonical, is_object
 from core.redaction import redact
 from models import errors
 from models.calls import Call, Reply
@@ -129,6 +129,8 @@ class Replay:
         default_factory=dict[tuple[str, str], tuple[Facts, ...]]
     )
 
+    _recalled: dict[str, str] = field(default_factory=dict[str, str])
+
     @classmethod
     def load(cls, path: Path, home: Path) -> Replay:
         """Read a whole cassette. Raises CassetteInvalid, which names the line."""
@@ -154,6 +156,8 @@ class Replay:
         elif "facts" in line:
             key = (_TEXT.validate_python(line["team"]), _TEXT.validate_python(line["facts"]))
             self._facts[key] = _FACTS.validate_python(line["candidates"])
+        elif "recalled" in line:
+            self._recalled[_TEXT.validate_python(line["recalled"])] = canonical(line["told"])
         elif "call" in line:
             call = _CALL.validate_python(line)
             if call.error is None:
@@ -187,6 +191,11 @@ class Replay:
         if found is None:
             self._diverged(f"{team or 'the factory'} asks for {alias}, which was not used then")
         return found
+
+    def recalled(self, key: str, run_id: str) -> JsonValue:
+        """What a stage was told from memory then; None where it was told nothing."""
+        told = self._recalled.get(key)
+        return None if told is None else json.loads(told.replace(RUN, run_id))
 
     def reply(self, asked: Asked) -> Reply:
         """What was replied to this call; raises what was raised then, or ReplayDiverged."""

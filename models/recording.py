@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage
 
 from core import clock
 from core.errors import FactoryError
-from core.json import JsonObject, canonical
+from core.json import JsonObject, JsonValue, canonical
 from core.redaction import redact
 from models.calls import Reply
 from models.cassette import FORMAT, RUN, Asked, CassetteInvalid, Facts, Replay, digest_of, plain
@@ -82,6 +82,14 @@ class Recorder:
         self._facts[f"{team or ''} {alias}"] = cast(
             JsonObject, {"facts": alias, "team": team or "", "candidates": known}
         )
+
+    def recalled(self, run_id: str, key: str, told: JsonValue) -> None:
+        """Note what a stage was told from memory. Blocks for a moment."""
+        self.begin(run_id)
+        if run_id == self._run:
+            settled = json.loads(canonical(told).replace(run_id, RUN))
+            with self._turn:
+                self._line({"recalled": key, "told": settled})
 
     def replied(self, asked: Asked, reply: Reply) -> None:
         """Note a reply. Blocks for a moment."""

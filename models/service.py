@@ -16,7 +16,7 @@ from core import clock
 from core.database import Database
 from core.errors import FactoryError
 from core.events import EventLog
-from core.json import JsonObject
+from core.json import JsonObject, JsonValue
 from core.redaction import redact
 from core.settings import Settings
 from models import ledger
@@ -215,6 +215,21 @@ class Models:
         if office.recorder is not None:
             office.recorder.facts(self._team, alias, facts)
         return facts
+
+    @property
+    def replays(self) -> bool:
+        """Whether a cassette answers in place of models, and of memory."""
+        return self._office.replay is not None
+
+    def recalled_then(self, key: str, run_id: str) -> JsonValue:
+        """What a stage was told from memory when the cassette that answers was recorded; None for nothing."""
+        replay = self._office.replay
+        return None if replay is None else replay.recalled(key, run_id)
+
+    async def keep_recalled(self, key: str, run_id: str, told: JsonValue) -> None:
+        """Let a recording have what a stage was told from memory, so that a replay needs no memory."""
+        if self._office.recorder is not None:
+            await asyncio.to_thread(self._office.recorder.recalled, run_id, key, told)
 
     async def embedder(self) -> Embedder:
         """What turns texts into vectors for this project; chosen anew at each call, and said in the log."""
