@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cache
-from importlib import resources
 from typing import Final
 
 from langchain_core.messages import HumanMessage, SystemMessage
@@ -25,6 +23,7 @@ from models.service import Models
 from teams.actions import fenced
 from teams.extraction import ResultInvalid, last_object
 from teams.output import clean
+from teams.wording import prose
 
 ALIAS: Final = "factory/cheap"
 _SHOWN: Final = 40
@@ -59,7 +58,7 @@ def editor(models: Models, call: Call, heard: Callable[[Call, Reply], Awaitable[
     async def propose(lines: Sequence[Line], known: Known) -> Sequence[Edit] | None:
         try:
             messages = [
-                SystemMessage(_prose("mental_model_system")),
+                SystemMessage(prose("mental_model_system")),
                 HumanMessage(_request(call, lines, known)),
             ]
             asked_as, reply = await first_reply(models, ALIAS, messages, call=call, schema=_schema())
@@ -92,7 +91,7 @@ def _request(call: Call, lines: Sequence[Line], known: Known) -> str:
             "# What is new",
             *new,
             "",
-            _prose("mental_model"),
+            prose("mental_model"),
             fenced(json.dumps(_schema(), ensure_ascii=False, indent=1), "json"),
         ]
     )
@@ -106,11 +105,6 @@ def _told(line: Line) -> str:
 def _memory(memory: Memory) -> str:
     text = " ".join(clean(memory.text).split())
     return f"> {mark(memory.id)} {memory.kind.value}: {text[:_CHARS]}"
-
-
-@cache
-def _prose(name: str) -> str:
-    return resources.files("teams").joinpath("prompts", f"{name}.md").read_text(encoding="utf-8").strip()
 
 
 def _schema() -> JsonObject:

@@ -34,6 +34,7 @@ def imported(desk: Desk) -> Path:
     return source
 
 
+@pytest.mark.slow
 def test_a_field_is_added_to_what_the_script_built_and_a_persons_own_lines_stay(desk: Desk) -> None:
     offline = ("--model", "offline", "--approve-all")
     built = desk.told("run", WISH, "--project", "lib", "--pipeline", "core", *offline)

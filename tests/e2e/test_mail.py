@@ -66,6 +66,7 @@ def test_a_file_in_the_inbox_becomes_one_run_and_gets_one_answer(factory: Shell,
     assert "completed" in factory("mail", "list", "shop")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["mail.received", "mail.answered"])
 def test_a_delivery_that_is_killed_ends_with_one_run_and_one_answer(
     factory: Shell, tmp_path: Path, point: str

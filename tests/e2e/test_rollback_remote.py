@@ -95,6 +95,7 @@ async def test_a_run_with_mail_and_a_remote_goes_back_to_its_stages_and_is_pushe
             ).pull_request == f"{desk.forge.url}/ada/shop/pull/{number + 1}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["begun", "kept", "repository", "state"])
 async def test_a_killed_rollback_of_a_pushed_run_with_mail_ends_in_agreement(
     desk: Desk,  # noqa: F811
@@ -117,6 +118,7 @@ async def test_a_killed_rollback_of_a_pushed_run_with_mail_ends_in_agreement(
         assert set(branches(desk)) == {f"factory/{run_id}", f"factory/{run_id}.again1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["release.pushed", "release.requested", "release.merged", "mail.posted"])
 async def test_a_run_killed_while_it_is_released_again_is_pushed_once(
     desk: Desk,  # noqa: F811

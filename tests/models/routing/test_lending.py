@@ -74,6 +74,7 @@ async def test_two_processes_never_send_more_than_the_account_takes(
     assert server.most_in_a_window(KEY.format(0)) <= RPM
 
 
+@pytest.mark.slow
 async def test_a_killed_process_leaves_its_share_to_the_others_and_no_more(
     tmp_path: Path, database_url: str, factory_env: dict[str, str], server: OpenAIServer
 ) -> None:
@@ -90,6 +91,7 @@ async def test_a_killed_process_leaves_its_share_to_the_others_and_no_more(
     assert server.most_in_a_window(KEY.format(0)) <= RPM
 
 
+@pytest.mark.slow
 async def test_two_processes_never_send_more_tokens_than_the_account_takes(
     tmp_path: Path, database_url: str, factory_env: dict[str, str], server: OpenAIServer
 ) -> None:
