@@ -23,10 +23,10 @@ demo: setup ## one requirement through all 17 teams, without any model or accoun
 	@scripts/demo
 
 test: setup-dev lint types ## linters, types, the order of the packages, and all tests but the slow ones
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered
 
 test-all: setup-dev lint types ## the same with the slow tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered
 
 lint: setup-dev ## ruff and the order of the packages
 	@$(BIN)/ruff check .
