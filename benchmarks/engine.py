@@ -70,8 +70,12 @@ class InstantModels:
     announcement = None
     is_offline = True
     least_answer = 1_024
+    replays = False
     chains = SimpleNamespace(account_budgets=dict[str, Decimal])
     """Nobody's budgets."""
+
+    async def keep_recalled(self, *_: Any) -> None:
+        """Nothing is recorded."""
 
     def view(self, **_: Any) -> InstantModels:
         """The same for everybody."""
