@@ -301,7 +301,7 @@ def _bare(pipeline: Pipeline, recorded: Recorded, checkpointer: BaseCheckpointSa
     """The same nodes and edges without the factory: what a run passes up to its review."""
     graph: StateGraph[Any, Any, Any, Any] = StateGraph(RunState)
     graph.add_node("govern", _line("govern", RunState, RunState, RunState, recorded))
-    graph.add_node("plan", _replay(recorded[("", "plan")]))
+    graph.add_node("plan", _line("plan", RunState, RunState, RunState, recorded))
     for stage in pipeline.stages:
         graph.add_node(stage.team, _line(stage.team, StageState, StageInput, StageOutput, recorded))
     graph.add_node("validate", _line("validate", RunState, RunState, RunState, recorded))

@@ -26,7 +26,7 @@ _TYPES: Final[Mapping[str, Decision]] = {
     "ignore": "reject",
 }
 
-_TODO = 'Send {"decisions": [{"type": "approve"}]}, or [{"type": "accept", "args": null}]'
+_FORMS = 'Send {"decisions": [{"type": "approve"}]}, or [{"type": "accept", "args": null}]'
 
 
 def parse_decision(value: object) -> tuple[Decision, str | None]:
@@ -41,18 +41,18 @@ def parse_decision(value: object) -> tuple[Decision, str | None]:
     if isinstance(entry, Sequence) and not isinstance(entry, str):
         entries = cast(Sequence[object], entry)
         if len(entries) != 1:
-            raise DecisionUnreadable(f"There are {len(entries)} decisions for one question", todo=_TODO)
+            raise DecisionUnreadable(f"There are {len(entries)} decisions for one question", todo=_FORMS)
         entry = entries[0]
     if isinstance(entry, str):
         entry = {"type": entry}
     if not isinstance(entry, Mapping):
-        raise DecisionUnreadable(f"A decision cannot be a {type(entry).__name__}", todo=_TODO)
+        raise DecisionUnreadable(f"A decision cannot be a {type(entry).__name__}", todo=_FORMS)
     fields = cast(Mapping[str, Any], entry)
     kind = fields.get("type")
     decision = _TYPES.get(kind.strip().lower()) if isinstance(kind, str) else None
     if decision is None:
         raise DecisionUnreadable(
-            f"{kind!r} is no type of a decision (known: {', '.join(_TYPES)})", todo=_TODO
+            f"{kind!r} is no type of a decision (known: {', '.join(_TYPES)})", todo=_FORMS
         )
     return decision, _text(fields)
 
@@ -76,4 +76,4 @@ def _json(arguments: Mapping[str, Any]) -> str:
     try:
         return canonical(dict(arguments))
     except (TypeError, ValueError, RecursionError) as error:
-        raise DecisionUnreadable(f"The edited arguments are no JSON: {error}", todo=_TODO) from error
+        raise DecisionUnreadable(f"The edited arguments are no JSON: {error}", todo=_FORMS) from error

@@ -21,7 +21,7 @@ from governance.approvals import Approval
 from teams.contract import TaskResult
 from teams.team import Team
 from workspace.mail import reading
-from workspace.mail.message import FOLDER, PERSON, Kind, Message, Status, compose, plain, render
+from workspace.mail.message import FOLDER, PERSON, Kind, Message, Status, compose, head, plain, render
 from workspace.repository import Repository
 
 FACTORY: Final = "factory"
@@ -227,16 +227,7 @@ class Postbox:
 
 def mail_of(message: Message) -> dict[str, Any]:
     """A message for a program."""
-    return {
-        "id": message.id,
-        "thread": message.thread,
-        "kind": message.kind,
-        "run": message.run,
-        "from": message.sender,
-        "to": list(message.to),
-        "subject": message.subject,
-        "status": message.status,
-        "created": message.created,
+    return head(message) | {
         "in_reply_to": message.in_reply_to,
         "attachments": list(message.attachments),
         "body": message.body,

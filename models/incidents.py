@@ -8,7 +8,7 @@ from models.routing.failures import Failure
 
 _log = logs.get(__name__)
 
-_TODO = {
+_ADVICE = {
     "auth": "Put a valid key where the models file says, then `factory models check`",
     "spent": "Top up the account, or take it out of its pools",
     "missing": "Correct the account's list of models",
@@ -29,7 +29,7 @@ class Incidents:
             "model": deployment.model,
             "why": failure.verdict,
             "error": failure.words,
-            "todo": _TODO.get(failure.verdict, ""),
+            "todo": _ADVICE.get(failure.verdict, ""),
         }
         _log.error("account excluded", **payload)
         if self._events is not None:

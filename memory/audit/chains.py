@@ -10,7 +10,7 @@ from core.database import Database
 from core.errors import NotFound
 from memory.audit import queries
 
-_TODO = "List the runs with `factory runs` and `factory audit imported`"
+_WHERE_TO_LOOK = "List the runs with `factory runs` and `factory audit imported`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,6 @@ async def find(db: Database, name: str, *, also: Collection[str] = ()) -> str:
     if name in found or len(found) == 1:
         return name if name in found else found.pop()
     if not found:
-        raise NotFound(f"No run starts with {name!r}", todo=_TODO)
+        raise NotFound(f"No run starts with {name!r}", todo=_WHERE_TO_LOOK)
     several = ", ".join(sorted(found)[:3])
     raise NotFound(f"Several runs start with {name!r}: {several} …", todo="Give more of the id")

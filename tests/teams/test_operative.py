@@ -30,7 +30,7 @@ def read_file(path: str) -> str:
     return path
 
 
-def a_call(kind: CallKind = "work", key: str = "writer.1/work/1") -> Call:
+def a_call(kind: CallKind = "work", key: str = "writer.1/turn/1") -> Call:
     return Call(run_id="run-1", team="writer", operative="author", kind=kind, key=key)
 
 
@@ -63,7 +63,7 @@ def says(server: OllamaServer, *replies: str | dict[str, Any]) -> list[list[dict
     return seen
 
 
-async def turn(models: Models, team: Team, *messages: BaseMessage, key: str = "writer.1/work/1") -> Thought:
+async def turn(models: Models, team: Team, *messages: BaseMessage, key: str = "writer.1/turn/1") -> Thought:
     history = messages or (HumanMessage("brief"),)
     return await think(models, CODER, team, team.author, history, [read_file], call=a_call(key=key))
 
@@ -79,7 +79,7 @@ async def test_blocks_become_tool_calls_of_the_stored_message(
     assert thought.problems == ()
     assert seen[0][0]["role"] == "system"
     assert "````write src/example/greeting.py" in seen[0][0]["content"]
-    again = await turn(fenced, writer, key="writer.1/work/2")
+    again = await turn(fenced, writer, key="writer.1/turn/2")
     assert again.message.tool_calls[0]["id"] != call["id"]
 
 

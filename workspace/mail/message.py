@@ -105,9 +105,9 @@ def compose(
     )
 
 
-def render(message: Message) -> str:
-    """The file's text. Each value of the front matter is one line of JSON, which is YAML too."""
-    fields: dict[str, Any] = {
+def head(message: Message) -> dict[str, Any]:
+    """What a message says of itself, by the names that the file and a program read."""
+    return {
         "id": message.id,
         "thread": message.thread,
         "kind": message.kind,
@@ -117,8 +117,12 @@ def render(message: Message) -> str:
         "subject": message.subject,
         "status": message.status,
         "created": message.created,
-        "in-reply-to": message.in_reply_to,
     }
+
+
+def render(message: Message) -> str:
+    """The file's text. Each value of the front matter is one line of JSON, which is YAML too."""
+    fields = head(message) | {"in-reply-to": message.in_reply_to}
     if message.attachments:
         fields["attachments"] = list(message.attachments)
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
