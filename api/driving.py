@@ -28,7 +28,7 @@ class Driving:
     _failures: dict[str, str] = field(default_factory=dict[str, str])
     _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
 
-    def go_on(self, run_id: str) -> None:
+    async def go_on(self, run_id: str) -> None:
         """Drive the run until it ends or waits, or look again where that is being done already."""
         if run_id in self._tasks:
             self._again.add(run_id)
@@ -47,7 +47,7 @@ class Driving:
     async def expire(self) -> None:
         """Decide what nobody has decided in time, and go on with those runs."""
         for asked in await self.factory.approvals.expire(clock.now()):
-            self.go_on(asked.run_id)
+            await self.go_on(asked.run_id)
 
     async def keep_time(self) -> None:
         """Watch the deadlines of questions until cancelled."""

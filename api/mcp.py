@@ -143,7 +143,7 @@ class _Tools:
         run_id = await self._factory.submit(
             requirement, project=project, pipeline=pipeline, budget_usd=_amount(budget), widens=False
         )
-        self._driving.go_on(run_id)
+        await self._driving.go_on(run_id)
         return await self._status(run_id)
 
     async def status(self, run: RunId = "last") -> RunStatus:
@@ -163,7 +163,7 @@ class _Tools:
         roles.require(self._role, "submit")
         run_id = await self._factory.find(run)
         if (await self._factory.summary(run_id)).status not in ENDED:
-            self._driving.go_on(run_id)
+            await self._driving.go_on(run_id)
         return await self._status(run_id)
 
     async def answer(
@@ -202,7 +202,7 @@ class _Tools:
 
     async def _decide(self, asked: Approval, decision: Decision, text: str | None) -> Decided:
         done = await self._factory.answer(asked.id, decision, text, by=self._by)
-        self._driving.go_on(done.run_id)
+        await self._driving.go_on(done.run_id)
         return Decided(
             approval_id=done.id,
             run_id=done.run_id,

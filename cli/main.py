@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import audit, decisions, mail, mcp, memory, models, projects, runs, seeing
+from cli.commands import audit, decisions, mail, mcp, memory, models, projects, runs, seeing, service
 
 app = typer.Typer(
     name="factory",
@@ -22,7 +22,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 completed, 2 usage, 3 waits for a person, 4 failed, 5 rejected, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (runs, seeing, decisions):
+for commands in (runs, seeing, decisions, service):
     app.add_typer(commands.app)
 app.add_typer(models.app, name="models")
 app.add_typer(projects.app, name="project")

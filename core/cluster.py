@@ -35,6 +35,8 @@ class PostgresMissing(FactoryError):
 class DatabaseUnavailable(FactoryError):
     """The database cannot be reached."""
 
+    http_status = 503
+
 
 @dataclass(frozen=True, slots=True)
 class Room:

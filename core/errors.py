@@ -24,6 +24,8 @@ class FactoryError(Exception):
     """Stable name of the error for programs, derived from the class name."""
     exit_code: ClassVar[int] = 4
     """What the command line ends with: 2 usage, 3 waits for a person, 4 failed, 5 rejected."""
+    http_status: ClassVar[int] = 500
+    """What a server answers with."""
 
     what: str
     """What happened."""
@@ -43,6 +45,10 @@ class FactoryError(Exception):
         self.todo = todo
         super().__init__(what)
 
+    def http_headers(self) -> dict[str, str]:
+        """What a server's answer carries beside the status, such as Retry-After."""
+        return {}
+
     def __str__(self) -> str:
         return " ".join(_sentence(part) for part in (self.what, self.untouched, self.todo) if part)
 
@@ -51,7 +57,10 @@ class BadInput(FactoryError):
     """What was given cannot be used."""
 
     exit_code = 2
+    http_status = 422
 
 
 class NotFound(BadInput):
     """There is nothing by that name or id."""
+
+    http_status = 404

@@ -71,6 +71,7 @@ class ApprovalNotFound(NotFound):
 class AlreadyDecided(FactoryError):
     """Somebody was quicker."""
 
+    http_status = 409
     exit_code = 2
 
     def __init__(self, approval: Approval) -> None:

@@ -27,6 +27,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
 class NotPermitted(FactoryError):
     """The role may not do that."""
 
+    http_status = 403
     exit_code = 2
 
 

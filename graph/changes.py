@@ -25,6 +25,8 @@ _NOTHING = "Nothing was started"
 class RunUnfinished(BadInput):
     """The run has not ended: there is nothing to change yet."""
 
+    http_status = 409
+
 
 class ResultNotHere(BadInput):
     """What the run made is not in the project's main."""

@@ -58,6 +58,8 @@ class Stuck(FactoryError):
 class RunBusy(BadInput):
     """Another process drives the run."""
 
+    http_status = 409
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -64,6 +64,8 @@ REOPENS: Final[frozenset[RunStatus]] = frozenset(
 class IllegalTransition(FactoryError):
     """A run cannot go from its status to that one."""
 
+    http_status = 409
+
 
 def may_move(current: RunStatus, target: RunStatus) -> bool:
     """Whether the table lets a run go from `current` to `target`."""

@@ -44,9 +44,13 @@ _NOTHING: Final = "Nothing was rolled back"
 class StageNotEnded(BadInput):
     """The run has no such stage that has ended, as it stands."""
 
+    http_status = 409
+
 
 class RollbackUnfinished(BadInput):
     """An earlier rollback of the run was cut off."""
+
+    http_status = 409
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,8 @@ class RequirementInvalid(BadInput):
 class ProjectExists(BadInput):
     """The project has a repository already."""
 
+    http_status = 409
+
 
 @dataclass
 class Factory:

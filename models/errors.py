@@ -53,6 +53,8 @@ class UnknownAlias(BadInput):
 class ModelUnavailable(ModelFailure):
     """The model does not answer."""
 
+    http_status = 503
+
 
 class ModelTooSmall(ModelFailure):
     """The model's context window is too small for this work."""

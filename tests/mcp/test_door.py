@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from core.listening import AddressInvalid, listen
 from tests.mcp.clients import HELLO, PROGRAM
 from tests.mcp.conftest import environment
-from workspace.mcp.door import AddressInvalid, listen
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,7 @@ server resolves to (DNS rebinding).
 import hmac
 import secrets
 import signal
-import socket
 from collections.abc import Callable
-from ipaddress import ip_address
-from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import uvicorn
@@ -22,14 +19,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core import redaction
-from core.errors import BadInput
+from core.listening import in_url, is_loopback, listen
 
 PATH = "/mcp"
 _GRACE = 2  # seconds that open streams have to end when the server does
-
-
-class AddressInvalid(BadInput):
-    """The address to listen on cannot be used."""
 
 
 class TokenGuard:
@@ -65,8 +58,8 @@ class TokenGuard:
 
 def http_app(server: FastMCP[None], *, host: str, port: int, token: str) -> ASGIApp:
     """The server as an ASGI application that answers at `/mcp` to whoever has the token."""
-    names = [host, *(("127.0.0.1", "localhost", "::1") if _is_loopback(host) else ())]
-    hosts = [f"{_in_url(name)}:{port}" for name in dict.fromkeys(names)]
+    names = [host, *(("127.0.0.1", "localhost", "::1") if is_loopback(host) else ())]
+    hosts = [f"{in_url(name)}:{port}" for name in dict.fromkeys(names)]
     server.settings.streamable_http_path = PATH
     server.settings.transport_security = TransportSecuritySettings(
         enable_dns_rebinding_protection=True,
@@ -74,39 +67,6 @@ def http_app(server: FastMCP[None], *, host: str, port: int, token: str) -> ASGI
         allowed_origins=[f"http://{name}" for name in hosts],
     )
     return TokenGuard(server.streamable_http_app(), token)
-
-
-def listen(address: str) -> tuple[socket.socket, str, int]:
-    """A socket that listens on `HOST:PORT`, `:PORT` or `PORT` (0: a free one), its host and its port."""
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]") or "127.0.0.1"
-    todo = "Give HOST:PORT, as in 127.0.0.1:8765"
-    if not port.isdecimal() or int(port) > 65535:
-        raise AddressInvalid(f"{address[:100]!a} is no address to listen on", todo=todo)
-    try:
-        if ip_address(host).is_unspecified:
-            raise AddressInvalid(
-                f"{host} is every address of this machine, and the server must know its own name", todo=todo
-            )
-    except ValueError:
-        pass  # a name
-    try:
-        family, kind, _, _, where = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
-        listening = _listening(socket.socket(family, kind), where)
-    except OSError as error:
-        raise AddressInvalid(f"{address[:100]} cannot be listened on: {error.strerror}", todo=todo) from error
-    return listening, host, listening.getsockname()[1]
-
-
-def _listening(fresh: socket.socket, where: Any) -> socket.socket:
-    try:
-        fresh.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        fresh.bind(where)
-        fresh.listen()
-    except OSError:
-        fresh.close()
-        raise
-    return fresh
 
 
 async def serve_http(
@@ -118,10 +78,10 @@ async def serve_http(
     listening, host, port = listen(address)
     with listening:
         app = http_app(server, host=host, port=port, token=token)
-        url = f"http://{_in_url(host)}:{port}{PATH}"
+        url = f"http://{in_url(host)}:{port}{PATH}"
         announce(f"Listening at {url}?token={token}")
         announce(f"Or at {url} with the header `Authorization: Bearer {token}`")
-        if not _is_loopback(host):
+        if not is_loopback(host):
             announce("This is not loopback: the token and all content cross the network unencrypted.")
         config = uvicorn.Config(
             app,
@@ -140,14 +100,3 @@ async def serve_stdio(server: FastMCP[None]) -> None:
     # factory keeps survives a kill, so it ends as it does at SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     await server.run_stdio_async()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,53 @@
+"""`factory serve`: the service on one address, until the process is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import uvicorn
+
+from api.access import Access
+from api.app import create_app
+from api.driving import Driving
+from api.service import Service
+from core import redaction
+from core.listening import in_url, is_loopback, listen
+from core.settings import Settings
+from graph.runner import Factory
+
+GRACE: Final = 2
+"""Seconds that open streams have to end when the server does."""
+
+
+async def serve(settings: Settings, address: str, *, owner: str, announce: Callable[[str], None]) -> int:
+    """Serve until the process is told to end; 0. `announce` is told where, and the token."""
+    token = secrets.token_urlsafe(32)
+    redaction.know(token)
+    listening, host, port = listen(address)
+    with listening:
+        async with Factory.open(settings) as factory:
+            for line in factory.announcements:
+                announce(line)
+            driving = Driving(factory)
+            keeper = asyncio.create_task(driving.keep_time())
+            try:
+                app = create_app(Service(factory, driving, Access(token, owner)))
+                announce(f"Listening at http://{in_url(host)}:{port}")
+                announce(f"The token, for `Authorization: Bearer …`: {token}")
+                if not is_loopback(host):
+                    announce("This is not loopback: the token and all content cross the network unencrypted.")
+                config = uvicorn.Config(
+                    app,
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    timeout_graceful_shutdown=GRACE,
+                )
+                await uvicorn.Server(config).serve(sockets=[listening])
+            finally:
+                keeper.cancel()
+                await driving.stop()
+    return 0

@@ -1,0 +1,34 @@
+"""`factory serve`: the service."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cli.commands.options import Model, do, family
+
+app = family("The service.")
+
+
+@app.command()
+def serve(
+    address: Annotated[
+        str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen.")
+    ] = "127.0.0.1:8000",
+    model: Model = None,
+) -> int:
+    """Serve the factory over HTTP, and execute its runs."""
+    from api import serving
+    from cli.whoami import whoami
+    from core import logs
+    from core.settings import Settings
+
+    settings = Settings.load(model=model)
+    logs.configure(settings.log_level)
+    return do(serving.serve(settings, address, owner=whoami(), announce=_say))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,78 @@
+"""A service in this process, served over real HTTP on loopback, with the small pack behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from api.access import Access
+from api.app import create_app
+from api.driving import Driving
+from api.service import Service
+from core.listening import listen
+from graph.runner import Factory
+from tests.doubles.fixtures import ollama_server  # noqa: F401  (a fixture)
+from tests.graph.conftest import OpenSmall, open_small  # noqa: F401  (a fixture)
+
+TOKEN = "test-token-of-the-owner"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A service that answers."""
+
+    url: str
+    service: Service
+    http: httpx.AsyncClient
+    """Sends the owner's token."""
+
+    @property
+    def factory(self) -> Factory:
+        """What is served."""
+        return self.service.factory
+
+
+OpenServed = Callable[..., AbstractAsyncContextManager[Served]]
+
+
+@asynccontextmanager
+async def served_over_http(service: Service) -> AsyncIterator[Served]:
+    """The service's application on a free port of loopback, in this event loop."""
+    listening, host, port = listen("127.0.0.1:0")
+    config = uvicorn.Config(create_app(service), log_config=None, lifespan="on", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    with listening:
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        url = f"http://{host}:{port}"
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as http:
+            try:
+                yield Served(url, service, http)
+            finally:
+                server.should_exit = True
+                await serving
+
+
+@pytest.fixture
+def open_served(open_small: OpenSmall) -> OpenServed:  # noqa: F811
+    """Opens a service on the small pack; takes what `open_small` takes."""
+
+    @asynccontextmanager
+    async def opened(rules: Mapping[str, Any] | None = None, **more: Any) -> AsyncIterator[Served]:
+        async with open_small(rules, **more) as factory:
+            driving = Driving(factory)
+            service = Service(factory, driving, Access(TOKEN, "owner"))
+            try:
+                async with served_over_http(service) as served:
+                    yield served
+            finally:
+                await driving.stop()
+
+    return opened
