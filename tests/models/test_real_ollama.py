@@ -171,6 +171,7 @@ async def test_an_answer_that_is_cut_for_length_is_no_reply_and_is_counted(
     real: RealOllama, opened: Opened
 ) -> None:
     models = await opened(*real.chats(), num_predict=64)
+    await answers_shortly(models)  # the first call pays for the canary too
     with pytest.raises(ModelStopped, match="for length after 64 tokens") as stopped:
         await say(models, schema=LONG, call=a_call("report"))
     assert stopped.value.raw.lstrip().startswith("[")
@@ -195,6 +196,7 @@ async def test_an_answer_ends_at_the_end_of_the_window_and_says_so(real: RealOll
     models = await opened(
         model, num_ctx=768, num_predict=1024, limits={"least_answer": 64, "bytes_per_token": 1e6}
     )
+    await answers_shortly(models, call=a_call("plan"))  # the first call pays for the canary too
     with pytest.raises(ModelStopped, match="for length") as stopped:
         await say(models, "sea " * 150, schema=LONG, call=a_call("plan"))
     assert stopped.value.input_tokens + stopped.value.output_tokens <= 769
