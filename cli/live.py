@@ -16,10 +16,10 @@ from rich.live import Live
 from rich.text import Text
 
 from cli import screen as look_of
-from cli.narration import LOUD, tell_at
 from cli.screen import Screen, one_line, table
 from core import clock
 from core.events import Event
+from graph.narration import LOUD, tell_at
 from graph.progress import Progress, StageRow
 
 _REFRESH = 0.25

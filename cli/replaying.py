@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import cast
 
 from cli import records, stepping
-from cli.narration import tell_at
 from cli.screen import Screen
 from core.errors import BadInput, NotFound
 from core.events import Event
 from core.json import JsonObject
+from graph.narration import tell_at
 from memory.audit import chains
 from memory.audit.replay import Step, Texts, steps
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import cast
 
 from cli import screen as look_of
-from cli.narration import tell_at
 from cli.person import read_line
 from cli.screen import Screen, one_line
 from core.events import Event
 from core.json import JsonObject, is_object
+from graph.narration import tell_at
 from graph.progress import Progress
 from memory.audit.replay import Memory, Step, Texts, Told
 

@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from cli.live import Feed, Lines, Table, doing
-from cli.narration import tell
 from cli.screen import Screen
 from core.events import Event
+from graph.narration import tell
 from graph.progress import StageRow
 from tests.cli.told import HOSTILE, PLANNED
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.narration import tell
 from graph.driver import Outcome
+from graph.narration import tell
 from graph.runner import Factory
 from tests.doubles.ollama_server import MODELS, OllamaServer
 from tests.e2e.canary import KEY, MARK, SECRET, Outside

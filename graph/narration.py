@@ -1,13 +1,13 @@
-"""Every kind of event as one line that a person reads: for the plain progress and for `factory replay`."""
+"""Every kind of event as one line that a person reads: for progress, `factory replay` and the chat."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cli.screen import cost, one_line, seconds, tokens
 from core.events import Event
 from core.json import is_array, is_object
+from core.plain import cost, one_line, seconds, tokens
 
 Payload = Mapping[str, Any]
 
