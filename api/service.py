@@ -8,6 +8,7 @@ from typing import Annotated, Protocol, cast
 from fastapi import Depends, Request
 
 from api.access import Access
+from core.hub import Hub
 from graph.runner import Factory
 
 
@@ -26,6 +27,11 @@ class Service:
     factory: Factory
     dispatch: Dispatch
     access: Access
+
+    @property
+    def hub(self) -> Hub:
+        """Follows the event log for all readers of this process."""
+        return self.factory.hub
 
 
 def _service(request: Request) -> Service:

@@ -129,4 +129,4 @@ async def _follow(kept: Records, run_id: str, feed: Feed, screen: Screen) -> Non
         feed.show(event)
     # A run that has settled already gives no further event to learn it from.
     if not await status_settled():
-        await feed.take(kept.events.follow(run_id, after=feed.seen), settled)
+        await feed.take(kept.hub.follow(run_id, after=feed.seen), settled)

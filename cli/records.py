@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from core.database import Database
 from core.errors import BadInput, NotFound
 from core.events import EventLog
+from core.hub import Hub
 from core.settings import Settings
 from governance.approvals import Approvals
 from graph.progress import Progress
@@ -34,6 +35,7 @@ class Records:
 
     db: Database
     events: EventLog
+    hub: Hub
     runs: Runs
     approvals: Approvals
 
@@ -61,8 +63,11 @@ class Records:
 async def opened() -> AsyncGenerator[Records]:
     """The records of the factory that the settings name."""
     async with Database.open(Settings.load()) as db:
-        events = EventLog(db)
-        yield Records(db, events, Runs(db, events), Approvals(db, events))
+        events, hub = EventLog(db), Hub(db)
+        try:
+            yield Records(db, events, hub, Runs(db, events), Approvals(db, events))
+        finally:
+            await hub.close()
 
 
 def announcements(run: Run) -> list[str]:

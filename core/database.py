@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REVISIONS", "Database", "DatabaseTooNew", "DatabaseUnavailable", "PostgresMissing"]
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
+REVISIONS = tuple(f"{number:04}" for number in range(1, 14))
 """Every schema this program knows, oldest first. Beside `migrations/` so that opening need not load it."""
 
 _CONNECT_LIMIT = 5  # seconds

@@ -1,9 +1,8 @@
 """The event log: what is not in it did not happen. Append-only, hash-chained, one chain a run."""
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, LiteralString
@@ -22,9 +21,6 @@ from core.texts import FIELD, FORGOTTEN, Expectations, KeptText, Place, Sealed, 
 
 GENESIS = "0" * 64
 """What the first event of a run has for a previous hash."""
-
-_LOOK_AGAIN = 15.0  # seconds; a follower looks at the table even where no notification came
-_BACKOFF = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # seconds between tries to reconnect; the last one repeats
 
 
 class EventTooBig(BadInput):
@@ -51,6 +47,8 @@ class Event:
     """sha256 over the previous hash, the position and the stored text, in hex."""
     key: str | None = None
     """Under what it happened once; of a stage's event, the stage's name stands before the first slash."""
+    position: int | None = field(default=None, compare=False)
+    """Its place among the events of all runs, where a hub handed it out; given after it was committed."""
 
 
 def link(prev_hash: str, seq: int, record: str) -> str:
@@ -58,7 +56,8 @@ def link(prev_hash: str, seq: int, record: str) -> str:
     return sha256(f"{prev_hash}\n{seq}\n{record}".encode()).hexdigest()
 
 
-def _event(row: Mapping[str, Any]) -> Event:
+def from_row(row: Mapping[str, Any]) -> Event:
+    """The event that a row of the log is."""
     record = json.loads(row["record"])
     return Event(
         run_id=row["run_id"],
@@ -70,6 +69,7 @@ def _event(row: Mapping[str, Any]) -> Event:
         prev_hash=row["prev_hash"],
         hash=row["hash"],
         key=record["key"],
+        position=row.get("position"),
     )
 
 
@@ -86,7 +86,7 @@ class Entry:
 
 
 class EventLog:
-    """Appends to, reads and follows the log of a database."""
+    """Appends to and reads the log of a database; it is followed by a hub (core/hub.py)."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -146,7 +146,7 @@ class EventLog:
             async with own.pipeline():
                 told = [await own.execute(_statement(v, lazily=is_pinned()), v) for v in values]
             rows = [await cursor.fetchone() for cursor in told]
-        return [_event(row) for row in rows if row is not None]
+        return [from_row(row) for row in rows if row is not None]
 
     async def read(
         self,
@@ -164,7 +164,7 @@ class EventLog:
         """The events of a run at these positions, in order."""
         async with self._db.pool.connection() as connection:
             cursor = await connection.execute(queries.READ_AT, {"run_id": run_id, "seqs": list(seqs)})
-            return [_event(row) for row in await cursor.fetchall()]
+            return [from_row(row) for row in await cursor.fetchall()]
 
     async def texts(self, run_id: str, seqs: Sequence[int] | None = None) -> dict[Place, KeptText]:
         """The texts beside a run's events (of those at `seqs` only, where given), held against the chain."""
@@ -172,41 +172,15 @@ class EventLog:
             await connection.execute(queries.ONE_SNAPSHOT)
             asked = {"run_id": run_id, "kind": FORGOTTEN, "seqs": None if seqs is None else list(seqs)}
             expected = Expectations()
-            for event in map(_event, await (await connection.execute(queries.READ_TEXTED, asked)).fetchall()):
+            for event in map(
+                from_row, await (await connection.execute(queries.READ_TEXTED, asked)).fetchall()
+            ):
                 expected.take(event.seq, event.kind, event.payload)
             cursor = await connection.execute(queries.READ_TEXTS, asked)
             rows = {(row["seq"], row["name"]): row for row in await cursor.fetchall()}
         return {
             place: held_against(place[1], left, rows.get(place)) for place, left in expected.texts.items()
         }
-
-    async def follow(self, run_id: str, *, after: int = 0) -> AsyncGenerator[Event]:
-        """Every event of a run after position `after`, as it is written; misses none, repeats none.
-
-        Never ends by itself. It survives a lost connection and a restarted server: the position, not the
-        notification, says what is new.
-        """
-        failures = 0
-        while True:
-            try:
-                connection = await self._db.connect()
-            except DatabaseUnavailable:
-                await asyncio.sleep(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
-                failures += 1
-                continue
-            try:
-                # First listen, then read: what is written between the two is announced.
-                await connection.execute(queries.LISTEN)
-                failures = 0
-                while True:
-                    for event in await _read(connection, run_id, after, None, None):
-                        after = event.seq
-                        yield event
-                    await _announced(connection, run_id, after)
-            except psycopg.OperationalError:
-                continue
-            finally:
-                await connection.close()
 
 
 def _values(
@@ -269,7 +243,7 @@ async def _append(
 ) -> Event:
     row = await (await connection.execute(_statement(values, lazily=lazily), values)).fetchone()
     assert row is not None
-    return _event(row)
+    return from_row(row)
 
 
 async def _read(
@@ -288,16 +262,4 @@ async def _read(
             "kinds": None if kinds is None else list(kinds),
         },
     )
-    return [_event(row) for row in await cursor.fetchall()]
-
-
-async def _announced(connection: AsyncConnection[DictRow], run_id: str, after: int) -> None:
-    """Wait until an event of the run beyond `after` was announced, or a while has passed."""
-    notifications = connection.notifies(timeout=_LOOK_AGAIN)
-    try:
-        async for notification in notifications:
-            run, _, seq = notification.payload.rpartition(":")
-            if run == run_id and seq.isdecimal() and int(seq) > after:
-                return
-    finally:
-        await notifications.aclose()
+    return [from_row(row) for row in await cursor.fetchall()]

@@ -98,6 +98,40 @@ ORDER BY seq
 
 LISTEN = "LISTEN factory_events"
 
+NUMBER = "SELECT factory.number_events(%(runs)s::text[]) AS newest"
+NEWEST_POSITION = "SELECT coalesce(max(position), 0) AS newest FROM factory.event_feed"
+
+# A page of the events of all runs. It ends after so many rows, or with the row that reaches so many bytes.
+READ_FEED = """
+SELECT position, project, run_id, seq, kind, record, prev_hash, hash FROM (
+    SELECT f.position, p.name AS project, e.run_id, e.seq, e.kind, e.record, e.prev_hash, e.hash,
+           sum(octet_length(e.record)) OVER (ORDER BY f.position) - octet_length(e.record) AS bytes_before
+    FROM factory.event_feed f JOIN factory.events e USING (run_id, seq)
+    LEFT JOIN factory.runs r ON r.id = e.run_id LEFT JOIN factory.projects p ON p.id = r.project_id
+    WHERE f.position > %(after)s
+      AND (%(run_id)s::text IS NULL OR e.run_id = %(run_id)s)
+      AND (%(projects)s::text[] IS NULL OR p.name = ANY (%(projects)s::text[]))
+      AND (%(kinds)s::text[] IS NULL OR e.kind = ANY (%(kinds)s::text[])
+           OR split_part(e.kind, '.', 1) = ANY (%(nouns)s::text[]))
+    ORDER BY f.position LIMIT %(limit)s
+) AS page WHERE bytes_before < %(bytes)s ORDER BY position
+"""
+
+# The same of one run, in the order of its chain; also of what has no position yet.
+READ_FEED_OF_RUN = """
+SELECT position, project, run_id, seq, kind, record, prev_hash, hash FROM (
+    SELECT f.position, p.name AS project, e.run_id, e.seq, e.kind, e.record, e.prev_hash, e.hash,
+           sum(octet_length(e.record)) OVER (ORDER BY e.seq) - octet_length(e.record) AS bytes_before
+    FROM factory.events e LEFT JOIN factory.event_feed f USING (run_id, seq)
+    LEFT JOIN factory.runs r ON r.id = e.run_id LEFT JOIN factory.projects p ON p.id = r.project_id
+    WHERE e.run_id = %(run_id)s AND e.seq > %(after)s
+      AND (%(projects)s::text[] IS NULL OR p.name = ANY (%(projects)s::text[]))
+      AND (%(kinds)s::text[] IS NULL OR e.kind = ANY (%(kinds)s::text[])
+           OR split_part(e.kind, '.', 1) = ANY (%(nouns)s::text[]))
+    ORDER BY e.seq LIMIT %(limit)s
+) AS page WHERE bytes_before < %(bytes)s ORDER BY seq
+"""
+
 # A commit that waits for the disk carries all earlier ones there; it has to write something for that.
 FLUSH = """
 WITH thoroughly AS MATERIALIZED (SELECT set_config('synchronous_commit', 'on', true))

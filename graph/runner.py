@@ -18,6 +18,7 @@ from langgraph.graph.state import CompiledStateGraph
 from core.database import Database
 from core.errors import BadInput
 from core.events import Event, EventLog
+from core.hub import Hub
 from core.redaction import redact
 from core.settings import Settings
 from governance import policy
@@ -65,6 +66,8 @@ class Factory:
     """An open factory. Use `Factory.open`; one instance per process serves any number of runs."""
 
     services: Services
+    hub: Hub
+    """Follows the event log for whoever reads here."""
     checkpointer: BaseCheckpointSaver[Any]
     model: str | None
     """What its runs record as their model: an override, or offline when that was chosen."""
@@ -113,7 +116,9 @@ class Factory:
             )
             # Offline stays offline: a run is resumed with the model that it was started with.
             recorded = OFFLINE if models.is_offline else override
-            yield cls(services, await db.checkpointer(), recorded, stack, {recorded: services})
+            hub = Hub(db)
+            stack.push_async_callback(hub.close)
+            yield cls(services, hub, await db.checkpointer(), recorded, stack, {recorded: services})
 
     @property
     def announcements(self) -> list[str]:
@@ -272,7 +277,7 @@ class Factory:
 
     def follow(self, run_id: str, *, after: int = 0) -> AsyncIterator[Event]:
         """The run's events after position `after`, and those to come."""
-        return self.events.follow(run_id, after=after)
+        return self.hub.follow(run_id, after=after)
 
     def pipeline(self, name: str) -> dag.Pipeline:
         """A pipeline of the pack; raises UnknownPipeline or PipelineInvalid."""

@@ -1,4 +1,4 @@
-"""The event log: order, once only, secrets, transactions, followers."""
+"""The event log: order, once only, secrets, transactions."""
 
 import asyncio
 from itertools import pairwise
@@ -8,7 +8,6 @@ import pytest
 
 from core.database import Database
 from core.events import GENESIS, EventLog, EventTooBig, link
-from core.postgres import EmbeddedPostgres
 
 
 @pytest.fixture
@@ -96,53 +95,3 @@ async def test_the_service_can_only_append(log: EventLog, database: Database, st
     async with database.pool.connection() as connection:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             await connection.execute(statement)
-
-
-async def _take(log: EventLog, run_id: str, count: int, *, after: int = 0) -> list[int]:
-    seen: list[int] = []
-    follower = log.follow(run_id, after=after)
-    async for event in follower:
-        seen.append(event.seq)
-        if len(seen) == count:
-            break
-    await follower.aclose()
-    return seen
-
-
-async def test_a_follower_sees_each_event_once_and_in_order(log: EventLog) -> None:
-    await log.append("run-1", "a.b")
-    followers = [asyncio.create_task(_take(log, "run-1", 40, after=0)) for _ in range(3)]
-    for _ in range(39):
-        await log.append("run-1", "a.b")
-        await log.append("run-2", "a.b")
-    for seen in await asyncio.wait_for(asyncio.gather(*followers), 10):
-        assert seen == list(range(1, 41))
-
-
-async def test_a_follower_that_lost_its_connection_misses_nothing(
-    log: EventLog, postgres: EmbeddedPostgres, database_name: str
-) -> None:
-    arrived = asyncio.Event()
-    seen: list[int] = []
-
-    async def watch() -> None:
-        async for event in log.follow("run-1"):
-            seen.append(event.seq)
-            arrived.set()
-            if event.seq == 20:
-                return
-
-    watcher = asyncio.create_task(watch())
-    await log.append("run-1", "a.b")
-    await asyncio.wait_for(arrived.wait(), 5)
-    for _ in range(9):
-        await log.append("run-1", "a.b")
-    with psycopg.connect(postgres.conninfo("admin", dbname=database_name), autocommit=True) as admin:
-        admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-    for n in range(10):
-        await log.append("run-1", "a.b", key=str(n))
-    await asyncio.wait_for(watcher, 10)
-    assert seen == list(range(1, 21))
