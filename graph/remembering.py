@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from core.database import Database
+from core.events import EventLog
+from core.incarnation import Connection
+from core.json import JsonObject
 from graph import queries
-from memory.lineage.taking_back import CLAIMS, PERSON
+from memory.lineage.taking_back import CLAIMS, PERSON, TakenBack, Tell
 from memory.records import Recalled
 from memory.service import Memories
 from memory.weights import Weights
@@ -67,3 +70,13 @@ class Remembering:
             or hit.memory.kind not in CLAIMS
             or hit.memory.speaker == PERSON
         ]
+
+
+def telling(events: EventLog, run_id: str, why: str, key: str, *, team: str | None = None) -> Tell:
+    """Writes into a run's chain what was taken back because of it."""
+
+    async def tell(connection: Connection, taken: TakenBack) -> None:
+        payload: JsonObject = {"ids": list(taken.ids), "restored": list(taken.restored), "why": why}
+        await events.append(run_id, TAKEN_BACK, payload, team=team, key=key, conn=connection)
+
+    return tell

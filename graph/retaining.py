@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -19,7 +20,7 @@ from core.errors import FactoryError
 from core.events import Event
 from core.json import JsonObject, JsonValue, canonical, is_object
 from graph import extracting, heard, learning, packing
-from graph.remembering import TAKEN_BACK
+from graph.remembering import telling
 from graph.stage_context import StageContext
 from graph.state import StageState
 from memory.evidence import Text, locate
@@ -191,25 +192,19 @@ async def _keep(
         # Said by a person: that is all the evidence there can be.
         said_by_people = await (await memories.bank(project, SHARED)).add(people, key=key)
     faults.point("retain.remembered")
-    outdated = await _outdated(memories, project, stage.team.id, texts, list(zip(added, drafts, strict=True)))
-    taken = await _followed(memories, [*added, *said_by_people], outdated)
+    pairs = list(zip(added, drafts, strict=True))
+    outdated = await _outdated(memories, project, stage.team.id, texts, pairs, event.at)
+    faults.point("retain.outdated")
+    await _end_derived(stage, state, memories, [*added, *said_by_people], outdated)
     shared = await promotion.promote_borne_out(
         memories,
         project,
         stage.team.id,
-        [promotion.Evidence(one.id, draft) for one, draft in zip(added, drafts, strict=True)],
+        [promotion.Evidence(one.id, draft) for one, draft in pairs],
         key=key,
     )
     payload = _payload(gathered, added, [*said_by_people, *shared], outdated)
-    entries = [stage.entry(state, RETAINED, payload, "retained")]
-    if taken.ids:
-        why: JsonObject = {
-            "ids": list(taken.ids),
-            "restored": [],
-            "why": "what they were made of was superseded",
-        }
-        entries.append(stage.entry(state, TAKEN_BACK, why, "retained/taken_back"))
-    await stage.events(state, *entries)
+    await stage.event(state, RETAINED, payload, "retained")
 
 
 async def _outdated(
@@ -218,8 +213,9 @@ async def _outdated(
     team: str,
     texts: Mapping[str, JsonValue],
     added: Sequence[tuple[Added, Draft]],
+    at: datetime,
 ) -> list[int]:
-    """Let sentences give way that a file says no more, to what was read in that file now; their ids.
+    """Let sentences give way that a file says no more, to what was read in that file `at`; their ids.
 
     A file in which nothing was read now leaves them as they are: there is nothing in their place, and what
     ends without a successor could not come back if this run is taken back.
@@ -242,19 +238,23 @@ async def _outdated(
             and locate(each.text, [said[each.path]]) is None
         }
 
-    pairs = await asyncio.to_thread(gone)
-    await taking_back.give_way(memories, bank.id, pairs)
-    return sorted(pairs)
+    await taking_back.give_way(memories, bank.id, await asyncio.to_thread(gone), at)
+    # As the log has it, so that a node which runs again tells what gave way the first time.
+    return await taking_back.gave_way(memories, bank.id, list(newest.values()), at)
 
 
-async def _followed(
-    memories: Memories, added: Sequence[Added], outdated: Sequence[int]
-) -> taking_back.TakenBack:
+async def _end_derived(
+    stage: StageContext,
+    state: StageState,
+    memories: Memories,
+    added: Sequence[Added],
+    outdated: Sequence[int],
+) -> None:
     """What was made of memories that are superseded now does not hold either."""
     superseded = [one for each in added for one in each.superseded]
-    return await taking_back.end_derived(
-        memories, [*superseded, *outdated], why="what it was made of was superseded"
-    )
+    why, key = "what it was made of was superseded", f"{stage.key(state)}/retained/taken_back"
+    tell = telling(stage.services.events, state["run_id"], why, key, team=stage.team.id)
+    await taking_back.end_derived(memories, [*superseded, *outdated], why=why, tell=tell)
 
 
 def _payload(

@@ -1,15 +1,15 @@
 """Taking out of memory what a run claimed whose work does not stand: it failed, or a stage was undone.
 
-A node or a driver can do this twice: what was taken back is not taken back again, and the event has a key.
+A node or a driver can do this twice: what was taken back is not taken back again, and its event is written in
+the same transaction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.json import JsonObject
 from graph.again import ending
-from graph.remembering import TAKEN_BACK
+from graph.remembering import telling
 from graph.runs import Run
 from graph.services import Services
 from memory.lineage.taking_back import take_back_run
@@ -42,7 +42,5 @@ async def _take_back(
 ) -> None:
     # Whatever embedder there is: nothing is embedded here, and the switch of memory does not matter.
     memories = await services.memory.of(run.project, services.models)
-    taken = await take_back_run(memories, run.project, run.id, why=why, sessions=sessions)
-    if taken.ids:
-        payload: JsonObject = {"ids": list(taken.ids), "restored": list(taken.restored), "why": why}
-        await services.events.append(run.id, TAKEN_BACK, payload, key=key, last=True)
+    tell = telling(services.events, run.id, why, key)
+    await take_back_run(memories, run.project, run.id, why=why, sessions=sessions, tell=tell)

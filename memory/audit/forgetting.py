@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
 
-from core import clock
+from core import clock, faults
 from core.database import Database
 from core.errors import NotFound
 from core.events import EventLog
@@ -132,6 +132,7 @@ async def _cut(
                 "lasts": [last + 1 for _, last in found],
             }
             told = await (await connection.execute(queries.FORGET_TEXT, given)).fetchone()
+        faults.point("audit.cut")
         if told is not None and told["record"] == record:
             return Cut(run_id, seq, name, len(found))
         # Somebody else forgot of it meanwhile: what is left is looked at again.

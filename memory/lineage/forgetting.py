@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from core import clock, faults, logs
 from core.errors import FactoryError
 from core.events import EventLog
 from core.incarnation import Connection
+from core.json import canonical
 from memory import adding
 from memory import queries as banks
 from memory.lineage import queries
@@ -62,6 +64,7 @@ async def forget(
     forgetting = Forgetting(tuple(doomed), why, by)
     for take_out in elsewhere:
         await take_out(memories, forgetting)
+        faults.point("memory.elsewhere")
     spoken = {adding.spoken(memory.speaker, memory.text) for memory in doomed}
     await cache.forget(memories.db, sorted(spoken | set(forgetting.texts)))
     await _tell(memories, forgetting)
@@ -110,9 +113,8 @@ async def _tell(memories: Memories, forgetting: Forgetting) -> None:
         by_run.setdefault(memory.source.run_id, []).append(memory.id)
     for run_id, ids in sorted(by_run.items()):
         payload: Any = {"ids": sorted(ids), "why": forgetting.why, "by": forgetting.by}
+        key = f"memory/forgotten/{sha256(canonical(payload['ids']).encode()).hexdigest()[:16]}"
         try:
-            await log.append(
-                run_id, "memory.forgotten", payload, key=f"memory/forgotten/{min(ids)}", last=True
-            )
+            await log.append(run_id, "memory.forgotten", payload, key=key, last=True)
         except (FactoryError, psycopg.errors.InsufficientPrivilege) as refused:  # imported runs are read-only
             _log.warning("memory.forgotten_untold", run=run_id, ids=ids, why=str(refused))

@@ -97,6 +97,10 @@ _READ_IN = """
 SELECT number, text, subject, source ->> 'path' AS path FROM factory.{memories}
 WHERE live AND kind = 'fact' AND source ->> 'path' = ANY (%(paths)s) AND number < ALL (%(fresh)s)
 """
+_SUPERSEDED = """
+SELECT number FROM factory.{memories}
+WHERE superseded_by = ANY (%(by)s) AND valid_to >= %(at)s ORDER BY number
+"""
 
 
 def of_run(banks: Sequence[int]) -> sql.Composed:
@@ -127,6 +131,11 @@ def of_file(bank: int) -> sql.Composed:
 def read_in(bank: int) -> sql.Composed:
     """What holds because it was read in files, but for what was read just now."""
     return _across(_READ_IN, [bank])
+
+
+def superseded(bank: int) -> sql.Composed:
+    """What gave way to some memories of its bank since a time."""
+    return _across(_SUPERSEDED, [bank])
 
 
 def _across(statement: str, banks: Sequence[int]) -> sql.Composed:

@@ -7,8 +7,9 @@ a bank as it was. Nothing is removed: what was taken back is still there for who
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from core import clock, faults
@@ -36,6 +37,10 @@ class TakenBack:
     """What holds again in their place."""
 
 
+Tell = Callable[[Connection, TakenBack], Awaitable[None]]
+"""Records what was taken back in the transaction that does it, so that neither is ever without the other."""
+
+
 async def take_back(memories: Memories, ids: Collection[int], *, why: str) -> TakenBack:
     """Take these memories back, and all that was made of them. What was taken back before is left out."""
     if not ids:
@@ -46,9 +51,18 @@ async def take_back(memories: Memories, ids: Collection[int], *, why: str) -> Ta
 
 
 async def take_back_run(
-    memories: Memories, project: str, run_id: str, *, why: str, sessions: Sequence[str] | None = None
+    memories: Memories,
+    project: str,
+    run_id: str,
+    *,
+    why: str,
+    sessions: Sequence[str] | None = None,
+    tell: Tell | None = None,
 ) -> TakenBack:
-    """Take back what teams claimed in a run, or in some of its sessions; not what a person decided in it."""
+    """Take back what teams claimed in a run, or in some of its sessions; not what a person decided in it.
+
+    `tell` is called where something was; done again after a crash, nothing is.
+    """
     async with memories.db.pool.connection() as connection, connection.transaction():
         known = await lock_project(connection, project)
         if not known:
@@ -57,18 +71,26 @@ async def take_back_run(
         found = await (await connection.execute(queries.of_run(known), given)).fetchall()
         ids = {identity(row["bank"], row["number"]) for row in found}
         taken = await _take_back(connection, known, ids, why)
+        if tell is not None and taken.ids:
+            await tell(connection, taken)
     faults.point("memory.taken_back")
     return taken
 
 
-async def end_derived(memories: Memories, ids: Collection[int], *, why: str) -> TakenBack:
+async def end_derived(
+    memories: Memories, ids: Collection[int], *, why: str, tell: Tell | None = None
+) -> TakenBack:
     """Take back what was made of these memories, and not themselves: they have been superseded."""
     if not ids:
         return TakenBack()
     async with memories.db.pool.connection() as connection, connection.transaction():
         known = await lock_projects(connection, [place(one)[0] for one in ids])
         made = await with_derived(connection, known, set(ids)) - set(ids)
-        return await _take_back(connection, known, made, why)
+        taken = await _take_back(connection, known, made, why)
+        if tell is not None and taken.ids:
+            await tell(connection, taken)
+    faults.point("memory.taken_back")
+    return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +115,25 @@ async def read_in(
     ]
 
 
-async def give_way(memories: Memories, bank: int, pairs: Mapping[int, int]) -> None:
-    """Let memories of a bank be superseded by others of it that hold: old id, new id."""
+async def give_way(memories: Memories, bank: int, pairs: Mapping[int, int], at: datetime) -> None:
+    """Let memories of a bank be superseded from `at` on by others of it that hold: old id, new id."""
     if not pairs:
         return
-    tables, at = banks.tables(bank), clock.now()
+    tables = banks.tables(bank)
     async with memories.db.pool.connection() as connection, connection.transaction():
         await connection.execute(banks.LOCK, {"bank": bank})
         for old, new in sorted(pairs.items()):
             given = {"number": place(old)[1], "by": place(new)[1], "at": at}
             rows = await (await connection.execute(tables.supersede, given)).fetchall()
             await adding.withdraw(connection, bank, rows)
+
+
+async def gave_way(memories: Memories, bank: int, to: Collection[int], at: datetime) -> list[int]:
+    """The memories of a bank that have been superseded by these since `at`."""
+    given = {"by": [place(one)[1] for one in to], "at": at}
+    async with memories.db.pool.connection() as connection:
+        found = await connection.execute(queries.superseded(bank), given)
+        return [identity(bank, row["number"]) for row in await found.fetchall()]
 
 
 async def of_file(memories: Memories, bank: int, path: str, prefix: str) -> set[str]:

@@ -24,7 +24,7 @@ NODES = (
 INSIDE = (
     *("plan.decided", "brief.opened", "work.called", "act.acted", "act.snapshot", "clarify.called"),
     *("report.called", "retain.merged", "release.merged", "mail.posted"),
-    *("brief.recalled", "retain.extracted", "retain.remembered", "memory.learned"),
+    *("brief.recalled", "retain.extracted", "retain.remembered", "retain.outdated", "memory.learned"),
 )
 POINTS = (*(f"{node}.{border}" for node in NODES for border in ("enter", "exit")), *INSIDE)
 ELSEWHERE = ("event.append", "git", "spare.given", "spare.kept")

@@ -58,7 +58,7 @@ def drive(
     It dies at the point `crash_at`, or wherever it is after `kill_after` seconds.
     """
     _start_server()
-    process = _context.Process(target=_drive, args=(dict(settings), run_id, _environment(crash_at, trace)))
+    process = _context.Process(target=_drive, args=(dict(settings), run_id, environment(crash_at, trace)))
     process.start()
     process.join(LONGEST if kill_after is None else kill_after)
     if process.is_alive():
@@ -73,14 +73,14 @@ def drive(
 def roll_back(settings: Mapping[str, Any], run_id: str, stage: str, *, crash_at: str) -> int:
     """Take a run back to a stage in a process of its own that dies at the point `crash_at`; its exit code."""
     _start_server()
-    process = _context.Process(target=_drive, args=(dict(settings), run_id, _environment(crash_at), stage))
+    process = _context.Process(target=_drive, args=(dict(settings), run_id, environment(crash_at), stage))
     process.start()
     process.join(LONGEST)
     assert process.exitcode is not None
     return process.exitcode
 
 
-def _environment(crash_at: str, trace: Path | None = None) -> dict[str, str]:
+def environment(crash_at: str, trace: Path | None = None) -> dict[str, str]:
     """This process's environment as it is now: the fork server has that of the test which started it."""
     return {**os.environ, "FACTORY_CRASH_AT": crash_at, "FACTORY_CRASH_TRACE": str(trace or "")}
 
