@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Measurement
 from core.settings import Settings
 from graph.runner import Factory
+from workspace.sandbox import Sandbox
 
 GOAL = 5.0
 REQUIREMENT = Path(__file__).parents[1] / "examples" / "lending-library.md"
@@ -31,20 +33,24 @@ def measure() -> Iterator[Measurement]:
 async def _measure() -> float:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         async with Factory.open(Settings(home=Path(home), model="offline")) as factory:
-            running = _watch(factory)
             run_id = await factory.submit(REQUIREMENT.read_text(encoding="utf-8"), approve_all=True)
-            started = time.perf_counter()
-            outcome = await factory.drive(run_id)
-            taken = time.perf_counter() - started
+            with _watched() as running:
+                started = time.perf_counter()
+                outcome = await factory.drive(run_id)
+                taken = time.perf_counter() - started
             assert outcome.status == "completed", outcome
             return taken - covered(running)
 
 
-def _watch(factory: Factory) -> list[tuple[float, float]]:
-    """Note when sandboxed commands run, from now on."""
+@contextmanager
+def _watched() -> Generator[list[tuple[float, float]]]:
+    """When sandboxed commands run while this is open.
+
+    In whatever sandbox: a project with dependencies of its own has one made from the factory's
+    (`Sandbox.with_libraries`), so that a watch on the factory's object alone would miss its commands.
+    """
     running: list[tuple[float, float]] = []
-    sandbox: Any = factory.sandbox
-    run = sandbox.run
+    run: Any = Sandbox.run
 
     async def noted(*given: Any, **more: Any) -> Any:
         started = time.perf_counter()
@@ -53,8 +59,11 @@ def _watch(factory: Factory) -> list[tuple[float, float]]:
         finally:
             running.append((started, time.perf_counter()))
 
-    sandbox.run = noted
-    return running
+    Sandbox.run = noted
+    try:
+        yield running
+    finally:
+        Sandbox.run = run
 
 
 def covered(intervals: Sequence[tuple[float, float]]) -> float:
