@@ -61,8 +61,23 @@ def _names_a_secret(variable: str) -> bool:
     return bool(_VARIABLE.search(name)) and not _PLACE.search(name)
 
 
+_seen: tuple[object, set[str], list[str]] = (None, set(), [])
+"""The variables and the known secrets that the values were last told from, and these."""
+
+
 def _values() -> list[str]:
-    # Read each time: a variable may be set after the first event was written.
+    # Looked at each time: a variable may be set after the first event was written. What is looked at is how
+    # the interpreter keeps them, since reading each by its name costs more than all the rest of a redaction.
+    global _seen
+    variables: dict[bytes, bytes] | None = getattr(os.environ, "_data", None)
+    before, known, values = _seen
+    if variables is None or variables != before or _known != known:
+        values = _told()
+        _seen = (None if variables is None else dict(variables), set(_known), values)
+    return values
+
+
+def _told() -> list[str]:
     values = {
         value
         for name, value in os.environ.items()
