@@ -74,8 +74,7 @@ async def give_back(stage: StageContext, state: StageState) -> None:
 
 @asynccontextmanager
 async def _held(stage: StageContext, lease: Lease) -> AsyncGenerator[None]:
-    leases = stage.services.leases
-    await leases.renew(lease)
+    await stage.services.leases.hold(lease)
     beating = asyncio.create_task(_beat(stage, lease))
     try:
         yield

@@ -45,14 +45,14 @@ class Leases:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._renewed: dict[tuple[str, str], datetime] = {}
+        """When this process renewed those that it has not given back."""
 
     async def renew(self, lease: Lease) -> None:
         """Take the lease, or make it last from now; expired ones of anybody are removed."""
         now = clock.now()
-        async with self._db.pool.connection() as conn, conn.transaction():
-            await queries.no_wait_for_disk(conn)
-            await queries.reap_leases(conn, now)
-            await queries.upsert_lease(
+        async with self._db.pool.connection() as conn:
+            await queries.renew_lease(
                 conn,
                 run_id=lease.run_id,
                 stage=lease.stage,
@@ -62,6 +62,13 @@ class Leases:
                 now=now,
                 until=now + LASTS,
             )
+        self._renewed[lease.run_id, lease.stage] = now
+
+    async def hold(self, lease: Lease) -> None:
+        """Renew the lease, unless this process did so a moment ago."""
+        renewed = self._renewed.get((lease.run_id, lease.stage))
+        if renewed is None or not timedelta() <= clock.now() - renewed < LASTS / 8:
+            await self.renew(lease)
 
     async def wrote(self, lease: Lease, path: str) -> list[Lease]:
         """Record a file that the stage has written; the other stages at work that have written it too."""
@@ -73,8 +80,8 @@ class Leases:
 
     async def give_back(self, run_id: str, stage: str) -> None:
         """End the lease. A second time nothing happens."""
-        async with self._db.pool.connection() as conn, conn.transaction():
-            await queries.no_wait_for_disk(conn)
+        self._renewed.pop((run_id, stage), None)
+        async with self._db.pool.connection() as conn:
             await queries.delete_lease(conn, run_id, stage)
 
     async def live(self, project: str) -> list[Lease]:

@@ -16,7 +16,7 @@ async def no_wait_for_disk(conn: Connection) -> None:
     await conn.execute("SET LOCAL synchronous_commit = off")
 
 
-async def upsert_lease(
+async def renew_lease(
     conn: Connection,
     *,
     run_id: str,
@@ -27,12 +27,31 @@ async def upsert_lease(
     now: datetime,
     until: datetime,
 ) -> None:
-    """Take a lease, or make it last longer."""
+    """Take a lease, or make it last longer; the expired ones of others are removed.
+
+    One statement and so one journey to the database. Its own that has expired begins anew.
+    """
     await conn.execute(
-        """INSERT INTO leases (run_id, stage, project, team, paths, taken_at, expires_at)
-           VALUES (%s, %s, %s, %s, %s, %s, %s)
-           ON CONFLICT (run_id, stage) DO UPDATE SET expires_at = EXCLUDED.expires_at""",
-        (run_id, stage, project, team, list(paths), now, until),
+        """WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+           expired AS (
+               DELETE FROM leases
+               WHERE expires_at <= %(now)s AND NOT (run_id = %(run_id)s AND stage = %(stage)s)
+           )
+           INSERT INTO leases AS mine (run_id, stage, project, team, paths, taken_at, expires_at)
+           SELECT %(run_id)s, %(stage)s, %(project)s, %(team)s, %(paths)s, %(now)s, %(until)s FROM lazily
+           ON CONFLICT (run_id, stage) DO UPDATE SET
+               expires_at = EXCLUDED.expires_at,
+               taken_at = CASE WHEN mine.expires_at <= %(now)s THEN EXCLUDED.taken_at ELSE mine.taken_at END,
+               files = CASE WHEN mine.expires_at <= %(now)s THEN '{}' ELSE mine.files END""",
+        {
+            "run_id": run_id,
+            "stage": stage,
+            "project": project,
+            "team": team,
+            "paths": list(paths),
+            "now": now,
+            "until": until,
+        },
     )
 
 
@@ -57,9 +76,8 @@ async def select_leases(conn: Connection, project: str, now: datetime) -> list[D
 
 async def delete_lease(conn: Connection, run_id: str, stage: str) -> None:
     """Give a lease back."""
-    await conn.execute("DELETE FROM leases WHERE run_id = %s AND stage = %s", (run_id, stage))
-
-
-async def reap_leases(conn: Connection, now: datetime) -> None:
-    """Remove what has expired."""
-    await conn.execute("DELETE FROM leases WHERE expires_at <= %s", (now,))
+    await conn.execute(
+        """WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+           DELETE FROM leases USING lazily WHERE run_id = %s AND stage = %s""",
+        (run_id, stage),
+    )

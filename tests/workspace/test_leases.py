@@ -64,6 +64,34 @@ async def test_a_lease_that_nobody_renews_is_gone_after_its_time_and_its_row_too
     assert [row["run_id"] for row in rows] == ["run-1"]
 
 
+async def test_a_lease_that_expired_begins_anew_with_its_next_renewal(database: Database, at: Now) -> None:
+    leases, one = Leases(database), lease("run-1")
+    await leases.renew(one)
+    await leases.wrote(one, "src/a.py")
+    begun = at.time = at.time + 2 * LASTS
+    await leases.renew(one)
+    (held,) = await leases.live("shop")
+    assert (held.files, held.taken_at, held.expires_at) == ((), begun, begun + LASTS)
+
+
+async def test_holding_a_lease_renews_it_long_before_it_ends_and_after_it_was_given_back(
+    database: Database, at: Now
+) -> None:
+    leases, one = Leases(database), lease("run-1")
+    await leases.hold(one)
+    (first,) = await leases.live("shop")
+    at.time += LASTS / 16
+    await leases.hold(one)
+    assert await leases.live("shop") == [first], "a moment later there is nothing to do"
+    at.time += LASTS / 16
+    await leases.hold(one)
+    (later,) = await leases.live("shop")
+    assert later.expires_at == at.time + LASTS
+    await leases.give_back("run-1", "writer.1")
+    await leases.hold(one)
+    assert names(await leases.live("shop")) == [("run-1", "writer.1")]
+
+
 async def test_who_writes_a_file_learns_who_else_has_written_it(database: Database) -> None:
     leases = Leases(database)
     one, two, other = lease("run-1"), lease("run-2"), lease("run-1", "painter.1")
