@@ -14,7 +14,7 @@ from langgraph.graph.state import CompiledStateGraph
 from governance.risk import assess
 from graph import people
 from graph.lifecycle import move
-from graph.nodes import node
+from graph.nodes import choice, node
 from graph.services import Services
 from graph.state import RunState
 
@@ -88,7 +88,7 @@ def build_govern(services: Services) -> CompiledStateGraph[Any, Any, Any, Any]:
     graph.add_node("ask_person", node("ask_person", people.ask))
     graph.add_node("heard", node("heard", nodes.heard))
     graph.add_edge(START, "assess")
-    graph.add_conditional_edges("assess", people.if_asked, ["ask_person", END])
+    graph.add_conditional_edges("assess", choice(people.if_asked), ["ask_person", END])
     graph.add_edge("ask_person", "heard")
-    graph.add_conditional_edges("heard", people.if_asked, ["ask_person", END])
+    graph.add_conditional_edges("heard", choice(people.if_asked), ["ask_person", END])
     return graph.compile(name="govern")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from core import faults
 
 State = TypeVar("State")
+Onward = TypeVar("Onward")
 Node = Callable[[State], Awaitable[dict[str, Any]]]
 
 
@@ -26,3 +27,13 @@ def node(name: str, function: Node[State]) -> Any:
         return update
 
     return bounded
+
+
+def choice(function: Callable[[State], Onward]) -> Callable[[State], Awaitable[Onward]]:
+    """Where to go on, as an async function: LangGraph hands one that is not to a thread, each time."""
+
+    @wraps(function)
+    async def chosen(state: State) -> Onward:
+        return function(state)
+
+    return chosen

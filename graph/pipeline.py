@@ -17,7 +17,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from graph.dag import Pipeline
 from graph.govern import build_govern
-from graph.nodes import Node, node
+from graph.nodes import Node, choice, node
 from graph.planning import build_plan
 from graph.reconcile import build_reconcile
 from graph.release import build_release
@@ -70,17 +70,19 @@ def build_pipeline(
         graph.add_node("admit", node("admit", admit))
         graph.add_edge(START, "admit")
         graph.add_edge("admit", "govern")
-    graph.add_conditional_edges("govern", _after("plan", pipeline), ["plan", END])
+    graph.add_conditional_edges("govern", choice(_after("plan", pipeline)), ["plan", END])
     for stage in pipeline.stages:
         # A join fires when every need has ended. A stage and its needs are never in one superstep: waves
         # are longest paths.
         graph.add_edge(_all_of(stage.needs or ("plan",)), stage.team)
     graph.add_edge(_all_of(pipeline.sinks), "validate")
     onward = ["review", "release", pipeline.returns_to, END]
-    graph.add_conditional_edges("validate", _after("review", pipeline), onward)
-    graph.add_conditional_edges("review", _after("release", pipeline), ["release", pipeline.returns_to, END])
-    graph.add_conditional_edges("release", _after_release, ["reconcile", "validate", END])
-    graph.add_conditional_edges("reconcile", _after_reconcile, ["validate", END])
+    graph.add_conditional_edges("validate", choice(_after("review", pipeline)), onward)
+    graph.add_conditional_edges(
+        "review", choice(_after("release", pipeline)), ["release", pipeline.returns_to, END]
+    )
+    graph.add_conditional_edges("release", choice(_after_release), ["reconcile", "validate", END])
+    graph.add_conditional_edges("reconcile", choice(_after_reconcile), ["validate", END])
     return graph.compile(checkpointer=checkpointer, name=pipeline.name)
 
 

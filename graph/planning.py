@@ -18,7 +18,7 @@ from core.json import JsonObject
 from graph import paying, people
 from graph.dag import Pipeline
 from graph.lifecycle import move
-from graph.nodes import node
+from graph.nodes import choice, node
 from graph.pauses import after_pauses
 from graph.paying import paid
 from graph.services import Services
@@ -160,9 +160,9 @@ def build_plan(services: Services, pipeline: Pipeline) -> CompiledStateGraph[Any
     graph.add_node("ask_person", node("ask_person", people.ask))
     graph.add_node("heard", node("heard", planner.heard))
     graph.add_edge(START, "plan")
-    graph.add_conditional_edges("plan", people.if_asked, ["ask_person", END])
+    graph.add_conditional_edges("plan", choice(people.if_asked), ["ask_person", END])
     graph.add_edge("ask_person", "heard")
-    graph.add_conditional_edges("heard", _after_heard, ["ask_person", "plan", END])
+    graph.add_conditional_edges("heard", choice(_after_heard), ["ask_person", "plan", END])
     return graph.compile(name="plan")
 
 

@@ -22,7 +22,7 @@ from graph import people
 from graph.again import again
 from graph.dag import Pipeline
 from graph.lifecycle import move
-from graph.nodes import node
+from graph.nodes import choice, node
 from graph.services import Services
 from graph.stage import build_stage
 from graph.stage_context import StageContext
@@ -281,11 +281,11 @@ def build_reconcile(services: Services, pipeline: Pipeline) -> CompiledStateGrap
     graph.add_node("heard", node("heard", nodes.heard))
     graph.add_edge(START, "look")
     onward = ["repair", "settle", "ask_person", "look", END]
-    graph.add_conditional_edges("look", _onward, onward)
-    graph.add_conditional_edges("repair", _onward, onward)
-    graph.add_conditional_edges("settle", _onward, onward)
+    graph.add_conditional_edges("look", choice(_onward), onward)
+    graph.add_conditional_edges("repair", choice(_onward), onward)
+    graph.add_conditional_edges("settle", choice(_onward), onward)
     graph.add_edge("ask_person", "heard")
-    graph.add_conditional_edges("heard", _after_heard, ["ask_person", "look", END])
+    graph.add_conditional_edges("heard", choice(_after_heard), ["ask_person", "look", END])
     return graph.compile(name="reconcile")
 
 

@@ -19,7 +19,7 @@ from graph.attaching import attach
 from graph.dag import Pipeline
 from graph.lifecycle import move
 from graph.mailing import ATTACHED
-from graph.nodes import node
+from graph.nodes import choice, node
 from graph.progress import Progress
 from graph.rounds import next_round, passage
 from graph.services import Services
@@ -136,5 +136,5 @@ def build_review(services: Services, pipeline: Pipeline) -> CompiledStateGraph[A
     graph.add_edge(START, "present")
     graph.add_edge("present", "ask_person")
     graph.add_edge("ask_person", "heard")
-    graph.add_conditional_edges("heard", people.if_asked, ["ask_person", END])
+    graph.add_conditional_edges("heard", choice(people.if_asked), ["ask_person", END])
     return graph.compile(name="review")

@@ -20,7 +20,7 @@ from core import clock
 from graph import loops, paying, people
 from graph.clarification import Clarify, after_clarify
 from graph.leasing import leased
-from graph.nodes import Node, node
+from graph.nodes import Node, choice, node
 from graph.paying import BUDGET, paid
 from graph.provision import DEPENDENCY, Provision, after_provision
 from graph.report import Report
@@ -64,27 +64,29 @@ def build_stage(stage: StageContext) -> CompiledStateGraph[Any, Any, Any, Any]:
             return "report"
         return target
 
-    graph.add_conditional_edges(START, on_entry, ["brief", END])
-    graph.add_conditional_edges("brief", _after_brief, ["provide", "work"])
+    graph.add_conditional_edges(START, choice(on_entry), ["brief", END])
+    graph.add_conditional_edges("brief", choice(_after_brief), ["provide", "work"])
     graph.add_conditional_edges(
         "work",
-        _unless_asked(after_brief_work),
+        choice(_unless_asked(after_brief_work)),
         ["ask_person", "act", "work", "peer_review", "report", "gate"],
     )
-    graph.add_conditional_edges("act", _after_act, ["provide", "clarify", "work", "gate"])
-    graph.add_conditional_edges("provide", after_provision, ["ask_person", "clarify", "work"])
-    graph.add_conditional_edges("peer_review", _unless_asked(_after_review), ["ask_person", "work", "report"])
-    graph.add_conditional_edges("report", _unless_asked(_after_report), ["ask_person", "gate"])
-    graph.add_conditional_edges("gate", after_gate, ["retain", "work", "clarify", "escalate", "fail"])
-    graph.add_conditional_edges("clarify", after_clarify, ["ask_person", "clarify", "work"])
+    graph.add_conditional_edges("act", choice(_after_act), ["provide", "clarify", "work", "gate"])
+    graph.add_conditional_edges("provide", choice(after_provision), ["ask_person", "clarify", "work"])
+    graph.add_conditional_edges(
+        "peer_review", choice(_unless_asked(_after_review)), ["ask_person", "work", "report"]
+    )
+    graph.add_conditional_edges("report", choice(_unless_asked(_after_report)), ["ask_person", "gate"])
+    graph.add_conditional_edges("gate", choice(after_gate), ["retain", "work", "clarify", "escalate", "fail"])
+    graph.add_conditional_edges("clarify", choice(after_clarify), ["ask_person", "clarify", "work"])
     graph.add_edge("escalate", "ask_person")
     graph.add_edge("ask_person", "heard")
     graph.add_conditional_edges(
         "heard",
-        _after_heard,
+        choice(_after_heard),
         ["ask_person", "provide", "clarify", "work", "peer_review", "report", "retain", "fail"],
     )
-    graph.add_conditional_edges("retain", after_retain, ["work", "escalate", "close"])
+    graph.add_conditional_edges("retain", choice(after_retain), ["work", "escalate", "close"])
     graph.add_edge("close", END)
     graph.add_edge("fail", END)
     return graph.compile(name=stage.team.id)

@@ -22,7 +22,7 @@ from graph.checking import against, as_recorded, check_whole, payload
 from graph.dag import Pipeline
 from graph.lifecycle import move
 from graph.mailing import ATTACHED
-from graph.nodes import node
+from graph.nodes import choice, node
 from graph.rounds import next_round, passage
 from graph.services import Services
 from graph.state import RunState
@@ -167,7 +167,7 @@ def build_validate(services: Services, pipeline: Pipeline) -> CompiledStateGraph
     graph.add_node("ask_person", node("ask_person", people.ask))
     graph.add_node("heard", node("heard", nodes.heard))
     graph.add_edge(START, "check")
-    graph.add_conditional_edges("check", people.if_asked, ["ask_person", END])
+    graph.add_conditional_edges("check", choice(people.if_asked), ["ask_person", END])
     graph.add_edge("ask_person", "heard")
-    graph.add_conditional_edges("heard", people.if_asked, ["ask_person", END])
+    graph.add_conditional_edges("heard", choice(people.if_asked), ["ask_person", END])
     return graph.compile(name="validate")
