@@ -20,6 +20,7 @@ from workspace.errors import ProjectNameInvalid
 from workspace.leases import Lease, Leases
 from workspace.project_settings import Loaded
 from workspace.projects import Workspace, is_project_name
+from workspace.remote import Remote
 
 
 async def show(name: str, *, as_json: bool) -> int:
@@ -123,7 +124,7 @@ async def _in_repository(name: str) -> str | None:
     return await repository.read("refs/heads/main", project_settings.FILE)
 
 
-def _write(path: Path, remote: project_settings.Remote) -> None:
+def _write(path: Path, remote: Remote) -> None:
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     text = project_settings.with_remote(before, remote, str(path))
     path.parent.mkdir(parents=True, exist_ok=True)

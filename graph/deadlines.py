@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,6 +22,6 @@ class ProjectDeadlines:
     async def __call__(self, run_id: str, kind: Kind) -> datetime | None:
         """When a question of this kind that is asked now expires; None where it never does."""
         project = (await self.runs.get(run_id)).project
-        told = await asyncio.to_thread(project_settings.load_operators, self.settings.home, project)
+        told = await project_settings.operators(self.settings.home, project)
         lasts = told.deadlines.of(kind)
         return None if lasts is None else clock.now() + lasts

@@ -6,7 +6,6 @@ Stages side by side that meet the same end of the same budget ask one question t
 
 from __future__ import annotations
 
-import asyncio
 from decimal import ROUND_CEILING, Decimal
 from functools import wraps
 from typing import Any, Final
@@ -22,7 +21,7 @@ from graph.services import Services
 from models.spending import caps
 from models.spending.amount import shown
 from models.spending.guard import BudgetReached, Full
-from workspace.project_settings import ProjectSettingsInvalid, load_operators, operators_file
+from workspace.project_settings import ProjectSettingsInvalid, operators, operators_file
 from workspace.projects import is_project_name
 
 BUDGET: Final = "budget"
@@ -40,7 +39,7 @@ async def within(services: Services, project: str, amount: Decimal) -> None:
     """Raise BudgetTooLarge where the project's settings give a run less than this."""
     if not is_project_name(project):
         return  # which is refused where the project is opened
-    told = (await asyncio.to_thread(load_operators, services.settings.home, project)).budget.run
+    told = (await operators(services.settings.home, project)).budget.run
     if told is not None and amount > told:
         raise BudgetTooLarge(
             f"A run of {project} may spend {shown(told)} US dollars, not {shown(amount)}",
@@ -54,7 +53,7 @@ async def agree(services: Services, run: Run) -> None:
 
     Only for the one driver of the run: what an earlier one had set aside counts as spent from here on.
     """
-    told = (await asyncio.to_thread(load_operators, services.settings.home, run.project)).budget
+    told = (await operators(services.settings.home, run.project)).budget
     if unknown := sorted(set(told.teams) - set(services.registry.ids)):
         raise ProjectSettingsInvalid(
             f"{operators_file(services.settings.home, run.project)}: budget.teams: "

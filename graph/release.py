@@ -9,7 +9,6 @@ past the deploy gate the branch is pushed there and a pull request opened, and h
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -27,12 +26,12 @@ from governance.risk import assess
 from graph import people, pull_request
 from graph.again import again
 from graph.lifecycle import move
-from graph.nodes import node
+from graph.nodes import choice, node
 from graph.services import Services
 from graph.state import ReleaseTarget, RunState
 from workspace import forges, project_settings
 from workspace.errors import MainMoved, TagTaken
-from workspace.project_settings import Remote
+from workspace.remote import Remote
 
 _MOST_STAT_LINES = 30
 
@@ -224,7 +223,7 @@ class Release:
         """The remote as the operator's file says it now. What the repository itself says does not count."""
         project = (await self.services.repository(run_id)).name
         home = self.services.settings.home
-        return (await asyncio.to_thread(project_settings.load_operators, home, project)).remote
+        return (await project_settings.operators(home, project)).remote
 
     async def _target(self, state: RunState, remote: Remote, base: str) -> ReleaseTarget:
         run_id = state["run_id"]
@@ -261,11 +260,11 @@ def build_release(services: Services) -> CompiledStateGraph[Any, Any, Any, Any]:
     graph.add_node("request", node("request", nodes.request))
     graph.add_node("release", node("release", nodes.release))
     graph.add_edge(START, "propose")
-    graph.add_conditional_edges("propose", _onward, ["ask_person", "push", "release", END])
+    graph.add_conditional_edges("propose", choice(_onward), ["ask_person", "push", "release", END])
     graph.add_edge("ask_person", "heard")
-    graph.add_conditional_edges("heard", _onward, ["ask_person", "push", END])
-    graph.add_conditional_edges("push", _approved("request"), ["request", "propose"])
-    graph.add_conditional_edges("request", _approved("release"), ["release", "propose"])
+    graph.add_conditional_edges("heard", choice(_onward), ["ask_person", "push", END])
+    graph.add_conditional_edges("push", choice(_approved("request")), ["request", "propose"])
+    graph.add_conditional_edges("request", choice(_approved("release")), ["release", "propose"])
     graph.add_edge("release", END)
     return graph.compile(name="release")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from memory.records import Recalled
 from memory.service import Memories
 from memory.weights import Weights
 from models.service import Models
-from workspace.project_settings import MemorySettings, load_operators
+from workspace.project_settings import MemorySettings, operators
 
 TAKEN_BACK: Final = "memory.taken_back"
 """The kind of event that names what does not hold any more, because its work was undone."""
@@ -41,7 +40,7 @@ class Remembering:
 
     async def settings(self, project: str) -> MemorySettings:
         """What the operator says about the project's memory, now. Raises ProjectSettingsInvalid."""
-        return (await asyncio.to_thread(load_operators, self.home, project)).memory
+        return (await operators(self.home, project)).memory
 
     async def of(self, project: str, models: Models) -> Memories:
         """The banks of a project, with the embedder that its models have; chosen once per process."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 
 from core.database import Database
@@ -77,7 +76,7 @@ class Services:
         """The models as one team of the run's project sees them: its aliases, whether cloud is forbidden."""
         project = await self.project_of(run_id)
         # Read each time: cloud that was forbidden a moment ago is forbidden for the next call.
-        settings = await asyncio.to_thread(project_settings.load_operators, self.settings.home, project)
+        settings = await project_settings.operators(self.settings.home, project)
         return self.models.view(project=project, team=team, local_only=settings.models.local_only)
 
     async def tools_from_outside(self, team: Team, run_id: str) -> Offer:

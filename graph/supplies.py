@@ -136,7 +136,7 @@ class Supplies:
         self, run_id: str, project: str, declared: Declared, again: bool
     ) -> Environment | list[Refusal]:
         home = self.settings.home
-        own = (await asyncio.to_thread(project_settings.load_operators, home, project)).dependencies
+        own = (await project_settings.operators(home, project)).dependencies
         rules, where = self.rules.narrowed(own), sources(self.settings, own)
         refused = [Refusal(what, what, "", "declaration", f"{what} {why}") for what, why in declared.problems]
         for wanted in declared.wanted:

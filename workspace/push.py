@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from core.redaction import know, redact
 from workspace.errors import BranchTaken, GitFailed, PushFailed
 from workspace.git import Git
-from workspace.project_settings import Remote
+from workspace.remote import Remote
 
 LONGEST_SECONDS = 600.0
 

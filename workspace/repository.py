@@ -21,9 +21,9 @@ from workspace.git import Git
 from workspace.inventory import Limits
 from workspace.locks import FileLock
 from workspace.merge import commit_text, trailer_value, tree_of_both
-from workspace.project_settings import Remote
 from workspace.push import push
 from workspace.reconciling import LaidOut, Meeting
+from workspace.remote import Remote
 from workspace.spares import Spares
 from workspace.stage import StageTree, remove
 from workspace.sync import Synced, sync

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from workspace.errors import GitFailed, RemoteDiverged, SyncFailed
 from workspace.git import Git
-from workspace.project_settings import Remote, is_branch
 from workspace.push import failed_at, patiently, transport
 from workspace.release import update_checkout
+from workspace.remote import Remote, is_branch
 
 _MAIN = "refs/heads/main"
 _FETCHED = "refs/factory/remote/base"

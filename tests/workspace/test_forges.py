@@ -13,7 +13,7 @@ from tests.doubles.forge_server import ForgeServer
 from workspace import forges
 from workspace.errors import WorkspaceError
 from workspace.forges import Draft, Patience
-from workspace.project_settings import Remote
+from workspace.remote import Remote
 
 NAMES = ("github", "gitlab", "gitea")
 HURRY = Patience(attempts=3, first_seconds=0.001, longest_seconds=0.01, connect_seconds=5, answer_seconds=0.4)

@@ -1,11 +1,13 @@
 """project.toml: what it may say, who may say it, and that a wrong one names file, key and what is allowed."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from workspace import project_settings
-from workspace.project_settings import ProjectSettingsInvalid, Remote, TokenMissing
+from workspace.project_settings import ProjectSettingsInvalid
+from workspace.remote import Remote, TokenMissing
 
 TOKEN = "ghp_" + "a1B2" * 9
 GOOD = '[remote]\nurl = "https://github.com/ada/shop.git"\nforge = "github"\ntoken_env = "SHOP_TOKEN"\n'
@@ -28,6 +30,24 @@ def test_the_operators_file_sets_the_remote(tmp_path: Path) -> None:
     assert remote is not None
     assert (remote.path, remote.endpoint) == ("ada/shop", "https://api.github.com")
     assert remote.branch("run-1") == "factory/run-1"
+
+
+async def test_what_the_operator_changes_counts_at_once_however_often_it_was_read(tmp_path: Path) -> None:
+    told: list[int] = []
+    for tokens in (100, 200, 300):
+        path = write(tmp_path, f"[memory]\nbrief_tokens = {tokens}\n")
+        if tokens == 100:
+            os.utime(path, (1_000_000, 1_000_000))  # written long ago, so that what it says may be kept
+        for _ in range(2):
+            told.append((await project_settings.operators(tmp_path, "shop")).memory.brief_tokens)
+            told.append(project_settings.load_operators(tmp_path, "shop").memory.brief_tokens)
+    assert told == [100] * 4 + [200] * 4 + [300] * 4
+    path.unlink()
+    assert (await project_settings.operators(tmp_path, "shop")).memory.brief_tokens == 2_000
+    write(tmp_path, "[memory]\nbrief_tokens = -1\n")
+    for _ in range(2):
+        with pytest.raises(ProjectSettingsInvalid):
+            await project_settings.operators(tmp_path, "shop")
 
 
 @pytest.mark.parametrize(

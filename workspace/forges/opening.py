@@ -12,7 +12,7 @@ from workspace.forges.gitea import Gitea
 from workspace.forges.github import GitHub
 from workspace.forges.gitlab import GitLab
 from workspace.forges.wire import Patience, Wire
-from workspace.project_settings import Remote
+from workspace.remote import Remote
 
 _CLIENTS = {"github": GitHub, "gitlab": GitLab, "gitea": Gitea}
 
