@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
+
+from api.access import anybody
 
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/health")
+@router.get("/health", dependencies=[Depends(anybody)])
 async def health() -> dict[str, str]:
     """Whether the process answers."""
     return {"status": "ok"}

@@ -7,8 +7,8 @@ from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, Request
 
-from api.access import Access
 from core.hub import Hub
+from governance.access import Accounts
 from graph.runner import Factory
 
 
@@ -26,7 +26,8 @@ class Service:
 
     factory: Factory
     dispatch: Dispatch
-    access: Access
+    access: Accounts
+    """Who may come in."""
 
     @property
     def hub(self) -> Hub:

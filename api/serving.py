@@ -9,13 +9,14 @@ from typing import Final
 
 import uvicorn
 
-from api.access import Access
 from api.app import create_app
 from api.driving import Driving
 from api.service import Service
 from core import redaction
 from core.listening import in_url, is_loopback, listen
 from core.settings import Settings
+from governance.access import Accounts
+from governance.access.accounts import Printed
 from graph.runner import Factory
 
 GRACE: Final = 2
@@ -24,8 +25,7 @@ GRACE: Final = 2
 
 async def serve(settings: Settings, address: str, *, owner: str, announce: Callable[[str], None]) -> int:
     """Serve until the process is told to end; 0. `announce` is told where, and the token."""
-    token = secrets.token_urlsafe(32)
-    redaction.know(token)
+    printed = _printed(owner) if settings.printed_token else None
     listening, host, port = listen(address)
     with listening:
         async with Factory.open(settings) as factory:
@@ -34,9 +34,11 @@ async def serve(settings: Settings, address: str, *, owner: str, announce: Calla
             driving = Driving(factory)
             keeper = asyncio.create_task(driving.keep_time())
             try:
-                app = create_app(Service(factory, driving, Access(token, owner)))
+                accounts = await asyncio.to_thread(Accounts.of, factory.db, settings, printed=printed)
+                app = create_app(Service(factory, driving, accounts))
                 announce(f"Listening at http://{in_url(host)}:{port}")
-                announce(f"The token, for `Authorization: Bearer …`: {token}")
+                if printed is not None:
+                    announce(f"The token, for `Authorization: Bearer …`: {printed.token}")
                 if not is_loopback(host):
                     announce("This is not loopback: the token and all content cross the network unencrypted.")
                 config = uvicorn.Config(
@@ -51,3 +53,9 @@ async def serve(settings: Settings, address: str, *, owner: str, announce: Calla
                 keeper.cancel()
                 await driving.stop()
     return 0
+
+
+def _printed(owner: str) -> Printed:
+    token = secrets.token_urlsafe(32)
+    redaction.know(token)
+    return Printed(token, owner)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import audit, decisions, mail, mcp, memory, models, projects, runs, seeing, service
+from cli.commands import audit, decisions, mail, mcp, memory, models, people, projects, runs, seeing, service
 
 app = typer.Typer(
     name="factory",
@@ -30,6 +30,8 @@ app.add_typer(mail.app, name="mail")
 app.add_typer(memory.app, name="memory")
 app.add_typer(audit.app, name="audit")
 app.add_typer(mcp.app, name="mcp")
+app.add_typer(people.users, name="user")
+app.add_typer(people.tokens, name="token")
 
 
 def _version(wanted: bool) -> None:

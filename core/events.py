@@ -21,6 +21,8 @@ from core.texts import FIELD, FORGOTTEN, Expectations, KeptText, Place, Sealed, 
 
 GENESIS = "0" * 64
 """What the first event of a run has for a previous hash."""
+SERVICE = "service"
+"""The `run_id` of the service's own chain: who came in, who was refused, whose rights changed."""
 
 
 class EventTooBig(BadInput):

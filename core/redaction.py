@@ -32,6 +32,7 @@ _SHAPES = re.compile(
         | xox[abeoprs]-[A-Za-z0-9-]{10,}
         | A(?:KI|SI)A[0-9A-Z]{16}
         | AIza[A-Za-z0-9_-]{30,}
+        | fc[tr]_[A-Za-z0-9]{49}  # the factory's own (governance/access/credentials.py)
         | eyJ[A-Za-z0-9_-]{8,600}\.eyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{8,}
       )
     | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----.*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|\Z)

@@ -43,6 +43,8 @@ OPERATORS_ONLY = frozenset(
         "pack_dirs",
         "budget_day",
         "audit_key_file",
+        "session_key_file",
+        "printed_token",
     }
 )
 """What no file in the current folder may set. It decides what confines code, what is started outside the
@@ -94,6 +96,11 @@ class Settings(BaseSettings):
 
     audit_key_file: Path | None = None
     """A private Ed25519 key (PEM) that signs checkpoints of the audit, in place of the one made in `home`."""
+
+    session_key_file: Path | None = None
+    """A private Ed25519 key (PEM) that signs sign-ins, in place of the one made in `home`."""
+    printed_token: bool = True
+    """Whether `factory serve` prints a token at its start that makes its owner director."""
 
     recall_weights: dict[str, float | tuple[float, ...]] = Field(
         default_factory=dict[str, float | tuple[float, ...]]
@@ -156,7 +163,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("home", "models_file", "policy_file", "sandbox_file", "mcp_file", "wheelhouse", "dependency_file"),
-        *("advisories", "audit_key_file"),
+        *("advisories", "audit_key_file", "session_key_file"),
         mode="after",
     )
     @classmethod
@@ -186,6 +193,7 @@ class Settings(BaseSettings):
         "dependency_file",
         "advisories",
         "audit_key_file",
+        "session_key_file",
         mode="before",
     )
     @classmethod

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Depends, status
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.access import Reader, Submitter
+from api.access import Caller, Reader, may
 from api.service import Serving
 from graph.runner import MOST_REQUIREMENT
 from graph.summary import RunSummary
@@ -27,8 +27,11 @@ class RunWanted(BaseModel):
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
-async def submit(wanted: RunWanted, service: Serving, _: Submitter) -> RunSummary:
+async def submit(
+    wanted: RunWanted, service: Serving, caller: Annotated[Caller, Depends(may("submit", within=True))]
+) -> RunSummary:
     """Record a run and have it executed."""
+    caller.require_project(wanted.project)
     run_id = await service.factory.submit(
         wanted.requirement,
         project=wanted.project,

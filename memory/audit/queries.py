@@ -23,9 +23,9 @@ WHERE imported_at IS NOT NULL AND seq > 0
 ORDER BY imported_at DESC, run_id
 """
 
-# Ids sort by the time at which they were given.
+# Ids sort by the time at which they were given. The service's own chain is no run's.
 NEWEST_CHAIN = """
-SELECT run_id FROM factory.run_heads WHERE imported_at IS NULL AND seq > 0
+SELECT run_id FROM factory.run_heads WHERE imported_at IS NULL AND seq > 0 AND run_id <> 'service'
 ORDER BY run_id DESC LIMIT 1
 """
 

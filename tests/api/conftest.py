@@ -11,12 +11,14 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
-from api.access import Access
 from api.app import create_app
 from api.driving import Driving
 from api.service import Service
 from core.listening import listen
+from governance.access import Accounts
+from governance.access.accounts import Printed
 from graph.runner import Factory
 from tests.doubles.fixtures import ollama_server  # noqa: F401  (a fixture)
 from tests.graph.conftest import OpenSmall, open_small  # noqa: F401  (a fixture)
@@ -32,6 +34,7 @@ class Served:
     service: Service
     http: httpx.AsyncClient
     """Sends the owner's token."""
+    app: FastAPI
 
     @property
     def factory(self) -> Factory:
@@ -46,7 +49,8 @@ OpenServed = Callable[..., AbstractAsyncContextManager[Served]]
 async def served_over_http(service: Service) -> AsyncIterator[Served]:
     """The service's application on a free port of loopback, in this event loop."""
     listening, host, port = listen("127.0.0.1:0")
-    config = uvicorn.Config(create_app(service), log_config=None, lifespan="on", timeout_graceful_shutdown=1)
+    app = create_app(service)
+    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with listening:
         serving = asyncio.create_task(server.serve(sockets=[listening]))
@@ -54,7 +58,7 @@ async def served_over_http(service: Service) -> AsyncIterator[Served]:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as http:
             try:
-                yield Served(url, service, http)
+                yield Served(url, service, http, app)
             finally:
                 server.should_exit = True
                 await serving
@@ -68,7 +72,8 @@ def open_served(open_small: OpenSmall) -> OpenServed:  # noqa: F811
     async def opened(rules: Mapping[str, Any] | None = None, **more: Any) -> AsyncIterator[Served]:
         async with open_small(rules, **more) as factory:
             driving = Driving(factory)
-            service = Service(factory, driving, Access(TOKEN, "owner"))
+            accounts = Accounts.of(factory.db, factory.settings, printed=Printed(TOKEN, "owner"))
+            service = Service(factory, driving, accounts)
             try:
                 async with served_over_http(service) as served:
                     yield served

@@ -20,6 +20,7 @@ _SHAPES: dict[str, re.Pattern[str]] = {
     "a Stripe key": re.compile(r"\b[rs]k_live_[0-9A-Za-z]{16,}"),
     "a model provider's key": re.compile(r"\bsk-(?:ant-|proj-|or-)?[\w-]{24,}"),
     "a PyPI or npm token": re.compile(r"\b(?:pypi-AgE[\w-]{50,}|npm_[0-9A-Za-z]{36})\b"),
+    "a token of the factory": re.compile(r"\bfc[tr]_[0-9A-Za-z]{49}\b"),
     "a signed token": re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"),
 }
 _IN_ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s:/@'\"]+:([^\s/@'\"]+)@", re.IGNORECASE)
