@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from cli.screen import Screen
 from cli.whoami import whoami
 from core.errors import BadInput
 from core.settings import Settings
+from graph import control
 from graph.runner import Factory
+from graph.wanted import RunOver
 from models.cassette import REPLAY
 from models.spending.amount import AmountInvalid, usd
 
@@ -86,6 +89,8 @@ async def resume(run: str, *, record: Path | None, unsafe_no_sandbox: bool, as_j
     async with Factory.open(_settings(unsafe_no_sandbox, record=record)) as factory:
         run_id = await factory.find(run)
         screen.announce(factory.announcements)
+        with suppress(RunOver):  # then what follows shows how it ended
+            await control.resume(factory.services, run_id, by=whoami())
         return await to_the_end(factory, run_id, screen)
 
 

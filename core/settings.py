@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     record_file: Path | None = None
     """Write a run's model calls here, for `replay:PATH`."""
 
+    lease_seconds: float = Field(default=15.0, ge=1, le=3600)
+    """Seconds without a sign of life after which the runs of a process are taken over by another one."""
+
     budget_day: Decimal | None = Field(default=None, ge=0, le=1_000_000)
     """US dollars that all runs together may spend on models in one day (UTC, by the database's clock)."""
 

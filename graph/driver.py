@@ -10,7 +10,6 @@ matter which process answers, and an answer is never lost between the two.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -20,13 +19,12 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateSnapshot
 
-from core import clock, incarnation, logs
+from core import clock, logs
 from core.database import DatabaseUnavailable
 from core.errors import BadInput, FactoryError
 from governance.approvals import AlreadyDecided, Approval
-from graph import paying, people, rollback, undoing
-from graph.again import ending
-from graph.alone import Connection, only_driver
+from graph import control, paying, people, rollback, undoing
+from graph.holds import Hold
 from graph.lifecycle import ENDED, WAITING, RunStatus, move
 from graph.pipeline import first_input
 from graph.runs import Run
@@ -44,11 +42,11 @@ _ERROR_KEPT: Final = 2_000
 _PAUSES: Final = (0.5, 2.0, 5.0)
 """Seconds before a run is taken up again whose database went away."""
 
-_LOOK_AGAIN: Final = 60.0
-"""Seconds between two looks at the connection that holds a run; it says by itself when it breaks."""
+_PATIENCE: Final = 0.2
+"""Seconds between two looks at a run that somebody else drives."""
 
 _LOCK_TRIES: Final = 20
-"""Looks, 0.2 s apart, at whether a run is driven elsewhere, before a rollback gives up."""
+"""Looks at whether a run is driven elsewhere, before a rollback gives up."""
 
 
 class Stuck(FactoryError):
@@ -107,20 +105,23 @@ class Driver:
 
     async def _drive(self, run_id: str) -> Outcome:
         while True:
-            async with only_driver(self.services.db, run_id) as lock:
-                if lock:
-                    with incarnation.pinned(lock):
-                        await _while_held(lock, self._execute(run_id))
-            if not lock:
+            async with self.services.holds.hold(run_id) as hold:
+                if hold is not None:
+                    with hold.entered():
+                        await self._obedient(hold, run_id)
+            if hold is None:
                 # Then look for oneself: the other may have finished, or died with the run half way.
-                await self._await_other(run_id)
+                await asyncio.sleep(_PATIENCE)
                 continue
             outcome = await self.outcome(run_id)
+            if outcome.status in ENDED or await control.stands_still(self.services, run_id):
+                return outcome
             # An answer may have been written between the last look and the unlock; its writer saw the lock
             # taken and left the run to us.
-            if outcome.status in ENDED or (outcome.waiting and not await self._answers_wait(run_id)):
+            goes_on = await self._goes_on(run_id)
+            if outcome.waiting and not goes_on:
                 return outcome
-            if not outcome.waiting and not await self._answers_wait(run_id):
+            if not goes_on:
                 raise Stuck(
                     f"Run {run_id} is {outcome.status}, with nothing to do and nothing to wait for",
                     untouched="Its checkpoints are as they were",
@@ -130,12 +131,14 @@ class Driver:
     async def roll_back(self, run_id: str, stage: str, *, by: str) -> rollback.Aim:
         """Take the run back to where `stage` had ended; raises RunBusy where somebody drives it."""
         for _ in range(_LOCK_TRIES):
-            async with only_driver(self.services.db, run_id) as lock:
-                if lock is not None:
-                    run = await self.services.run(run_id)
-                    return await rollback.roll_back(self.services, await self.graphs(run), run, stage, by=by)
+            async with self.services.holds.hold(run_id) as hold:
+                if hold is not None:
+                    with hold.entered():
+                        run = await self.services.run(run_id)
+                        graph = await self.graphs(run)
+                        return await rollback.roll_back(self.services, graph, run, stage, by=by)
             # The database may not have noticed yet that a process was killed.
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(_PATIENCE)
         raise RunBusy(
             f"Run {run_id} is being worked on by another process",
             untouched="Nothing was rolled back",
@@ -154,7 +157,7 @@ class Driver:
             await rollback.finish(services, await self.graphs(run), run, begun)
             run = await services.run(run_id)
         if run.status in ENDED:
-            await self._ended(run)
+            await undoing.conclude(self.services, run)
             return
         await paying.agree(services, run)
         graph = await self.graphs(run)
@@ -218,11 +221,11 @@ class Driver:
     async def _stopped(self, run_id: str, snapshot: StateSnapshot) -> None:
         run = await self.services.run(run_id)
         if run.status in ENDED:
-            await self._ended(run)
+            await undoing.conclude(self.services, run)
         elif snapshot.interrupts and (reason := await self._failed_stages(run)):
             # What still waits for a person beside it cannot save the run.
             await move(self.services.db, self.services.events, run_id, "failed", failure=reason)
-            await self._ended(await self.services.run(run_id))
+            await undoing.conclude(self.services, await self.services.run(run_id))
         elif snapshot.interrupts:
             open_ones = await self.services.approvals.pending(run_id)
             paused = any(approval.kind == paying.BUDGET for approval in open_ones)
@@ -242,49 +245,31 @@ class Driver:
             if event.payload["verdict"] == "fail" and event.payload["round"] == run.revision + 1
         )
 
-    async def _ended(self, run: Run) -> None:
-        await undoing.of_run(self.services, run)
-        key = f"run.ended{ending(run.rollbacks)}"
-        await self.services.events.append(run.id, "run.ended", {"status": run.status}, key=key, last=True)
-
-    async def _answers_wait(self, run_id: str) -> bool:
-        """Whether an interrupt of the run has an answer that no driver has handed over yet."""
+    async def _goes_on(self, run_id: str) -> bool:
+        """Whether a person wants something of the run that no driver has heard of yet: an answer, an end."""
         run = await self.services.run(run_id)
-        if run.status in ENDED:
-            return False
+        if run.status in ENDED or run.wanted is not None:
+            return run.status not in ENDED
         graph = await self.graphs(run)
         snapshot = await graph.aget_state({"configurable": {"thread_id": run_id}})
         _, answered = await self._next_input(run, snapshot)
         return answered
 
-    async def _await_other(self, run_id: str) -> None:
-        """Follow another driver until the run ends or waits, or its lock comes free."""
-        while True:
-            async with only_driver(self.services.db, run_id) as free:
-                if free is not None:
-                    return
-            await asyncio.sleep(0.2)
-
-
-async def _while_held(lock: Connection, work: Coroutine[Any, Any, None]) -> None:
-    """Do `work` as long as `lock` lives: without it, another process may be at the same run already."""
-    working = asyncio.create_task(work)
-    losing = asyncio.create_task(_lost(lock))
-    try:
-        await asyncio.wait((working, losing), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        lost = losing.done()
-        for task in (working, losing):
-            task.cancel()
-        await asyncio.gather(working, losing, return_exceptions=True)
-    if working.cancelled() and lost:
-        raise DatabaseUnavailable("The connection that held the run was lost")
-    working.result()
-
-
-async def _lost(connection: Connection) -> None:
-    """Wait until the connection breaks. It listens to nothing, so that nothing else can come."""
-    with suppress(psycopg.OperationalError):
-        while True:
-            async for _ in connection.notifies(timeout=_LOOK_AGAIN):
-                pass
+    async def _obedient(self, hold: Hold, run_id: str) -> None:
+        """Execute the run for as long as it is ours, and until a person wants it to stop."""
+        if await control.obey(self.services, run_id):
+            return
+        working = asyncio.create_task(self._execute(run_id))
+        watching = asyncio.create_task(hold.disturbed())
+        try:
+            await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (working, watching):
+                task.cancel()
+            await asyncio.gather(working, watching, return_exceptions=True)
+        if not working.cancelled():
+            working.result()
+        elif hold.lost:
+            raise DatabaseUnavailable("The run is not held by this process any more")
+        else:
+            await control.obey(self.services, run_id)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, cast, get_args
 
 from core.database import Database
 from core.errors import FactoryError
 from core.events import EventLog
-from core.json import JsonObject
+from core.json import JsonObject, JsonValue
 from core.redaction import redact
 from governance.approvals import ROLLBACK, close_open
 from graph import queries
@@ -33,14 +34,18 @@ ENDED: Final[frozenset[RunStatus]] = frozenset({"completed", "rejected", "failed
 WAITING: Final[frozenset[RunStatus]] = frozenset({"awaiting_approval", "awaiting_input", "paused"})
 
 _ONWARD: Final[dict[RunStatus, tuple[RunStatus, ...]]] = {
-    "draft": ("governance_analysis",),
-    "governance_analysis": ("awaiting_approval", "approved", "rejected"),
-    "awaiting_approval": ("approved", "rejected"),
-    "approved": ("planning",),
+    "draft": ("governance_analysis", "paused"),
+    "governance_analysis": ("awaiting_approval", "approved", "rejected", "paused"),
+    "awaiting_approval": ("approved", "rejected", "paused"),
+    "approved": ("planning", "paused"),
     "planning": ("in_progress", "paused"),
     "in_progress": ("awaiting_input", "paused", "validating"),
     "awaiting_input": ("in_progress", "validating", "deployable", "paused"),
-    "paused": ("planning", "in_progress", "validating", "deployable", "awaiting_input"),
+    # A person may pause a run wherever it is, and it goes on from there.
+    "paused": (
+        *("draft", "governance_analysis", "awaiting_approval", "approved", "planning", "in_progress"),
+        *("validating", "deployable", "awaiting_input"),
+    ),
     # Back to in_progress when a reviewer sends the run round again; a reviewer's "no" is final.
     "validating": ("awaiting_input", "paused", "in_progress", "deployable", "rejected"),
     # The deploy gate asks a person too, where there is a remote to release to. Where main has moved, what it
@@ -144,10 +149,18 @@ async def reopen(
 async def wake(db: Database, events: EventLog, run_id: str) -> None:
     """Move a run that waited for an answer back to what it was; any other is left alone."""
     changes = await events.read(run_id, kinds=["run.status"])
-    if not changes or changes[-1].payload["to"] not in {"awaiting_input", "paused"}:
-        return
-    slept = [str(change.payload["from"]) for change in changes if change.payload["to"] in WAITING]
-    before: RunStatus = "in_progress"
-    if slept[-1] in ("planning", "validating", "deployable"):
-        before = cast(RunStatus, slept[-1])
-    await move(db, events, run_id, before)
+    if changes and changes[-1].payload["to"] in {"awaiting_input", "paused"}:
+        await move(db, events, run_id, _awake([change.payload for change in changes], WAITING))
+
+
+async def unpause(db: Database, events: EventLog, run_id: str) -> None:
+    """Move a run that a person had paused back to what it was."""
+    changes = await events.read(run_id, kinds=["run.status"])
+    if changes and changes[-1].payload["to"] == "paused":
+        await move(db, events, run_id, _awake([change.payload for change in changes], frozenset({"paused"})))
+
+
+def _awake(changes: Sequence[Mapping[str, JsonValue]], asleep: frozenset[RunStatus]) -> RunStatus:
+    """What a run was before it fell asleep."""
+    slept = [str(change["from"]) for change in changes if change["to"] in asleep]
+    return cast(RunStatus, next((status for status in reversed(slept) if status not in asleep), "draft"))

@@ -17,6 +17,9 @@ LOUD = frozenset(
         "run.status",
         "run.announced",
         "run.rolled_back",
+        "run.cancel_wanted",
+        "run.pause_wanted",
+        "run.resumed",
         "governance.assessed",
         "change.baseline",
         "plan.decided",
@@ -192,6 +195,9 @@ _TELL: dict[str, Callable[[Payload], str]] = {
     "run.rolled_back": lambda p: (
         f"to {p['stage']} ({str(p['commit'])[:12]}) by {one_line(str(p['by']))}; before: {p['old_head']}"
     ),
+    "run.cancel_wanted": lambda p: f"by {one_line(str(p['by']))}{_reasons(p)}",
+    "run.pause_wanted": lambda p: f"by {one_line(str(p['by']))}{_reasons(p)}",
+    "run.resumed": lambda p: f"by {one_line(str(p['by']))}",
     "run.ended": lambda p: str(p["status"]),
 }
 

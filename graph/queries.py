@@ -14,7 +14,7 @@ Connection = AsyncConnection[DictRow]
 
 RUN_COLUMNS = """
     r.id, r.project_id, p.name AS project, p.repository, r.requirement, r.pipeline, r.model, r.status,
-    r.revision, r.options, r.branch, r.base_commit, r.result_commit, r.tag, r.failure,
+    r.revision, r.options, r.wanted, r.attempt, r.branch, r.base_commit, r.result_commit, r.tag, r.failure,
     r.created_at, r.updated_at, r.started_at, r.ended_at
 """
 
@@ -132,7 +132,7 @@ async def reopen(conn: Connection, run_id: str, *, rollbacks: int, revision: int
     """Make a run one that is in progress, without an end or a result."""
     await conn.execute(
         """UPDATE runs SET status = 'in_progress', failure = NULL, ended_at = NULL, tag = NULL,
-             result_commit = NULL, revision = %s, updated_at = now(),
+             result_commit = NULL, wanted = NULL, revision = %s, updated_at = now(),
              options = options || jsonb_build_object('rollbacks', %s::int)
            WHERE id = %s""",
         (revision, rollbacks, run_id),
@@ -222,9 +222,90 @@ async def unlock_run(conn: Connection, lock_key: int) -> None:
     await conn.execute("SELECT pg_advisory_unlock(%s)", (lock_key,))
 
 
-async def _one(conn: Connection, statement: str, parameters: tuple[object, ...]) -> DictRow:
+async def try_hold(conn: Connection, subject: str, lock_key: int, lease: float) -> DictRow:
+    """Try to take a lock for this session: `got`, who had it last (`holder`, `backend`), and whether that one
+    has the lock now and gives no sign (`stale`)."""
+    return await _one(
+        conn,
+        """SELECT pg_try_advisory_lock(%(key)s) AS got, h.holder, h.backend,
+             coalesce(h.holder <> '' AND h.beat_at < clock_timestamp() - make_interval(secs => %(lease)s)
+                      AND EXISTS (SELECT FROM pg_locks l
+                                  WHERE l.locktype = 'advisory' AND l.granted AND l.pid = h.backend
+                                    AND (l.classid::bigint << 32 | l.objid::bigint) = %(key)s),
+                      false) AS stale
+           FROM (SELECT) one LEFT JOIN holds h ON h.subject = %(subject)s""",
+        {"subject": subject, "key": lock_key, "lease": lease},
+    )
+
+
+async def take_hold(conn: Connection, subject: str, holder: str, *, alive: bool) -> DictRow:
+    """Raise the attempt of a subject whose lock this session has: `attempt`, `generation`."""
+    return await _one(conn, "SELECT * FROM take_hold(%s, %s, %s)", (subject, holder, alive))
+
+
+async def give_back(conn: Connection, subject: str, attempt: int, lock_key: int) -> None:
+    """Give a subject back in order, and its lock with it."""
+    await conn.execute(
+        """WITH given AS (UPDATE holds SET holder = '', backend = 0 WHERE subject = %s AND attempt = %s)
+           SELECT pg_advisory_unlock(%s)""",
+        (subject, attempt, lock_key),
+    )
+
+
+async def beat(conn: Connection, mine: list[tuple[str, int]]) -> set[str]:
+    """Say that the holder of these (subject, attempt) lives; those that it still holds."""
+    cursor = await conn.execute(
+        """UPDATE holds h SET beat_at = clock_timestamp()
+           FROM unnest(%s::text[], %s::int[]) AS mine(subject, attempt)
+           WHERE h.subject = mine.subject AND h.attempt = mine.attempt RETURNING h.subject""",
+        ([subject for subject, _ in mine], [attempt for _, attempt in mine]),
+    )
+    return {str(row["subject"]) for row in await cursor.fetchall()}
+
+
+async def wanted_of(conn: Connection, run_ids: list[str]) -> list[str]:
+    """Those of these runs of which a person wants something."""
+    cursor = await conn.execute("SELECT id FROM runs WHERE id = ANY (%s) AND wanted IS NOT NULL", (run_ids,))
+    return [str(row["id"]) for row in await cursor.fetchall()]
+
+
+async def fence_holders(conn: Connection, subject: str) -> list[int]:
+    """The server's processes that are in the middle of an effect on a subject."""
+    cursor = await conn.execute(
+        """SELECT l.pid FROM pg_locks l
+           WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_backend_pid()
+             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+             AND (l.classid::bigint << 32 | l.objid::bigint) = fence_lock(%s)""",
+        (subject,),
+    )
+    return [int(row["pid"]) for row in await cursor.fetchall()]
+
+
+async def end_backends(conn: Connection, backends: list[int]) -> None:
+    """End connections of other processes, as the login of this one."""
+    await conn.execute("SET ROLE NONE")
+    await conn.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", (backends,))
+
+
+async def want(conn: Connection, run_id: str, wanted: dict[str, str] | None) -> None:
+    """Record what a person wants of a run; None for nothing any more."""
+    await conn.execute(
+        "UPDATE runs SET wanted = %s, updated_at = now() WHERE id = %s",
+        (None if wanted is None else Jsonb(wanted), run_id),
+    )
+
+
+async def lock_wanted(conn: Connection, run_id: str) -> DictRow:
+    """A run's `status` and what is `wanted` of it, its row locked until the transaction ends."""
+    return await _one(conn, "SELECT status, wanted FROM runs WHERE id = %s FOR UPDATE", (run_id,))
+
+
+async def _one(
+    conn: Connection, statement: str, parameters: tuple[object, ...] | dict[str, object]
+) -> DictRow:
     cursor = await conn.execute(statement, parameters)  # pyright: ignore[reportArgumentType]
     row = await cursor.fetchone()
     if row is None:
-        raise NotFound(f"Nothing found for {parameters[0]!r}", todo="List what there is with `factory runs`")
+        what = parameters[0] if isinstance(parameters, tuple) else parameters
+        raise NotFound(f"Nothing found for {what!r}", todo="List what there is with `factory runs`")
     return row

@@ -26,6 +26,7 @@ from governance.approvals import Approval, Approvals, Decision
 from graph import changes, dag, paying, queries
 from graph.deadlines import ProjectDeadlines
 from graph.driver import Driver, Outcome
+from graph.holds import Holds
 from graph.lifecycle import ENDED
 from graph.pipeline import build_pipeline
 from graph.progress import Progress
@@ -97,9 +98,12 @@ class Factory:
             )
             sandbox = await Sandbox.open(settings)
             runs = Runs(db, events)
+            holds = Holds(db, settings.lease_seconds)
+            stack.push_async_callback(holds.close)
             services = Services(
                 settings=settings,
                 db=db,
+                holds=holds,
                 events=events,
                 runs=runs,
                 approvals=Approvals(db, events, ProjectDeadlines(settings, runs)),

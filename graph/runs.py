@@ -14,6 +14,7 @@ from core.errors import NotFound
 from core.events import EventLog
 from graph import queries
 from graph.lifecycle import RunStatus
+from graph.wanted import Wanted
 
 if TYPE_CHECKING:  # what reads records only does not wait for LangGraph
     from graph.state import Change
@@ -37,6 +38,10 @@ class Run:
     """How often it was rolled back."""
     budget_usd: Decimal | None
     """What it may spend on models, where it was started with a budget of its own."""
+    wanted: Wanted | None
+    """What a person wants of whoever drives it."""
+    attempt: int
+    """How often it was taken up."""
     change: Change | None
     """What it changes; None where it builds from its requirement alone."""
     tag: str | None
@@ -183,6 +188,8 @@ def _run(row: dict[str, Any]) -> Run:
         approve_all=bool(options.get("approve_all")),
         rollbacks=int(options.get("rollbacks", 0)),
         budget_usd=Decimal(options["budget_usd"]) if "budget_usd" in options else None,
+        wanted=Wanted.of(row["wanted"]),
+        attempt=row["attempt"],
         change=options.get("change"),
         tag=row["tag"],
         result_commit=row["result_commit"],

@@ -9,6 +9,7 @@ from core.events import EventLog
 from core.settings import Settings
 from governance.approvals import Approvals
 from governance.policy import Policy
+from graph.holds import Holds
 from graph.mailing import Mailing
 from graph.remembering import Remembering
 from graph.runs import Run, Runs
@@ -33,6 +34,8 @@ class Services:
 
     settings: Settings
     db: Database
+    holds: Holds
+    """What this process drives."""
     events: EventLog
     runs: Runs
     approvals: Approvals

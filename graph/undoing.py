@@ -24,6 +24,13 @@ async def of_run(services: Services, run: Run) -> None:
         await _take_back(services, run, why, f"memory/ended{ending(run.rollbacks)}", None)
 
 
+async def conclude(services: Services, run: Run) -> None:
+    """The last thing that is done for a run that has ended, once."""
+    await of_run(services, run)
+    key = f"run.ended{ending(run.rollbacks)}"
+    await services.events.append(run.id, "run.ended", {"status": run.status}, key=key, last=True)
+
+
 async def of_stages(services: Services, run: Run, rollback: int, commit: str) -> None:
     """Take back what stages claimed whose work is not in `commit`, to which the run is rolled back."""
     repository = await services.repository(run.id)

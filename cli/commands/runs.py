@@ -129,7 +129,7 @@ def change(
 def resume(
     run_id: RunId, record: Record = None, unsafe_no_sandbox: Unsafe = False, as_json: AsJson = False
 ) -> int:
-    """Continue a run that was interrupted or answered."""
+    """Continue a run that was interrupted, paused or answered."""
     from cli import running
 
     return do(running.resume(run_id, record=record, unsafe_no_sandbox=unsafe_no_sandbox, as_json=as_json))
@@ -151,3 +151,27 @@ def rollback(
     from cli import running
 
     return do(running.rollback(run_id, stage, yes=yes, as_json=as_json))
+
+
+@app.command()
+def cancel(
+    run_id: RunId,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")] = "",
+    as_json: AsJson = False,
+) -> int:
+    """End a run, whichever process drives it. What it merged stays on its branch."""
+    from cli import controlling
+
+    return do(controlling.cancel(run_id, reason, as_json=as_json))
+
+
+@app.command()
+def pause(
+    run_id: RunId,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")] = "",
+    as_json: AsJson = False,
+) -> int:
+    """Have a run stand still, whichever process drives it, until `factory resume`."""
+    from cli import controlling
+
+    return do(controlling.pause(run_id, reason, as_json=as_json))
