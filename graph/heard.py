@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from core.events import Event
+from graph.broker import PERSON as A_PERSON
 from graph.stage_context import StageContext
 from graph.state import StageState
+from memory.extraction.echoes import MARK
 from memory.extraction.subjects import question_subject
 from memory.lineage.taking_back import PERSON
 from memory.records import Draft, Kind, Source
@@ -33,6 +35,43 @@ async def by_people(stage: StageContext, state: StageState) -> list[Draft]:
         mine = approval.team == stage.team.id or (approval.kind == "review" and state.get("comment"))
         if mine and approval.answer and approval.answer.strip():
             drafts.append(_decided(stage, state, event, approval.kind, approval.question, approval.answer))
+    return drafts
+
+
+async def by_teams(stage: StageContext, state: StageState) -> list[tuple[str, Draft]]:
+    """What other teams answered in this stage, as decisions: for the bank of who asked, and of who answered.
+
+    Each with the team whose bank it is for. They are claims of the run: where it fails, they are taken back.
+    """
+    if not state["clarifications"]:
+        return []
+    name = stage.key(state)
+    events = await stage.services.events.read(state["run_id"], kinds=["clarification.answered"])
+    drafts: list[tuple[str, Draft]] = []
+    for event in events:
+        told: dict[str, Any] = event.payload
+        asker, target, answer = (str(told.get(each) or "") for each in ("asker", "target", "answer"))
+        mine = (event.key or "").startswith(f"{name}/clarify/")
+        # What repeats a memory is nothing that was decided now.
+        if not mine or target == A_PERSON or not answer.strip() or MARK.search(answer):
+            continue
+        question = str(told.get("question") or "")
+        said, asked = (" ".join(each.split())[:_LONGEST] for each in (answer, question))
+        source = Source(state["run_id"], event.seq, event.hash, name)
+        for bank, text in (
+            (asker, f"Asked {target}: {asked} {target} answered: {said}"),
+            (target, f"{asker} asked: {asked} Answered: {said}"),
+        ):
+            draft = Draft(
+                text=text,
+                kind=Kind.DECISION,
+                source=source,
+                speaker=target,
+                session=f"{state['run_id']}/{name}",
+                at=event.at,
+                subject=question_subject(screen(question).text),
+            )
+            drafts.append((bank, draft))
     return drafts
 
 

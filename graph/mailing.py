@@ -30,6 +30,10 @@ FACTORY: Final = "factory"
 _KINDS: dict[str, Kind] = {"review": "review"}
 _LISTED: Final = 40
 """Files that a hand-off names."""
+_IN_BRIEF: Final = 8
+"""Open messages that a brief tells of."""
+_LINE: Final = 400
+"""Characters of each."""
 MOST_ATTACHED: Final = 5_000_000
 """Bytes of one attachment."""
 ATTACHED: Final = "attachments"
@@ -223,6 +227,24 @@ class Postbox:
         return await self.mailing.post(
             "note", key, key, sender=self.team, to=[to], subject=subject, body=body, status="open"
         )
+
+
+async def open_mail(repository: Repository, commit: str, files: Collection[str], team: str) -> list[str]:
+    """The open mail to a team as of a commit with these files, a line each: the newest few, shortened.
+
+    As of a commit, so that a brief that is written again says the same.
+    """
+    # All other mail is answered where it is asked; without a note there is nothing to read.
+    if not any(path.startswith(f"{FOLDER}/") and "/note-" in path for path in files):
+        return []
+    every = reading.messages(await repository.texts(commit, FOLDER))
+    return [_line(message) for message in reading.waiting_for(team, every)[:_IN_BRIEF]]
+
+
+def _line(message: Message) -> str:
+    said = " ".join(f"{message.subject}: {message.body}".split())
+    more = " … (read_mail has the rest)" if len(said) > _LINE else ""
+    return f"- from {message.sender} ({message.kind}) {said[:_LINE]}{more}"
 
 
 def mail_of(message: Message) -> dict[str, Any]:

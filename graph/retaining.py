@@ -180,10 +180,11 @@ async def _keep(
     key = f"{state['run_id']}/{stage.key(state)}"
     said = canonical(texts["result"]) if texts.get("result") else ""
     drafts = [_draft(stage, state, claim, event, said) for claim in gathered.claims[:_MOST_CLAIMS]]
-    people = await heard.by_people(stage, state)
-    if not (drafts or people or gathered.unsupported or gathered.echoes or gathered.model):
+    people, answers = await heard.by_people(stage, state), await heard.by_teams(stage, state)
+    if not (drafts or people or answers or gathered.unsupported or gathered.echoes or gathered.model):
         return
-    gathered.masked = sum(bool(screen(draft.text).found) for draft in (*drafts, *people))
+    every = [*drafts, *people, *(draft for _, draft in answers)]
+    gathered.masked = sum(bool(screen(draft.text).found) for draft in every)
     added: list[Added] = []
     if drafts:
         added = await (await memories.bank(project, stage.team.id)).add(drafts, key=key)
@@ -191,11 +192,15 @@ async def _keep(
     if people:
         # Said by a person: that is all the evidence there can be.
         said_by_people = await (await memories.bank(project, SHARED)).add(people, key=key)
+    answered: list[Added] = []
+    for bank in dict.fromkeys(team for team, _ in answers):
+        given = [draft for team, draft in answers if team == bank]
+        answered += await (await memories.bank(project, bank)).add(given, key=f"{key}/answers")
     faults.point("retain.remembered")
     pairs = list(zip(added, drafts, strict=True))
     outdated = await _outdated(memories, project, stage.team.id, texts, pairs, event.at)
     faults.point("retain.outdated")
-    await _end_derived(stage, state, memories, [*added, *said_by_people], outdated)
+    await _end_derived(stage, state, memories, [*added, *said_by_people, *answered], outdated)
     shared = await promotion.promote_borne_out(
         memories,
         project,
@@ -204,6 +209,8 @@ async def _keep(
         key=key,
     )
     payload = _payload(gathered, added, [*said_by_people, *shared], outdated)
+    if answered:
+        payload["answers"] = [one.id for one in answered if one.outcome == "new"]
     await stage.event(state, RETAINED, payload, "retained")
 
 

@@ -21,7 +21,7 @@ from core.errors import FactoryError
 from core.json import JsonObject, is_object
 from graph import loops, packing, people, recollecting, touched
 from graph.leasing import noting, tell_others
-from graph.mailing import Postbox
+from graph.mailing import Postbox, open_mail
 from graph.recollecting import NOTHING as NOTHING_RECALLED
 from graph.repairing import laid_out
 from graph.stage_context import StageContext, called
@@ -83,6 +83,7 @@ class Work:
             memories=recollection.lines,
             forgot=recollection.note,
             learned=recollection.page,
+            mail=() if repair else await open_mail(await stage.repository(state), tree.base, files, team.id),
             rooms=await packing.rooms(stage, state),
         )
         return {

@@ -38,6 +38,7 @@ def brief(
     memories: Sequence[Told] = (),
     forgot: str = "",
     learned: Sequence[str] = (),
+    mail: Sequence[str] = (),
     rooms: Sequence[int] = (),
 ) -> str:
     """The first message of a stage: the objective anchor, whole, and what fits beside it.
@@ -46,9 +47,10 @@ def brief(
     `history` makes it a change of what exists: the requirements it came about by, the oldest first. `named`:
     the files of this team that the change names. `conflict`: the places that a repair has to decide.
     `rules` are what a person has told the team to follow always: they stand at both ends. `memories` are
-    recalled; `forgot` says what of memory was missing. `learned` are lines of the team's mental model.
-    `rooms`: bytes that a brief may take with each model that may be asked; the least counts in which the
-    anchor fits. What is left out beside the anchor is said, and can be had with tools.
+    recalled; `forgot` says what of memory was missing. `learned` are lines of the team's mental model. `mail`
+    is open mail to the team, a line each. `rooms`: bytes that a brief may take with each model that may be
+    asked; the least counts in which the anchor fits. What is left out beside the anchor is said, and can be
+    had with tools.
     """
     parts: list[str | Section] = [
         _rules(rules),
@@ -59,6 +61,7 @@ def brief(
         Section(_upstream(objective.inputs), "read the files, or ask the team"),
         Section(_learned(learned), "use recall_memory"),
         Section(recalled(memories, forgot), "use recall_memory"),
+        Section(_open_mail(mail), "use read_mail"),
         Section("\n".join(["## Files in the worktree", *paths(files)]), "use list_files"),
         f"## Review comment\n{quote(comment)}" if comment.strip() else "",
         conflict_text(conflict),
@@ -115,6 +118,13 @@ def _learned(lines: Sequence[str]) -> str:
     return "\n".join(
         ["## What the team has learned", prose("learned"), *(quote(inline(one)) for one in lines)]
     )
+
+
+def _open_mail(lines: Sequence[str]) -> str:
+    """Mail to the team that is open, line by line."""
+    if not lines:
+        return ""
+    return "\n".join(["## Open mail", prose("mail"), *(quote(inline(one)) for one in lines)])
 
 
 def recalled(memories: Sequence[Told], forgot: str = "") -> str:

@@ -279,6 +279,57 @@ async def test_what_a_person_answered_is_told_to_every_team_of_the_next_run(open
             )
 
 
+def asking_the_writer(briefs: list[str]) -> Rule:
+    """A checker that asks the writer one question in its first run."""
+
+    def checker(chat: Chat) -> str:
+        if chat.turn == 0:
+            briefs.append(chat.last)
+        if "answer of writer" not in chat.text and len(briefs) == 1:
+            return ask("writer", "May a loan be renewed?")
+        there = "wrote checks" in chat.text or len(briefs) > 1
+        return "Done." if there else write("checks/verdict.md", "# Verdict\n\nFine.")
+
+    return checker
+
+
+def answering(_: Chat) -> str:
+    said = "A loan is renewed once, by the member alone."
+    return json.dumps(
+        {"reasoning": "", "answer": said, "needs_target": "", "needs_question": "", "known": True}
+    )
+
+
+async def test_what_a_team_answered_another_is_told_to_both_with_its_source(open_small: OpenSmall) -> None:
+    writer, checkers = Writer(), list[str]()
+    rules = writer.rules(checker__work=asking_the_writer(checkers), writer__clarify=answering)
+    async with open_small(rules, pack="tiny") as factory:
+        first = await run(factory)
+        [answered] = await told(factory, first, "clarification.answered")
+        bank = await (await memories(factory)).bank(LIBRARY, "writer")
+        [decided] = [m for m in await bank.list() if m.source.seq == answered.seq]
+        assert (decided.kind, decided.source.hash, decided.speaker) == ("decision", answered.hash, "writer")
+        [retained] = [e for e in await told(factory, first, "memory.retained") if "answers" in e.payload]
+        assert decided.id in retained.payload["answers"]  # pyright: ignore[reportOperatorIssue]
+        await run(factory, "Publish it again: how a loan is renewed")
+        asked = "May a loan be renewed?"
+        said = f"A loan is renewed once, by the member alone. — {first}, checker.1"
+        assert f"(decision) checker asked: {asked} Answered: {said}" in recalled(writer.briefs[1])
+        assert f"(decision) Asked writer: {asked} writer answered: {said}" in recalled(checkers[1])
+
+
+async def test_what_a_team_answered_in_a_run_that_is_rejected_does_not_stand(open_small: OpenSmall) -> None:
+    rules = Writer().rules(checker__work=asking_the_writer([]), writer__clarify=answering)
+    async with open_small(rules, pack="tiny") as factory:
+        run_id = await run(factory, approve_all=False)
+        assert any("renewed once" in text for text in await live(factory))
+        [question] = await factory.approvals.pending(run_id)
+        await factory.answer(question.id, "reject", "no", by="jan")
+        await factory.drive(run_id)
+        for name in ("writer", "checker"):
+            assert not [text for text in await live(factory, name) if "renewed once" in text]
+
+
 async def test_a_team_asks_its_memory_and_the_recall_set_is_written_down(
     open_small: OpenSmall, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.workspace.conftest import git
 from workspace.errors import NoRoomForMail
 from workspace.mail import inbox, reading
 from workspace.mail.message import INBOX, LARGEST, MOST_BODY, Message, compose, is_mail, parse, render
+from workspace.mail.reading import waiting_for
 from workspace.repository import Repository
 
 
@@ -211,3 +213,19 @@ async def test_a_letter_with_the_longest_name_can_be_answered(repository: Reposi
     for path, content in ((f"{INBOX}/{letter.name}", letter.text.encode()), (letter.answer, b"done")):
         await repository.post_to_main({path: content}, message="Mail")
     assert (repository.path / letter.answer).read_text() == "done"
+
+
+def note(created: str, *, to: str = "qa", thread: str = "a", sender: str = "backend", **more: Any) -> Message:
+    said: dict[str, Any] = {"run": "run-1", "kind": "note", "subject": "Colour", "body": "Blue."} | more
+    said |= {"status": more.get("status", "open"), "created": created, "to": [to], "sender": sender}
+    return compose(thread_key=thread, key=f"{thread}/{created}", **said)
+
+
+def test_mail_waits_for_a_team_until_it_is_answered_or_the_team_has_handed_on() -> None:
+    handed = note("2026-01-02", thread="h", kind="hand-off", sender="qa", to="docs", status="closed")
+    old, new = note("2026-01-01", thread="old"), note("2026-01-03", thread="new")
+    asked = note("2026-01-04", thread="b")
+    answered = note("2026-01-05", thread="b", sender="qa", status="answered", to="backend")
+    others = [note("2026-01-06", to="docs", thread="c"), note("2026-01-07", thread="d", sender="qa")]
+    assert waiting_for("qa", [old, handed, new, asked, answered, *others]) == [new]
+    assert waiting_for("qa", [old, new]) == [new, old]

@@ -52,3 +52,14 @@ def search(of: Sequence[Message], query: str) -> list[Message]:
         if words and all(word in text for word in words):
             found.append(message)
     return sorted(found, key=lambda each: (each.created, each.id), reverse=True)
+
+
+def waiting_for(team: str, of: Sequence[Message]) -> list[Message]:
+    """Open mail to a team, newest first: what has come since it handed its work on, and has no answer.
+
+    `of`: oldest first, as `messages` gives them.
+    """
+    handed = (each.created for each in of if each.kind == "hand-off" and each.sender == team)
+    handed_on = max(handed, default="")
+    newest = (thread.messages[-1] for thread in threads(of) if thread.status == "open")
+    return [each for each in newest if team in each.to and each.sender != team and each.created > handed_on]
