@@ -10,6 +10,7 @@ from typing import Final
 import uvicorn
 
 from api.app import create_app
+from api.connections import Connection
 from api.driving import Driving
 from api.service import Service
 from core import redaction
@@ -43,6 +44,7 @@ async def serve(settings: Settings, address: str, *, owner: str, announce: Calla
                     announce("This is not loopback: the token and all content cross the network unencrypted.")
                 config = uvicorn.Config(
                     app,
+                    http=Connection,
                     log_config=None,
                     access_log=False,
                     server_header=False,

@@ -48,6 +48,8 @@ class Wanted:
     """Which events a reader wants; None stands for all."""
 
     run_id: str | None = None
+    """One run, in the order of its chain: a place is a seq. Else a place is a position."""
+    runs: tuple[str, ...] | None = None
     kinds: tuple[str, ...] | None = None
     """`stage.started`, or `stage.*` for all of a noun."""
     projects: tuple[str, ...] | None = None
@@ -64,6 +66,7 @@ class Wanted:
         """Whether the event is among them."""
         return (
             (self.run_id is None or noted.run_id == self.run_id)
+            and (self.runs is None or noted.run_id in self.runs)
             and (self.projects is None or noted.project in self.projects)
             and (
                 self.kinds is None
@@ -76,6 +79,7 @@ class Wanted:
         """The same for a statement."""
         return {
             "run_id": self.run_id,
+            "runs": None if self.runs is None else list(self.runs),
             "kinds": None if self.kinds is None else sorted(self._exactly),
             "nouns": sorted(self._nouns),
             "projects": None if self.projects is None else list(self.projects),

@@ -51,7 +51,8 @@ class Hub:
         self.position = 0
         """Up to here everything was handed out."""
         self._db = db
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
+        """Bytes of records that may wait for one reader."""
         self._readers: dict[Wanted, set[Subscription]] = {}
         self._users = 0
         self._listener: asyncio.Task[None] | None = None
@@ -77,9 +78,8 @@ class Hub:
         (`Event.position`), and from now on where it is left out. Never ends by itself. Raises ReaderTooSlow,
         PositionUnknown.
         """
-        wanted = Wanted(
-            run_id, None if kinds is None else tuple(kinds), None if project is None else (project,)
-        )
+        projects = None if project is None else (project,)
+        wanted = Wanted(run_id, None, None if kinds is None else tuple(kinds), projects)
         async with aclosing(self.subscribe(wanted, after).slices()) as slices:
             async for some in slices:
                 for noted in some.items:
@@ -132,6 +132,17 @@ class Hub:
             if not alike:
                 del self._readers[reader.wanted]
 
+    async def known(self, position: int) -> None:
+        """Raises PositionUnknown where no event of all runs has this position or a later one."""
+        async with self._db.pool.connection() as connection:
+            newest = await feed.newest(connection)
+        if position > newest:
+            raise PositionUnknown(
+                f"The log ends at {newest}, before {position}",
+                untouched="Nothing was sent",
+                todo="Begin anew: the database is another one, or was restored from a backup",
+            )
+
     async def past(self, wanted: Wanted, after: int) -> tuple[list[Noted], bool]:
         """A page of what is in the table already, and whether there may be more. Waits for the database."""
         read = feed.page if wanted.run_id is None else feed.page_of_run
@@ -142,11 +153,6 @@ class Hub:
             except (psycopg.OperationalError, DatabaseUnavailable):
                 await _back_off(failures)
         raise AssertionError
-
-    @property
-    def most_bytes(self) -> int:
-        """Bytes that may wait for one reader."""
-        return self._most_bytes
 
     async def _listen(self) -> None:
         failures = 0
@@ -242,11 +248,8 @@ class Subscription:
         """What is wanted, in order, none of it empty. Raises ReaderTooSlow, PositionUnknown."""
         with self._hub.used():
             await self._hub.listening()
-            if self.wanted.run_id is None and (self._after or 0) > self._hub.position:
-                raise PositionUnknown(
-                    f"The log ends at {self._hub.position}, before {self._after}",
-                    todo="Begin anew: the database is another one, or was restored from a backup",
-                )
+            if self.wanted.run_id is None and self._after:
+                await self._hub.known(self._after)
             if self._after is not None:
                 # A long past is read before anything new has to be kept for this reader.
                 async for some in self._past():

@@ -109,7 +109,7 @@ SELECT position, project, run_id, seq, kind, record, prev_hash, hash FROM (
     FROM factory.event_feed f JOIN factory.events e USING (run_id, seq)
     LEFT JOIN factory.runs r ON r.id = e.run_id LEFT JOIN factory.projects p ON p.id = r.project_id
     WHERE f.position > %(after)s
-      AND (%(run_id)s::text IS NULL OR e.run_id = %(run_id)s)
+      AND (%(runs)s::text[] IS NULL OR f.run_id = ANY (%(runs)s::text[]))
       AND (%(projects)s::text[] IS NULL OR p.name = ANY (%(projects)s::text[]))
       AND (%(kinds)s::text[] IS NULL OR e.kind = ANY (%(kinds)s::text[])
            OR split_part(e.kind, '.', 1) = ANY (%(nouns)s::text[]))

@@ -110,6 +110,9 @@ class Settings(BaseSettings):
     )
     """What counts how much when memories are recalled, where it is not what was measured to be best."""
 
+    stream_heartbeat: float = Field(default=15, gt=0, le=3600)
+    """Seconds after which a stream of events says that it is alive where nothing happens."""
+
     mcp_token: SecretStr | None = None
     """What an MCP server over HTTP asks for; without it, a new one at each start."""
 
