@@ -25,6 +25,7 @@ _PIECE: Final = 65_536
 logger = logs.get(__name__)
 
 Over = Callable[[Slice], Awaitable[bool]]
+Admitted = Callable[[], Awaitable[bool]]
 
 
 def of_run(some: Slice) -> bytes:
@@ -58,14 +59,22 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, reader: Subscription, make: Callable[[Slice], bytes], *, over: Over | None, heartbeat: float
+        self,
+        reader: Subscription,
+        make: Callable[[Slice], bytes],
+        *,
+        heartbeat: float,
+        admitted: Admitted,
+        over: Over | None = None,
     ) -> None:
+        """`admitted` says at each heartbeat whether the client may still read; without, the stream ends."""
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._reader = reader
         self._make = make
         self._over = over
         self._heartbeat = heartbeat
+        self._admitted = admitted
         self._turn = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,6 +119,8 @@ class EventStream(Response):
         """Something now and then, for proxies, and to notice who is gone; and how far the log has come."""
         while True:
             await asyncio.sleep(self._heartbeat)
+            if not await self._admitted():
+                return
             if not self._turn.locked():
                 await self._write(send, b": alive\n\n" + self._place())
 

@@ -53,6 +53,8 @@ class Wanted:
     kinds: tuple[str, ...] | None = None
     """`stage.started`, or `stage.*` for all of a noun."""
     projects: tuple[str, ...] | None = None
+    of_projects: bool = False
+    """Only what is of some project: not the service's own chains, nor a team's memory."""
 
     @cached_property
     def _exactly(self) -> frozenset[str]:
@@ -67,6 +69,7 @@ class Wanted:
         return (
             (self.run_id is None or noted.run_id == self.run_id)
             and (self.runs is None or noted.run_id in self.runs)
+            and (noted.project is not None or not self.of_projects)
             and (self.projects is None or noted.project in self.projects)
             and (
                 self.kinds is None
@@ -81,6 +84,7 @@ class Wanted:
             "run_id": self.run_id,
             "runs": None if self.runs is None else list(self.runs),
             "kinds": None if self.kinds is None else sorted(self._exactly),
+            "of_projects": self.of_projects,
             "nouns": sorted(self._nouns),
             "projects": None if self.projects is None else list(self.projects),
         }

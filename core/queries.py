@@ -111,6 +111,7 @@ SELECT position, project, run_id, seq, kind, record, prev_hash, hash FROM (
     WHERE f.position > %(after)s
       AND (%(runs)s::text[] IS NULL OR f.run_id = ANY (%(runs)s::text[]))
       AND (%(projects)s::text[] IS NULL OR p.name = ANY (%(projects)s::text[]))
+      AND (p.name IS NOT NULL OR NOT %(of_projects)s)
       AND (%(kinds)s::text[] IS NULL OR e.kind = ANY (%(kinds)s::text[])
            OR split_part(e.kind, '.', 1) = ANY (%(nouns)s::text[]))
     ORDER BY f.position LIMIT %(limit)s
@@ -126,6 +127,7 @@ SELECT position, project, run_id, seq, kind, record, prev_hash, hash FROM (
     LEFT JOIN factory.runs r ON r.id = e.run_id LEFT JOIN factory.projects p ON p.id = r.project_id
     WHERE e.run_id = %(run_id)s AND e.seq > %(after)s
       AND (%(projects)s::text[] IS NULL OR p.name = ANY (%(projects)s::text[]))
+      AND (p.name IS NOT NULL OR NOT %(of_projects)s)
       AND (%(kinds)s::text[] IS NULL OR e.kind = ANY (%(kinds)s::text[])
            OR split_part(e.kind, '.', 1) = ANY (%(nouns)s::text[]))
     ORDER BY e.seq LIMIT %(limit)s

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response, status
+from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
+from psycopg import OperationalError
 
 from api import streaming
-from api.access import Reader
+from api.access import Caller, NotSignedIn, Reader, bearer, may
 from api.service import Service, Serving
 from api.streaming import EventStream
+from core.database import DatabaseUnavailable
 from core.errors import BadInput
 from core.feed import Slice, Wanted
 
@@ -52,8 +54,9 @@ Kinds = Annotated[
 )
 async def of_run(
     run_id: str,
+    request: Request,
     service: Serving,
-    _: Reader,
+    caller: Reader,
     kinds: Kinds = None,
     after: After = None,
     last_event_id: LastEventId = None,
@@ -65,13 +68,14 @@ async def of_run(
     place = _place(last_event_id, after) or 0
     if await end.reached(place):
         return Response(status_code=status.HTTP_204_NO_CONTENT)
-    return _stream(service, wanted, place, end.is_over)
+    return _stream(service, wanted, place, _Admission(service, bearer(request), caller), end.is_over)
 
 
 @router.get("/events/stream", response_class=Response, responses={**_ANSWERS})
 async def of_all(
+    request: Request,
     service: Serving,
-    _: Reader,
+    caller: Annotated[Caller, Depends(may("read", within=True))],
     runs: Annotated[
         list[str] | None, Query(alias="run", max_length=50, description="Only these runs.")
     ] = None,
@@ -86,22 +90,62 @@ async def of_all(
     place = _place(last_event_id, after)
     if place:
         await service.hub.known(place)
-    return _stream(service, Wanted(runs=_some(runs), kinds=_some(kinds), projects=_some(projects)), place)
+    wanted = Wanted(
+        runs=_some(runs),
+        kinds=_some(kinds),
+        projects=_seen(caller, projects),
+        # What is of no project, such as who signed in, is the audit's.
+        of_projects=not caller.may("audit"),
+    )
+    return _stream(service, wanted, place, _Admission(service, bearer(request), caller))
+
+
+def _seen(caller: Caller, projects: list[str] | None) -> tuple[str, ...] | None:
+    bound = caller.scopes.projects
+    if projects is None:
+        return None if bound is None else tuple(sorted(bound))
+    for project in projects:
+        caller.require_project(project)
+    return tuple(projects)
 
 
 def _stream(
-    service: Service, wanted: Wanted, place: int | None, over: streaming.Over | None = None
+    service: Service,
+    wanted: Wanted,
+    place: int | None,
+    admission: _Admission,
+    over: streaming.Over | None = None,
 ) -> EventStream:
     return EventStream(
         service.hub.subscribe(wanted, place),
         streaming.of_all if wanted.run_id is None else streaming.of_run,
         over=over,
+        admitted=admission.stands,
         heartbeat=service.factory.settings.stream_heartbeat,
     )
 
 
 def _some(names: list[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
+
+
+class _Admission:
+    """Whether who opened a stream would still be let in as they were: a stream outlives many a token."""
+
+    def __init__(self, service: Service, token: str, caller: Caller) -> None:
+        self._service = service
+        self._token = token
+        self._caller = caller
+
+    async def stands(self) -> bool:
+        """Whether they would be."""
+        try:
+            now = await self._service.access.verify(self._token)
+        except NotSignedIn:
+            return False
+        except (DatabaseUnavailable, OperationalError):
+            return True  # nobody can say; nothing is sent meanwhile either
+        return now.role == self._caller.role and now.scopes == self._caller.scopes
 
 
 class _End:

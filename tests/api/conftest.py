@@ -51,9 +51,7 @@ async def served_over_http(service: Service) -> AsyncIterator[Served]:
     """The service's application on a free port of loopback, in this event loop."""
     listening, host, port = listen("127.0.0.1:0")
     app = create_app(service)
-    config = uvicorn.Config(
-        app, http=Connection, log_config=None, lifespan="on", timeout_graceful_shutdown=1
-    )
+    config = uvicorn.Config(app, http=Connection, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with listening:
         serving = asyncio.create_task(server.serve(sockets=[listening]))

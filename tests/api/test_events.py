@@ -211,6 +211,49 @@ async def test_a_quiet_stream_says_that_it_is_alive_and_how_far_the_log_is(open_
             assert (await asyncio.wait_for(reading, 5))[0]["position"] == 7
 
 
+async def test_a_token_of_one_project_streams_that_project_alone(open_served: OpenServed) -> None:
+    async with open_served() as served:
+        one, other = await _run(served, "ferns"), await _run(served, "mosses")
+        accounts, log = served.service.access, served.factory.events
+        user = await accounts.users.add("ada", "operator", password=None, by="owner")
+        ferns = (await accounts.tokens.issue(user, "t", projects=["ferns"], by="owner"))[1]
+        every = (await accounts.tokens.issue(user, "u", by="owner"))[1]
+        async with (
+            httpx.AsyncClient(base_url=served.url, headers={"Authorization": f"Bearer {ferns}"}) as bound,
+            httpx.AsyncClient(base_url=served.url, headers={"Authorization": f"Bearer {every}"}) as free,
+        ):
+            for path in (_of(other), f"{ALL}?project=mosses"):
+                assert (await bound.get(path)).status_code == 403
+            async with (
+                streaming(bound, ALL, after=0) as narrow,
+                streaming(free, ALL, after=0, kind=["x.y", "user.*"]) as wide,
+            ):
+                for run_id in (other, "service", one):
+                    await log.append(run_id, "x.y")
+                taken = await asyncio.wait_for(narrow.take(2), 10)
+                assert [(event["run_id"], event["kind"]) for event in taken] == [
+                    (one, "run.created"),
+                    (one, "x.y"),
+                ]
+                # What is of no project is the audit's, which an operator does not read.
+                taken = await asyncio.wait_for(wide.take(2), 10)
+                assert [event["run_id"] for event in taken] == [other, one]
+
+
+async def test_a_stream_ends_when_its_token_is_revoked(open_served: OpenServed) -> None:
+    async with open_served(stream_heartbeat=0.1) as served:
+        accounts = served.service.access
+        user = await accounts.users.add("ada", "operator", password=None, by="owner")
+        made, token = await accounts.tokens.issue(user, "t", by="owner")
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(base_url=served.url, headers=headers) as http:
+            async with streaming(http, ALL) as stream:
+                await _until(lambda: served.service.hub.readers == 1)
+                await accounts.tokens.revoke(made.id, by="owner")
+                assert [event async for event in stream.events()] == []
+            assert (await http.get(ALL)).status_code == 401
+
+
 async def test_a_server_that_ends_lets_its_streams_end(open_served: OpenServed) -> None:
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as http:
         async with open_served() as served:
