@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends, Request
 
-from core.errors import NotFound
+from api.found import project_of
 from governance.access import Accounts, NotSignedIn
 from governance.access.principal import Principal
 from governance.roles import NotPermitted, Permission
@@ -19,15 +19,21 @@ __all__ = [
     "Accounts",
     "Answerer",
     "Approver",
+    "Auditor",
     "Caller",
+    "Configurer",
+    "Controller",
     "May",
     "NotPermitted",
     "NotSignedIn",
     "Reader",
+    "ReaderWithin",
     "Submitter",
+    "SubmitterWithin",
     "anybody",
     "identify",
     "may",
+    "narrowed",
 ]
 
 Caller = Principal
@@ -65,7 +71,7 @@ class May:
         caller = await identify(request)
         caller.require(self.permission)
         if caller.scopes.projects is not None and not self.within:
-            caller.require_project(await _project(request))
+            caller.require_project(await project_of(request))
         return caller
 
 
@@ -82,21 +88,23 @@ Reader = Annotated[Caller, Depends(may("read"))]
 Submitter = Annotated[Caller, Depends(may("submit"))]
 Answerer = Annotated[Caller, Depends(may("answer"))]
 Approver = Annotated[Caller, Depends(may("approve"))]
+Controller = Annotated[Caller, Depends(may("control"))]
+Configurer = Annotated[Caller, Depends(may("configure"))]
+Auditor = Annotated[Caller, Depends(may("audit"))]
+ReaderWithin = Annotated[Caller, Depends(may("read", within=True))]
+"""For a route that looks itself which projects the caller's token is bound to."""
+SubmitterWithin = Annotated[Caller, Depends(may("submit", within=True))]
+
+
+def narrowed(caller: Caller, project: str | None) -> list[str] | None:
+    """The projects that a list is about: the one that was asked for, or those of the caller's token; None is
+    all of them. Raises NotPermitted."""
+    if project is not None:
+        caller.require_project(project)
+        return [project]
+    bound = caller.scopes.projects
+    return None if bound is None else sorted(bound)
 
 
 def _service(request: Request) -> Service:
     return cast("Service", request.app.state.service)
-
-
-async def _project(request: Request) -> str | None:
-    """The project that the path leads to; None where it leads to none, or to nothing."""
-    given, factory = request.path_params, _service(request).factory
-    if "project" in given:
-        return str(given["project"])
-    try:
-        run_id = given.get("run_id")
-        if run_id is None and "approval_id" in given:
-            run_id = (await factory.approvals.get(str(given["approval_id"]))).run_id
-        return None if run_id is None else (await factory.services.run(str(run_id))).project
-    except NotFound:
-        return None

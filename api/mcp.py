@@ -18,6 +18,7 @@ from api.driving import Driving
 from core.errors import BadInput
 from governance import roles
 from governance.approvals import Approval, Decision
+from governance.decisions import permission_for
 from governance.roles import Role
 from graph.lifecycle import ENDED
 from graph.runner import Factory
@@ -32,9 +33,6 @@ INSTRUCTIONS = (
     "for a person. Show those to the person you work for, and give their words to `answer`, or their "
     "decision to `approve` or `reject`. Never decide for them."
 )
-_WORDS = frozenset({"clarification", "escalation", "review"})
-"""Kinds of question that words answer: guidance for a team, a comment in a review."""
-
 _READS = ToolAnnotations(readOnlyHint=True, openWorldHint=False)
 _ADDS = ToolAnnotations(readOnlyHint=False, destructiveHint=False, openWorldHint=False)
 _DECIDES = ToolAnnotations(readOnlyHint=False, destructiveHint=True, openWorldHint=False)
@@ -171,7 +169,7 @@ class _Tools:
     ) -> Decided:
         """Answer a question in a person's words: a clarification, guidance, or a comment in a review."""
         asked = await self._factory.approvals.get(approval_id)
-        roles.require(self._role, "answer" if asked.kind in _WORDS else "approve")
+        roles.require(self._role, permission_for(asked.kind, "respond"))
         if "respond" not in asked.allowed:
             raise QuestionInWords(
                 f"{asked.id} takes no answer in words, only: {', '.join(asked.allowed)}",

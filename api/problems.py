@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Request
+import psycopg
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from api.etags import NotModified
 from core import logs
+from core.database import DatabaseUnavailable
 from core.errors import FactoryError
 from core.redaction import redact
 
@@ -24,6 +28,29 @@ _MOST_PROBLEMS: Final = 5
 """Faults of a request that one answer names."""
 
 logger = logs.get(__name__)
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": "urn:factory:not-found",
+                "title": "There is nothing by that name or id",
+                "status": 404,
+                "detail": "No run starts with 'run-1'",
+                "todo": "List the runs with `factory runs`",
+            }
+        }
+    )
+
+    type: Annotated[str, Field(description="`urn:factory:` and the error's stable code; or about:blank.")]
+    title: Annotated[str, Field(description="What kind of error it is.")]
+    status: int
+    detail: Annotated[str, Field(description="What happened.")] = ""
+    untouched: Annotated[str, Field(description="What was left as it was.")] = ""
+    todo: Annotated[str, Field(description="What to do next.")] = ""
 
 
 class ServiceFault(FactoryError):
@@ -47,7 +74,14 @@ def document(error: FactoryError) -> dict[str, Any]:
         "untouched": error.untouched,
         "todo": error.todo,
     }
-    return {name: redact(value) if isinstance(value, str) else value for name, value in told.items() if value}
+    return {name: _plain(value) for name, value in told.items() if value}
+
+
+def _plain(value: str | int) -> str | int:
+    """A text as an answer may hold it: secrets masked, and what no UTF-8 has shown as what it is."""
+    if isinstance(value, int):
+        return value
+    return redact(value).encode("utf-8", "backslashreplace").decode()
 
 
 def answer(error: FactoryError, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -86,9 +120,24 @@ def install(app: FastAPI) -> None:
         phrase = HTTPStatus(error.status_code).phrase
         told = {"type": "about:blank", "title": phrase, "status": error.status_code}
         if error.detail != phrase:
-            told["detail"] = redact(error.detail)
+            told["detail"] = _plain(str(error.detail))
         return JSONResponse(
             told, status_code=error.status_code, media_type=MEDIA_TYPE, headers=dict(error.headers or {})
+        )
+
+    @app.exception_handler(NotModified)
+    async def of_copy(_: Request, fresh: NotModified) -> Response:  # pyright: ignore[reportUnusedFunction]
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": fresh.tag})
+
+    @app.exception_handler(psycopg.OperationalError)
+    async def of_database(_: Request, error: psycopg.OperationalError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        logger.error("database unavailable", error=str(error), sqlstate=error.sqlstate)
+        return answer(
+            DatabaseUnavailable(
+                "The database cannot be reached now",
+                untouched="What was recorded is kept",
+                todo="Send the request again in a moment, with the same Idempotency-Key if it had one",
+            )
         )
 
     @app.exception_handler(Exception)

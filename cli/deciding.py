@@ -6,25 +6,16 @@ import sys
 
 from cli import records, results
 from cli import requirement as requirements
-from cli.records import Records
 from cli.screen import Screen
 from cli.whoami import whoami
-from core.errors import BadInput, NotFound
+from core.errors import BadInput
 from core.settings import Settings
-from governance.approvals import Approval, Decision
-from graph.lifecycle import ENDED
+from governance.approvals import Decision
+from graph import answering
 
 
 class AnswerEmpty(BadInput):
     """The answer is empty."""
-
-
-class RunEnded(BadInput):
-    """The run has ended, and waits for no answer."""
-
-
-class NoWords(BadInput):
-    """This question takes no answer in words."""
 
 
 async def answer(approval: str, text: str, *, go_on: bool, as_json: bool) -> int:
@@ -48,16 +39,10 @@ async def _record(
 ) -> int:
     screen = Screen(as_json)
     async with records.opened() as kept:
-        asked = await _find(kept, approval)
-        run = await kept.runs.get(asked.run_id)
-        if run.status in ENDED and asked.decision is None:
-            raise RunEnded(
-                f"Run {run.id} has ended ({run.status}): its questions wait for nobody",
-                untouched="Nothing was recorded",
-                todo=f"See how it ended with: factory show {run.id}",
-            )
+        asked = await answering.find(kept.approvals, approval)
+        await answering.require_waiting(kept.runs, asked)
         decided = await kept.approvals.decide(
-            asked.id, decision or _in_words(asked), answer=text, by=whoami()
+            asked.id, decision or answering.in_words(asked), answer=text, by=whoami()
         )
         screen.note(f"✓ {decided.id}: {decided.decision}", style="green")
         if not go_on:
@@ -74,30 +59,3 @@ async def _record(
     async with Factory.open(Settings.load()) as factory:
         screen.announce(factory.announcements)
         return await to_the_end(factory, decided.run_id, screen)
-
-
-def _in_words(approval: Approval) -> Decision:
-    """The decision that words stand for in this question."""
-    for wordy in ("respond", "edit"):
-        if wordy in approval.allowed:
-            return wordy
-    raise NoWords(
-        f"{approval.id} takes no answer in words, only: {', '.join(approval.allowed)}",
-        untouched="The question is still open",
-        todo=f"Use: factory approve {approval.id}, or factory reject {approval.id}",
-    )
-
-
-async def _find(kept: Records, approval: str) -> Approval:
-    """The question of that id, or the one open question whose id begins so."""
-    try:
-        return await kept.approvals.get(approval)
-    except NotFound:
-        matching = [row for row in await kept.approvals.pending() if row.id.startswith(approval)]
-        if len(matching) == 1:
-            return matching[0]
-        if matching:
-            raise NotFound(
-                f"Several open questions start with {approval!r}", todo="Give more of the id"
-            ) from None
-        raise

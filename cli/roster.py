@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import cast
 
 from cli.screen import Screen, clean, one_line, table
-from core.errors import FactoryError
 from core.json import JsonObject
 from core.settings import Settings
-from graph import dag
+from graph.roster import in_order
 from teams.registry import Registry
 from teams.team import Team
 from workspace import policies
@@ -30,27 +29,16 @@ def teams(team_id: str | None, *, as_json: bool) -> int:
         return 0
     if as_json:
         listed = [
-            team.model_dump(mode="json", exclude=set(_TEXTS) | {"operatives"}) for team in _in_order(registry)
+            team.model_dump(mode="json", exclude=set(_TEXTS) | {"operatives"}) for team in in_order(registry)
         ]
         screen.result(cast(JsonObject, {"pack": registry.pack, "teams": listed}))
         return 0
     rows = table("team", "model", "operatives", "what it does")
-    for team in _in_order(registry):
+    for team in in_order(registry):
         rows.add_row(team.id, team.alias, str(len(team.operatives)), one_line(team.purpose))
     screen.out.print(rows)
     screen.say(f"\n{len(registry)} teams in the pack {registry.pack}. One of them: factory teams TEAM")
     return 0
-
-
-def _in_order(registry: Registry) -> list[Team]:
-    """In the order in which the full pipeline has them, where the pack has one; else by their names."""
-    try:
-        text, where = registry.pack_file("pipeline.toml")
-        order = dag.load(text, "full", registry.ids, where=where).teams
-    except FactoryError:
-        order = ()
-    place = {team: number for number, team in enumerate(order)}
-    return sorted(registry, key=lambda team: (place.get(team.id, len(place)), team.id))
 
 
 def _page(team: Team, screen: Screen) -> None:

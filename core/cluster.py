@@ -31,6 +31,8 @@ _KEEPER = Path(__file__).with_name("postmaster.py")
 class PostgresMissing(FactoryError):
     """There is no Postgres that the factory could start."""
 
+    http_status = 503
+
 
 class DatabaseUnavailable(FactoryError):
     """The database cannot be reached."""

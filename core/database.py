@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REVISIONS", "Database", "DatabaseTooNew", "DatabaseUnavailable", "PostgresMissing"]
 
-REVISIONS = tuple(f"{number:04}" for number in range(1, 16))
+REVISIONS = tuple(f"{number:04}" for number in range(1, 17))
 """Every schema this program knows, oldest first. Beside `migrations/` so that opening need not load it."""
 
 _CONNECT_LIMIT = 5  # seconds
@@ -39,6 +39,8 @@ logger = logs.get(__name__)
 
 class DatabaseTooNew(FactoryError):
     """The database was written by a newer version of the factory."""
+
+    http_status = 503
 
 
 class Database:

@@ -198,6 +198,29 @@ class Approvals:
         async with self._db.pool.connection() as conn:
             return [_approval(row) for row in await queries.pending(conn, run_id)]
 
+    async def page(
+        self,
+        *,
+        after: tuple[datetime, str] | None = None,
+        limit: int = 50,
+        run_id: str | None = None,
+        kind: Kind | None = None,
+        decided: bool | None = None,
+        projects: Sequence[str] | None = None,
+    ) -> list[Approval]:
+        """At most `limit` questions, the oldest first, of those that come after (created_at, id)."""
+        async with self._db.pool.connection() as conn:
+            rows = await queries.page(
+                conn,
+                after=after,
+                limit=limit,
+                run_id=run_id,
+                kind=kind,
+                decided=decided,
+                projects=None if projects is None else [*projects],
+            )
+        return [_approval(row) for row in rows]
+
     async def decided_in_project(self, run_id: str, prefix: str) -> list[Approval]:
         """What people decided about keys that begin so, in all runs of the run's project, oldest first."""
         async with self._db.pool.connection() as conn:

@@ -7,7 +7,16 @@ from typing import Any, Final, cast
 
 from core.errors import BadInput
 from core.json import canonical
-from governance.approvals import Decision
+from governance.approvals import Decision, Kind
+from governance.roles import Permission
+
+_WORDS: Final = frozenset({"clarification", "escalation", "review"})
+"""Kinds of question that words answer: guidance for a team, a comment in a review."""
+
+
+def permission_for(kind: Kind, decision: Decision) -> Permission:
+    """What it takes to decide so: words to a question are less than a yes or a no, or money."""
+    return "answer" if decision == "respond" and kind in _WORDS else "approve"
 
 
 class DecisionUnreadable(BadInput):

@@ -55,6 +55,43 @@ async def pending(conn: Connection, run_id: str | None) -> Sequence[DictRow]:
     return await cursor.fetchall()
 
 
+async def page(
+    conn: Connection,
+    *,
+    after: tuple[datetime, str] | None,
+    limit: int,
+    run_id: str | None,
+    kind: str | None,
+    decided: bool | None,
+    projects: list[str] | None,
+) -> Sequence[DictRow]:
+    """Questions, the oldest first, those that come after a (created_at, id)."""
+    at, last = after or (None, None)
+    cursor = await conn.execute(
+        """
+        SELECT * FROM approvals
+        WHERE (%(at)s::timestamptz IS NULL OR (created_at, id) > (%(at)s, %(last)s))
+          AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
+          AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+          AND (%(decided)s::boolean IS NULL OR (decision IS NOT NULL) = %(decided)s)
+          AND (%(projects)s::text[] IS NULL OR run_id IN (
+                SELECT r.id FROM runs r JOIN projects p ON p.id = r.project_id
+                WHERE p.name = ANY (%(projects)s)))
+        ORDER BY created_at, id LIMIT %(limit)s
+        """,
+        {
+            "at": at,
+            "last": last,
+            "limit": limit,
+            "run_id": run_id,
+            "kind": kind,
+            "decided": decided,
+            "projects": projects,
+        },
+    )
+    return await cursor.fetchall()
+
+
 async def due(conn: Connection, now: datetime) -> Sequence[DictRow]:
     """The open questions whose deadline has passed."""
     cursor = await conn.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, cast
 
 from psycopg import AsyncConnection
@@ -45,14 +46,15 @@ async def insert_run(
     pipeline: str,
     model: str | None,
     options: dict[str, Any],
-) -> None:
-    """Record a run as `draft`."""
-    await conn.execute(
+) -> bool:
+    """Record a run as `draft`; False where it is recorded."""
+    cursor = await conn.execute(
         """INSERT INTO runs
              (id, project_id, requirement, pipeline, model, status, options, created_at, updated_at)
-           VALUES (%s, %s, %s, %s, %s, 'draft', %s, now(), now())""",
+           VALUES (%s, %s, %s, %s, %s, 'draft', %s, now(), now()) ON CONFLICT (id) DO NOTHING""",
         (run_id, project_id, requirement, pipeline, model, Jsonb(options)),
     )
+    return cursor.rowcount == 1
 
 
 async def run_by_mail(conn: Connection, project: str, mail: str) -> str | None:
@@ -83,6 +85,90 @@ async def select_runs(conn: Connection, limit: int) -> list[DictRow]:
         (limit,),
     )
     return await cursor.fetchall()
+
+
+async def page_of_runs(
+    conn: Connection,
+    *,
+    after: tuple[datetime, str] | None,
+    limit: int,
+    projects: list[str] | None,
+    statuses: list[str] | None,
+    pipeline: str | None,
+) -> list[DictRow]:
+    """The newest runs first, those that come after a (created_at, id) in this order."""
+    at, run_id = after or (None, None)
+    cursor = await conn.execute(
+        f"""SELECT {RUN_COLUMNS} FROM runs r JOIN projects p ON p.id = r.project_id
+            WHERE (%(at)s::timestamptz IS NULL OR (r.created_at, r.id) < (%(at)s, %(run_id)s))
+              AND (%(projects)s::text[] IS NULL OR p.name = ANY (%(projects)s))
+              AND (%(statuses)s::text[] IS NULL OR r.status = ANY (%(statuses)s))
+              AND (%(pipeline)s::text IS NULL OR r.pipeline = %(pipeline)s)
+            ORDER BY r.created_at DESC, r.id DESC LIMIT %(limit)s""",  # noqa: S608
+        {
+            "at": at,
+            "run_id": run_id,
+            "limit": limit,
+            "projects": projects,
+            "statuses": statuses,
+            "pipeline": pipeline,
+        },
+    )
+    return await cursor.fetchall()
+
+
+async def page_of_projects(
+    conn: Connection, *, after: str | None, limit: int, names: list[str] | None
+) -> list[DictRow]:
+    """Projects by name, with how many runs they have, how many of them are under way, and the newest."""
+    cursor = await conn.execute(
+        """SELECT p.name, p.created_at, count(r.id) AS runs,
+             count(r.id) FILTER (WHERE r.ended_at IS NULL) AS live,
+             (array_agg(r.id ORDER BY r.created_at DESC, r.id DESC))[1] AS last_run
+           FROM projects p LEFT JOIN runs r ON r.project_id = p.id
+           WHERE (%(after)s::text IS NULL OR p.name > %(after)s COLLATE "C")
+             AND (%(names)s::text[] IS NULL OR p.name = ANY (%(names)s))
+           GROUP BY p.id ORDER BY p.name COLLATE "C" LIMIT %(limit)s""",
+        {"after": after, "limit": limit, "names": names},
+    )
+    return await cursor.fetchall()
+
+
+async def page_of_clarifications(
+    conn: Connection,
+    *,
+    after: tuple[datetime, str] | None,
+    limit: int,
+    run_id: str | None,
+    status: str | None,
+    projects: list[str] | None,
+) -> list[DictRow]:
+    """Questions of teams to each other, the oldest first, those that come after a (created_at, id)."""
+    at, last = after or (None, None)
+    cursor = await conn.execute(
+        """SELECT c.id, c.run_id, p.name AS project, c.asker, c.target, c.question, c.answer, c.status,
+             c.reason, c.depth, c.chain, c.created_at, c.answered_at
+           FROM clarifications c JOIN runs r ON r.id = c.run_id JOIN projects p ON p.id = r.project_id
+           WHERE (%(at)s::timestamptz IS NULL OR (c.created_at, c.id) > (%(at)s, %(last)s))
+             AND (%(run_id)s::text IS NULL OR c.run_id = %(run_id)s)
+             AND (%(status)s::text IS NULL OR c.status = %(status)s)
+             AND (%(projects)s::text[] IS NULL OR p.name = ANY (%(projects)s))
+           ORDER BY c.created_at, c.id LIMIT %(limit)s""",
+        {"at": at, "last": last, "limit": limit, "run_id": run_id, "status": status, "projects": projects},
+    )
+    return await cursor.fetchall()
+
+
+async def clarification(conn: Connection, clarification_id: str) -> DictRow | None:
+    """One question of a team to another."""
+    cursor = await conn.execute(
+        """SELECT c.id, c.run_id, p.name AS project, c.asker, c.target, c.question, c.answer, c.status,
+             c.reason, c.depth, c.chain, c.created_at, c.answered_at
+           FROM clarifications c JOIN runs r ON r.id = c.run_id JOIN projects p ON p.id = r.project_id
+           WHERE c.id = %s""",
+        (clarification_id,),
+    )
+    return await cursor.fetchone()
 
 
 async def select_runs_of(conn: Connection, project: str) -> list[DictRow]:

@@ -180,14 +180,18 @@ class Factory:
         budget_usd: Decimal | None = None,
         widens: bool = True,
         mail: str = "",
+        run_id: str | None = None,
     ) -> str:
         """Record a run and return its id. Nothing is created when the input is refused.
 
-        Unless it `widens`, `budget_usd` is refused where the project's settings give a run less.
+        Unless it `widens`, `budget_usd` is refused where the project's settings give a run less. Under a
+        `run_id` that was given it is recorded once, however often it is submitted.
         """
         text = checked_requirement(requirement)
         self.pipeline(pipeline)
         services = self.services
+        if run_id is not None and await services.runs.known(run_id):
+            return run_id
         name = await self._free_project(text) if project is None else project
         if budget_usd is not None and not widens:
             await paying.within(services, name, budget_usd)
@@ -203,6 +207,7 @@ class Factory:
             approve_all=approve_all,
             budget_usd=budget_usd,
             mail=mail,
+            run_id=run_id,
         )
 
     async def change(
@@ -214,14 +219,19 @@ class Factory:
         pipeline: str | None = None,
         approve_all: bool = False,
         budget_usd: Decimal | None = None,
+        widens: bool = True,
+        run_id: str | None = None,
     ) -> str:
         """Record a run that changes what a finished run made, or what a project holds; return its id.
 
         `repo` imports a repository as the new project `target` first. Nothing is created when the input is
-        refused. Raises NotFound, RunUnfinished, ResultNotHere, ProjectExists.
+        refused. `widens` and `run_id` as for `submit`. Raises NotFound, RunUnfinished, ResultNotHere,
+        ProjectExists.
         """
         text = checked_requirement(text, example='factory change RUN "Members have a phone number"')
         services = self.services
+        if run_id is not None and await services.runs.known(run_id):
+            return run_id
         if repo is not None:
             self.pipeline(pipeline or "full")
             if services.workspace.has(target):
@@ -229,6 +239,8 @@ class Factory:
             await services.workspace.project(target, source=repo)
         found = await changes.find(services, target, imported=repo is not None)
         self.pipeline(pipeline or found.pipeline)
+        if budget_usd is not None and not widens:
+            await paying.within(services, found.project, budget_usd)
         return await services.runs.create(
             text,
             project=found.project,
@@ -238,6 +250,33 @@ class Factory:
             approve_all=approve_all,
             change=found.change,
             budget_usd=budget_usd,
+            run_id=run_id,
+        )
+
+    async def retry(self, run_id: str, *, new_id: str | None = None) -> str:
+        """Record a run that begins anew with what an ended one was given; return its id.
+
+        Raises RunUnfinished.
+        """
+        services = self.services
+        run = await services.run(run_id)
+        if run.status not in ENDED:
+            raise changes.RunUnfinished(
+                f"Run {run.id} is {run.status}: it has not ended",
+                untouched="Nothing was started",
+                todo="Resume it, or cancel it first",
+            )
+        self.pipeline(run.pipeline)
+        return await services.runs.create(
+            run.requirement,
+            project=run.project,
+            repository=(await services.project(run.project)).path,
+            pipeline=run.pipeline,
+            model=self.model,
+            approve_all=run.approve_all,
+            change=run.change,
+            budget_usd=run.budget_usd,
+            run_id=new_id,
         )
 
     async def drive(self, run_id: str) -> Outcome:

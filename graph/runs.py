@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -71,15 +73,17 @@ class Runs:
         change: Change | None = None,
         budget_usd: Decimal | None = None,
         mail: str = "",
+        run_id: str | None = None,
     ) -> str:
         """Record a run as `draft`, with its first event, in one transaction; returns its id.
 
-        `mail` names the file of the inbox that it answers.
+        `mail` names the file of the inbox that it answers. Under a `run_id` that was given it is recorded
+        once, as it was given first.
         """
-        run_id = clock.new_id("run")
+        run_id = run_id or clock.new_id("run")
         async with self._db.pool.connection() as conn, conn.transaction():
             project_id = await queries.upsert_project(conn, clock.new_id("project"), project, str(repository))
-            await queries.insert_run(
+            fresh = await queries.insert_run(
                 conn,
                 run_id=run_id,
                 project_id=project_id,
@@ -93,6 +97,8 @@ class Runs:
                     **({"mail": mail} if mail else {}),
                 },
             )
+            if not fresh:
+                return run_id
             await self._events.append(
                 run_id,
                 "run.created",
@@ -148,7 +154,33 @@ class Runs:
         async with self._db.pool.connection() as conn:
             return [_run(row) for row in await queries.select_runs(conn, limit)]
 
-    async def of_project(self, project: str) -> list[Run]:
+    async def page(
+        self,
+        *,
+        after: tuple[datetime, str] | None = None,
+        limit: int = 50,
+        projects: Sequence[str] | None = None,
+        statuses: Sequence[str] | None = None,
+        pipeline: str | None = None,
+    ) -> builtins.list[Run]:
+        """The newest runs first: at most `limit` of those older than (created_at, id)."""
+        async with self._db.pool.connection() as conn:
+            rows = await queries.page_of_runs(
+                conn,
+                after=after,
+                limit=limit,
+                projects=None if projects is None else [*projects],
+                statuses=None if not statuses else [*statuses],
+                pipeline=pipeline,
+            )
+        return [_run(row) for row in rows]
+
+    async def known(self, run_id: str) -> bool:
+        """Whether there is a run of exactly that id."""
+        async with self._db.pool.connection() as conn:
+            return await queries.select_run(conn, run_id) is not None
+
+    async def of_project(self, project: str) -> builtins.list[Run]:
         """The runs of a project, the oldest first."""
         async with self._db.pool.connection() as conn:
             return [_run(row) for row in await queries.select_runs_of(conn, project)]

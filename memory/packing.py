@@ -35,6 +35,8 @@ Count = Callable[[Sequence[BaseMessage]], int]
 class ContextTooSmall(ContextOverflow):
     """The objective does not fit the model's context."""
 
+    http_status = 422
+
 
 @dataclass(frozen=True, slots=True)
 class Window:

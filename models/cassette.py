@@ -54,6 +54,8 @@ class CassetteInvalid(BadInput):
 class ReplayDiverged(FactoryError):
     """The run asks for what was not recorded."""
 
+    http_status = 409
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

@@ -17,6 +17,8 @@ class ModelFailure(FactoryError):
     so that a person can read it.
     """
 
+    http_status = 502
+
     def __init__(
         self,
         what: str = "",

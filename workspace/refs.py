@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from workspace.errors import WorkspaceError
+from workspace.errors import NameRefused
 from workspace.git import Git
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
@@ -17,16 +17,16 @@ def updates(*moves: tuple[str, str]) -> bytes:
 
 
 def checked(name: str) -> str:
-    """The name of a run, a stage or a tag, as it is. Raises WorkspaceError where it can be none."""
+    """The name of a run, a stage or a tag, as it is. Raises NameRefused where it can be none."""
     if not _NAME.fullmatch(name) or ".." in name or name.endswith(".lock"):
-        raise WorkspaceError(f"{name[:100]!a} cannot name a run, a stage or a tag")
+        raise NameRefused(f"{name[:100]!a} cannot name a run, a stage or a tag")
     return name
 
 
 def revision(name: str) -> str:
-    """What names a commit, as it is. Raises WorkspaceError where it could be read as anything else."""
+    """What names a commit, as it is. Raises NameRefused where it could be read as anything else."""
     if not _REVISION.fullmatch(name) or ".." in name:
-        raise WorkspaceError(f"{name[:100]!a} names no commit")
+        raise NameRefused(f"{name[:100]!a} names no commit")
     return name
 
 

@@ -2,10 +2,11 @@
 
 from fastapi import APIRouter
 
-from api.v1 import events, people, runs
+from api.openapi import PREFIX
+from api.v1 import approvals, clarifications, events, log, people, runs, teams
 
-router = APIRouter(prefix="/api/v1")
-router.include_router(runs.router)
-router.include_router(events.router)
+router = APIRouter(prefix=PREFIX)
+for noun in (runs, events, log, approvals, clarifications, teams):
+    router.include_router(noun.router)
 for access in (people.users, people.tokens, people.sessions):
     router.include_router(access)

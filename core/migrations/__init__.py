@@ -22,6 +22,8 @@ _LOCK_LIMIT = 120.0  # seconds; another process may be migrating a large databas
 class MigrationFailed(FactoryError):
     """The schema of the database could not be brought up to date."""
 
+    http_status = 503
+
 
 def upgrade(conninfo: str) -> None:
     """Bring schema and checkpoint tables up to date, as the role that owns them. Blocks; safe side by side.

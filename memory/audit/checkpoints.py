@@ -33,9 +33,13 @@ _LARGEST: Final = 500_000_000  # bytes: three million runs
 class CheckpointInvalid(FactoryError):
     """The checkpoint is not one that was signed with the trusted key."""
 
+    http_status = 422
+
 
 class ChainBroken(FactoryError):
     """A chain is broken, so that nothing was signed or handed on."""
+
+    http_status = 409
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ class FileBroken(BadInput):
 class ImportRefused(FactoryError):
     """A run of the file is here already, with another chain."""
 
+    http_status = 409
+
 
 async def import_(db: Database, file: IO[bytes], *, by: str) -> Passed:
     """Take in the runs of an export, all or none; a run that is here already is left as it is.

@@ -66,6 +66,8 @@ Ask = Callable[[Sequence[BaseMessage]], Awaitable[str]]
 class ExtractionFailed(FactoryError):
     """No memories could be read from what the model said."""
 
+    http_status = 502
+
     def __init__(self, what: str, raw: str = "") -> None:
         super().__init__(what, untouched="What the rules found is kept")
         self.raw = raw[:RAW_KEPT]

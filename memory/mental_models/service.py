@@ -38,6 +38,8 @@ _LEAST_PHRASE: Final = 8
 class PageMoved(BadInput):
     """The page has changed since it was read."""
 
+    http_status = 412
+
 
 class MentalModels:
     """All pages. Reading makes nothing; a bank without a page has an empty one."""

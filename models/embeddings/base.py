@@ -15,6 +15,8 @@ Vector = tuple[float, ...]
 class EmbeddingFailed(FactoryError):
     """A text could not be turned into a vector."""
 
+    http_status = 503
+
 
 class Embedder(Protocol):
     """Turns texts into vectors. Vectors of two embedders are never compared: `name` tells them apart."""

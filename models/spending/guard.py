@@ -36,6 +36,8 @@ class PriceUnknown(BadInput, ModelFailure):
 class BudgetReached(FactoryError):
     """A budget has no room for the next call. Nothing was sent."""
 
+    http_status = 409
+
     exit_code = 3
 
     def __init__(self, full: "Full") -> None:

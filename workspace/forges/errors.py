@@ -6,6 +6,8 @@ from workspace.errors import WorkspaceError
 class ForgeError(WorkspaceError):
     """The forge did not do what was asked."""
 
+    http_status = 502
+
     wait: float = 0.0
     """Seconds that the forge asks to be left alone."""
 

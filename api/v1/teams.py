@@ -1,0 +1,70 @@
+"""`/api/v1/teams`: who works here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict
+
+from api.access import Caller, may
+from api.etags import Tags
+from api.service import Serving
+from api.v1.wanted import TeamName
+from graph.roster import in_order
+from teams.team import ChangeRules, Limits, Team
+
+RosterReader = Annotated[Caller, Depends(may("roster", within=True))]
+"""The teams are those of all projects."""
+
+router = APIRouter(prefix="/teams", tags=["teams"])
+
+
+class TeamShown(BaseModel):
+    """A team, without its texts."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
+
+    id: str
+    name: str
+    purpose: str
+    alias: str
+    """The model alias that it asks."""
+    required: bool
+    skip_when: str
+    skip_unless: tuple[str, ...]
+    paths: tuple[str, ...]
+    """Globs of what it may write."""
+    deliverables: tuple[str, ...]
+    checks: tuple[str, ...]
+    tools: tuple[str, ...]
+    asks: tuple[str, ...]
+    threshold: int
+    """The least confidence, 0 to 100, that the gate accepts."""
+    sandbox: str
+    change: ChangeRules
+    limits: Limits
+
+
+class TeamList(BaseModel):
+    """All teams of the pack."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pack: str
+    teams: list[TeamShown]
+
+
+@router.get("")
+async def list_(service: Serving, _: RosterReader) -> TeamList:
+    """The teams, in the order of the full pipeline."""
+    registry = service.factory.registry
+    return TeamList(pack=registry.pack, teams=[TeamShown.model_validate(team) for team in in_order(registry)])
+
+
+@router.get("/{team}")
+async def show(team: TeamName, service: Serving, _: RosterReader, tags: Tags) -> Team:
+    """One team, with its operatives and its texts."""
+    found = service.factory.registry.team(team)
+    tags.show(found)
+    return found
