@@ -92,6 +92,10 @@ class Database:
         """A connection of one's own, as the service; for LISTEN. The caller closes it."""
         return await _connect(self.url)
 
+    async def own_pool(self, size: int) -> Pool:
+        """A pool of its own for what must not wait for others, closed with the database."""
+        return await self._stack.enter_async_context(_open_pool(self.url, size))
+
     async def checkpointer(self) -> "AsyncPostgresSaver":
         """LangGraph's checkpoints in this database; the same object for each caller."""
         async with self._setting_up:

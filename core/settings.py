@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=15.0, ge=1, le=3600)
     """Seconds without a sign of life after which the runs of a process are taken over by another one."""
 
+    runs_at_once: int | None = Field(default=None, ge=1, le=1_000)
+    """Runs of a project that workers drive side by side; its own settings may say another number."""
+
     budget_day: Decimal | None = Field(default=None, ge=0, le=1_000_000)
     """US dollars that all runs together may spend on models in one day (UTC, by the database's clock)."""
 

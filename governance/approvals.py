@@ -99,6 +99,8 @@ class Approvals:
         self._db = db
         self._events = events
         self._deadline = deadline
+        self.decided: Callable[[queries.Connection, Approval], Awaitable[None]] | None = None
+        """Called with what was decided, in the transaction that records it."""
 
     async def request(
         self,
@@ -250,6 +252,8 @@ class Approvals:
                 return None
             approval = _approval(row)
             await _tell_decided(conn, self._events, approval)
+            if self.decided is not None:
+                await self.decided(conn, approval)
         return approval
 
 

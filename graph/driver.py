@@ -83,15 +83,17 @@ class Driver:
     services: Services
     graphs: Graphs
 
-    async def drive(self, run_id: str) -> Outcome:
-        """Execute the run until it ends or waits; where another process does so already, wait for that one.
+    async def drive(self, run_id: str, *, wait: bool = True) -> Outcome:
+        """Execute the run until it ends or waits.
+
+        Where another process does so already, wait for that one; without `wait`, raise RunBusy.
 
         Errors of a node leave the run as it is: it can be driven again, from its last checkpoint. So that is
         what happens, a few times, where the database goes away; then DatabaseUnavailable is raised.
         """
         for pause in (*_PAUSES, None):
             try:
-                return await self._drive(run_id)
+                return await self._drive(run_id, wait)
             except (psycopg.OperationalError, DatabaseUnavailable) as error:
                 if pause is None:
                     raise DatabaseUnavailable(
@@ -103,12 +105,14 @@ class Driver:
                 await asyncio.sleep(pause)
         raise AssertionError("the last round returns or raises")
 
-    async def _drive(self, run_id: str) -> Outcome:
+    async def _drive(self, run_id: str, wait: bool) -> Outcome:
         while True:
             async with self.services.holds.hold(run_id) as hold:
                 if hold is not None:
                     with hold.entered():
                         await self._obedient(hold, run_id)
+            if hold is None and not wait:
+                raise _busy(run_id)
             if hold is None:
                 # Then look for oneself: the other may have finished, or died with the run half way.
                 await asyncio.sleep(_PATIENCE)
@@ -139,11 +143,7 @@ class Driver:
                         return await rollback.roll_back(self.services, graph, run, stage, by=by)
             # The database may not have noticed yet that a process was killed.
             await asyncio.sleep(_PATIENCE)
-        raise RunBusy(
-            f"Run {run_id} is being worked on by another process",
-            untouched="Nothing was rolled back",
-            todo="Wait until it ends or waits, or stop that process; then try again",
-        )
+        raise _busy(run_id)
 
     async def outcome(self, run_id: str) -> Outcome:
         """The run's status and the questions that wait."""
@@ -273,3 +273,11 @@ class Driver:
             raise DatabaseUnavailable("The run is not held by this process any more")
         else:
             await control.obey(self.services, run_id)
+
+
+def _busy(run_id: str) -> RunBusy:
+    return RunBusy(
+        f"Run {run_id} is being worked on by another process",
+        untouched="Nothing was changed",
+        todo="Wait until it ends or waits, or stop that process; then try again",
+    )

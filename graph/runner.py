@@ -279,10 +279,13 @@ class Factory:
             run_id=new_id,
         )
 
-    async def drive(self, run_id: str) -> Outcome:
-        """Execute the run until it ends or waits for a person; safe beside another process that drives it."""
+    async def drive(self, run_id: str, *, wait: bool = True) -> Outcome:
+        """Execute the run until it ends or waits for a person.
+
+        Where another process does, wait for that one; without `wait`, raise RunBusy.
+        """
         await self._announce_sandbox(run_id)
-        return await Driver(self.services, self.graph).drive(run_id)
+        return await Driver(self.services, self.graph).drive(run_id, wait=wait)
 
     async def _announce_sandbox(self, run_id: str) -> None:
         """Whether code ran unconfined must be known from the log, long after the process is gone."""

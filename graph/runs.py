@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +16,7 @@ from core.errors import NotFound
 from core.events import EventLog
 from graph import queries
 from graph.lifecycle import RunStatus
+from graph.queries import Connection
 from graph.wanted import Wanted
 
 if TYPE_CHECKING:  # what reads records only does not wait for LangGraph
@@ -60,6 +61,8 @@ class Runs:
     def __init__(self, db: Database, events: EventLog) -> None:
         self._db = db
         self._events = events
+        self.created: Callable[[Connection, str, str], Awaitable[None]] | None = None
+        """Called with a new run's id and its project, in the transaction that records it."""
 
     async def create(
         self,
@@ -114,6 +117,8 @@ class Runs:
                 key="run.created",
                 conn=conn,
             )
+            if self.created is not None:
+                await self.created(conn, run_id, project)
         return run_id
 
     async def get(self, run_id: str) -> Run:

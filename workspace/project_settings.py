@@ -107,6 +107,8 @@ class ProjectSettings(BaseModel):
 
     description: str = Field(default="", max_length=500)
     """One line about the product, for people."""
+    runs_at_once: int | None = Field(default=None, ge=1, le=1_000)
+    """Runs of the project that workers drive side by side; without it, what the settings say."""
     remote: Remote | None = None
     models: ModelsAllowed = ModelsAllowed()
     budget: BudgetSettings = BudgetSettings()
