@@ -133,6 +133,8 @@ class _Opened:
     project: str
     room: int
     """Bytes that memories may take."""
+    open_runs: dict[str, bool] = field(default_factory=dict[str, bool])
+    """Runs whose memories were found, and whether they are not completed: the same for all of one brief."""
 
 
 async def _open(stage: StageContext, state: StageState) -> _Opened | None:
@@ -178,7 +180,8 @@ async def _found(
         return None
     looks = await asyncio.gather(*(_look(bank, asked, _SPARE * limit) for bank, limit in banks))
     every = [hit for _, recall in looks for hit in recall.hits]
-    standing = {hit.memory.id for hit in await stage.services.memory.standing(state["run_id"], every)}
+    stand = stage.services.memory.standing
+    standing = {hit.memory.id for hit in await stand(state["run_id"], every, opened.open_runs)}
     hits: list[tuple[Recalled, str]] = []
     for (bank, limit), (_, recall) in zip(banks, looks, strict=True):
         stands = [hit for hit in recall.hits if hit.memory.id in standing]
@@ -203,7 +206,8 @@ async def _page(
 
     async def standing(found: Sequence[Memory]) -> list[int]:
         hits = [Recalled(memory, 0.0) for memory in found]
-        return [hit.memory.id for hit in await stage.services.memory.standing(state["run_id"], hits)]
+        stand = stage.services.memory.standing
+        return [hit.memory.id for hit in await stand(state["run_id"], hits, opened.open_runs)]
 
     page = await MentalModels(opened.memories).page(opened.project, stage.team.id, standing=standing)
     known = {line.id for line in told.lines}

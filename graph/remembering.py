@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,20 +52,25 @@ class Remembering:
             self._opened.setdefault(key, memories)
         return self._opened[key]
 
-    async def standing(self, run_id: str, hits: Sequence[Recalled]) -> list[Recalled]:
+    async def standing(
+        self, run_id: str, hits: Sequence[Recalled], open_runs: dict[str, bool] | None = None
+    ) -> list[Recalled]:
         """Those that stand for a run: of other runs, the claims only when these are completed.
 
-        What a run claims may be rejected still; until it is released, main knows nothing of it.
+        What a run claims may be rejected still; until it is released, main knows nothing of it. Whoever asks
+        several times for one brief gives the same `open_runs`: what was found out is kept in it.
         """
-        others = {hit.memory.source.run_id for hit in hits} - {run_id}
-        open_ones: Collection[str] = ()
+        known = {} if open_runs is None else open_runs
+        others = {hit.memory.source.run_id for hit in hits} - {run_id} - known.keys()
         if others:
             async with self.db.pool.connection() as conn:
                 open_ones = await queries.not_completed(conn, sorted(others))
+            known.update((other, other in open_ones) for other in others)
         return [
             hit
             for hit in hits
-            if hit.memory.source.run_id not in open_ones
+            if hit.memory.source.run_id == run_id
+            or not known[hit.memory.source.run_id]
             or hit.memory.kind not in CLAIMS
             or hit.memory.speaker == PERSON
         ]

@@ -115,37 +115,35 @@ async def add(
 ) -> list[Added]:
     """Add within the caller's transaction. `embedded` has, for each space, one vector for each draft."""
     given = {"bank": bank, "key": key}
-    await connection.execute(queries.LOCK_AGAINST_CHECKPOINT if is_pinned() else queries.LOCK, given)
-    before = await (await connection.execute(queries.DONE_BEFORE, given)).fetchone()
-    if before is not None:
-        return [Added(one["id"], one["outcome"], tuple(one["superseded"])) for one in before["outcome"]]
-    plan = _decide(bank, await _last(connection, bank), await _known(connection, tables, drafts), drafts)
-    await _supersede(connection, bank, tables, plan)
-    await _insert(connection, bank, tables, plan)
-    await _embed(connection, bank, plan, embedded)
-    outcome = [
-        {"id": one.id, "outcome": one.outcome, "superseded": list(one.superseded)} for one in plan.added
-    ]
-    await connection.execute(queries.REMEMBER_ADDITION, given | {"outcome": Jsonb(outcome)})
-    return plan.added
-
-
-async def _last(connection: Connection, bank: int) -> int:
-    row = await (await connection.execute(queries.LAST, {"bank": bank})).fetchone()
-    assert row is not None, "a bank is made before it is added to"
-    return row["last"]
-
-
-async def _known(connection: Connection, tables: queries.Tables, drafts: Sequence[Prepared]) -> _Known:
     asked = {
         "digests": [one.digest for one in drafts],
         "gists": [one.gist for one in drafts],
         "subjects": [one.draft.subject for one in drafts if one.draft.subject is not None],
     }
-    known = _Known()
-    for row in await (await connection.execute(tables.alike, asked)).fetchall():
-        known.learn(row["number"], row["digest"], row["gist"], row["subject"])
-    return known
+    sessions = {"sessions": list({one.draft.session for one in drafts})}
+    # Two journeys to the database: one to look, one to write. What looks comes after the lock all the same.
+    async with connection.pipeline():
+        await connection.execute(queries.LOCK_AGAINST_CHECKPOINT if is_pinned() else queries.LOCK, given)
+        begun = await connection.execute(queries.BEGUN, given)
+        alike = await connection.execute(tables.alike, asked)
+        positions = await connection.execute(tables.positions, sessions)
+        before = await begun.fetchone()
+        assert before is not None, "a bank is made before it is added to"
+        if before["outcome"] is not None:
+            return [Added(one["id"], one["outcome"], tuple(one["superseded"])) for one in before["outcome"]]
+        known = _Known()
+        for row in await alike.fetchall():
+            known.learn(row["number"], row["digest"], row["gist"], row["subject"])
+        plan = _decide(bank, before["last"], known, drafts)
+        last = {row["session"]: row["last"] for row in await positions.fetchall()}
+        await _supersede(connection, bank, tables, plan)
+        await _insert(connection, bank, tables, plan, last)
+        await _embed(connection, bank, plan, embedded)
+        outcome = [
+            {"id": one.id, "outcome": one.outcome, "superseded": list(one.superseded)} for one in plan.added
+        ]
+        await connection.execute(queries.REMEMBER_ADDITION, given | {"outcome": Jsonb(outcome)})
+    return plan.added
 
 
 async def _supersede(connection: Connection, bank: int, tables: queries.Tables, plan: _Plan) -> None:
@@ -159,12 +157,12 @@ async def _supersede(connection: Connection, bank: int, tables: queries.Tables, 
     await withdraw(connection, bank, rows)
 
 
-async def _insert(connection: Connection, bank: int, tables: queries.Tables, plan: _Plan) -> None:
+async def _insert(
+    connection: Connection, bank: int, tables: queries.Tables, plan: _Plan, last: dict[str, int]
+) -> None:
+    """Keep what is new, each after the `last` position of its session."""
     if not plan.new:
         return
-    sessions = list({one.draft.session for _, one in plan.new})
-    rows = await (await connection.execute(tables.positions, {"sessions": sessions})).fetchall()
-    last = {row["session"]: row["last"] for row in rows}
     drafts = {number: one.draft for number, one in plan.new}
     inserted: list[dict[str, Any]] = []
     for number, one in plan.new:
@@ -197,12 +195,14 @@ async def _insert(connection: Connection, bank: int, tables: queries.Tables, pla
         )
     async with connection.cursor() as cursor:
         await cursor.executemany(tables.insert, inserted)
-    await post(connection, bank, [(number, one.words) for number, one in plan.new if number not in plan.gone])
-    await connection.execute(queries.GROW, {"bank": bank, "live": 0, "words": 0, "last": plan.new[-1][0]})
+    posted = [(number, one.words) for number, one in plan.new if number not in plan.gone]
+    await post(connection, bank, posted, last=plan.new[-1][0])
 
 
-async def post(connection: Connection, bank: int, posted: Sequence[tuple[int, Words]]) -> None:
-    """Make live memories findable by their words."""
+async def post(
+    connection: Connection, bank: int, posted: Sequence[tuple[int, Words]], *, last: int = 0
+) -> None:
+    """Make live memories findable by their words; `last` is the bank's highest number since."""
     terms = [term for _, words in posted for term in words.impacts]
     given = {
         "bank": bank,
@@ -212,7 +212,12 @@ async def post(connection: Connection, bank: int, posted: Sequence[tuple[int, Wo
     }
     await connection.execute(queries.POST, given)
     await _count(connection, bank, terms, 1)
-    grown = {"bank": bank, "live": len(posted), "words": sum(words.length for _, words in posted), "last": 0}
+    grown = {
+        "bank": bank,
+        "live": len(posted),
+        "words": sum(words.length for _, words in posted),
+        "last": last,
+    }
     await connection.execute(queries.GROW, grown)
 
 

@@ -4,12 +4,21 @@ _VERSION = """
 SELECT m.bank, m.version, m.at, m.by, m.way, m.key, m.seen, m.lines FROM factory.mental_models m
 """
 
-# The newest version, or the one that is wanted.
-PAGE = f"""{_VERSION}
-WHERE m.bank = %(bank)s AND (%(version)s::int IS NULL OR m.version = %(version)s)
-ORDER BY m.version DESC LIMIT 1
+# The bank, with its last number, and of its page the newest version and what the key made. One row at least
+# where there is a bank.
+STATE = """
+SELECT b.id AS home, b.last, m.bank, m.version, m.at, m.by, m.way, m.key, m.seen, m.lines
+FROM factory.banks b LEFT JOIN factory.mental_models m ON m.bank = b.id AND (m.key = %(key)s OR m.version = (
+    SELECT max(n.version) FROM factory.mental_models n WHERE n.bank = b.id))
+WHERE b.project = %(project)s AND b.name = %(team)s ORDER BY m.version
 """
-BY_KEY = f"{_VERSION} WHERE m.bank = %(bank)s AND m.key = %(key)s"
+# The same bank with one version, the newest where none is named.
+PAGE = """
+SELECT b.id AS home, m.bank, m.version, m.at, m.by, m.way, m.key, m.seen, m.lines
+FROM factory.banks b LEFT JOIN factory.mental_models m ON m.bank = b.id AND m.version = coalesce(
+    %(version)s::int, (SELECT max(n.version) FROM factory.mental_models n WHERE n.bank = b.id))
+WHERE b.project = %(project)s AND b.name = %(team)s
+"""
 VERSIONS = f"{_VERSION} WHERE m.bank = %(bank)s ORDER BY m.version"
 
 # The newest version of each page.
@@ -47,3 +56,4 @@ UPDATE factory.mental_models SET lines = (
 WHERE bank = %(bank)s AND version = %(version)s
 """
 PROJECTS = "SELECT DISTINCT project FROM factory.banks WHERE id = ANY (%(banks)s)"
+THERE = "SELECT id FROM factory.banks WHERE id = ANY (%(banks)s)"

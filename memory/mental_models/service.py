@@ -55,12 +55,9 @@ class MentalModels:
         Of the page as it is now, what does not hold any more is left out, and what is not `standing`.
         """
         async with self._memories.db.pool.connection() as connection:
-            bank = await _bank(connection, project, team)
-            row = None
-            if bank is not None:
-                given = {"bank": bank, "version": version}
-                row = await (await connection.execute(queries.PAGE, given)).fetchone()
-            if row is None:
+            given = {"project": project, "team": team, "version": version}
+            row = await (await connection.execute(queries.PAGE, given)).fetchone()
+            if row is None or row["version"] is None:
                 if version is not None:
                     raise NotFound(
                         f"The mental model of {team!a} in {project!a} has no version {version}",
@@ -68,7 +65,7 @@ class MentalModels:
                     )
                 return Page(project, team)
             page = _page(project, team, row)
-            known = Known(await _memories(connection, _sources(page.lines)))
+            known = Known(await _memories(connection, _sources(page.lines), row["home"]))
         if version is not None:
             return replace(page, lines=tuple(_masked(line, known) for line in page.lines))
         stands = set(known.memories)
@@ -91,7 +88,7 @@ class MentalModels:
             found = await (await connection.execute(queries.VERSIONS, {"bank": bank})).fetchall()
             pages = [_page(project, team, row) for row in found]
             known = Known(
-                await _memories(connection, {one for page in pages for one in _sources(page.lines)})
+                await _memories(connection, {one for page in pages for one in _sources(page.lines)}, bank)
             )
         return [replace(page, lines=tuple(_masked(line, known) for line in page.lines)) for page in pages]
 
@@ -109,18 +106,16 @@ class MentalModels:
         """
         for attempt in range(_ATTEMPTS):
             async with self._memories.db.pool.connection() as connection:
-                bank = await _bank(connection, project, team)
-                if bank is None:
+                given = {"project": project, "team": team, "key": key}
+                found = await (await connection.execute(queries.STATE, given)).fetchall()
+                if not found:
                     return Page(project, team)
-                given = {"bank": bank, "version": None, "key": key}
-                done = await (await connection.execute(queries.BY_KEY, given)).fetchone()
+                done = next((row for row in found if row["key"] == key), None)
                 if done is not None:
                     return _page(project, team, done)
-                row = await (await connection.execute(queries.PAGE, given)).fetchone()
-                old = _page(project, team, row) if row else Page(project, team)
-                last = await (await connection.execute(banks.LAST, given)).fetchone()
-                assert last is not None
-                seen = int(last["last"])
+                newest = found[-1]
+                bank, seen = int(newest["home"]), int(newest["last"])
+                old = Page(project, team) if newest["version"] is None else _page(project, team, newest)
                 known = await _known(connection, self._memories, old, seen)
             # A model is asked once: who loses a race is content with the rules.
             lines, way = await _next(old, known, editor if attempt == 0 else None)
@@ -227,15 +222,15 @@ async def _known(connection: Connection, memories: Memories, old: Page, last: in
     Where a line was taken back, what it had superseded may hold again, however old it is: then the whole bank
     is looked at anew, but for what a person has taken off the page.
     """
-    found = await _memories(connection, _sources(old.lines))
+    bank = await memories.bank(old.project, old.team)
+    found = await _memories(connection, _sources(old.lines), bank.id)
     heirs = {memory.superseded_by for memory in found.values() if memory.superseded_by is not None}
     while heirs - found.keys():
-        more = await _memories(connection, heirs - found.keys())
+        more = await _memories(connection, heirs - found.keys(), bank.id)
         found |= more
         heirs = {memory.superseded_by for memory in more.values() if memory.superseded_by is not None}
     standing = Known(found)
     anew = any(line.text and not standing.holds(line) and standing.heir(line) is None for line in old.lines)
-    bank = await memories.bank(old.project, old.team)
     since = max(0 if anew else old.seen, last - _LOOKED_AT)
     dropped = await _dropped(connection, bank.id) if anew else set[int]()
     changed = [
@@ -259,20 +254,22 @@ async def _dropped(connection: Connection, bank: int) -> set[int]:
     return gone
 
 
-async def _memories(connection: Connection, ids: Collection[int]) -> dict[int, Memory]:
-    """The memories with these ids, as far as there are any, whatever became of them."""
+async def _memories(connection: Connection, ids: Collection[int], home: int) -> dict[int, Memory]:
+    """The memories with these ids, as far as there are any, whatever became of them; `home` is a bank that is
+    there."""
     by_bank: dict[int, list[int]] = {}
     for one in ids:
-        by_bank.setdefault(place(one)[0], []).append(place(one)[1])
+        bank, number = place(one)
+        if 0 < bank < 1 << 31 and number < 1 << 31:  # a person may have written any number into a line
+            by_bank.setdefault(bank, []).append(number)
+    others = sorted(by_bank.keys() - {home})
+    if others:
+        there = await (await connection.execute(queries.THERE, {"banks": others})).fetchall()
+        by_bank = {bank: by_bank[bank] for bank in by_bank if bank == home or {"id": bank} in there}
     found: dict[int, Memory] = {}
     for bank, numbers in by_bank.items():
-        if not 0 < bank < 1 << 31:  # a person may have written any number into a line
-            continue
-        numbers = [number for number in numbers if number < 1 << 31]
-        known = await connection.execute(banks.BANKS, {"project": None, "id": bank})
-        if await known.fetchone() is not None:
-            some = await connection.execute(banks.Tables(bank).some, {"numbers": numbers})
-            found |= {memory.id: memory for memory in map(rows.memory, await some.fetchall())}
+        some = await connection.execute(banks.tables(bank).some, {"numbers": numbers})
+        found |= {memory.id: memory for memory in map(rows.memory, await some.fetchall())}
     return found
 
 

@@ -44,7 +44,11 @@ SELECT set_config('hnsw.ef_search', %(reach)s, false),
 """
 WHOLE = "UPDATE factory.spaces SET whole = true WHERE id = %(space)s AND NOT whole"
 
-DONE_BEFORE = "SELECT outcome FROM factory.additions WHERE bank = %(bank)s AND key = %(key)s"
+# What the same key added before, and the last number of the bank.
+BEGUN = """
+SELECT b.last, a.outcome
+FROM factory.banks b LEFT JOIN factory.additions a ON a.bank = b.id AND a.key = %(key)s WHERE b.id = %(bank)s
+"""
 REMEMBER_ADDITION = """
 INSERT INTO factory.additions (bank, key, outcome) VALUES (%(bank)s, %(key)s, %(outcome)s)
 """
