@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from api.connections import Connection
@@ -24,7 +26,19 @@ GRACE: Final = 2
 """Seconds that open streams have to end when the server does."""
 
 
-async def serve(settings: Settings, address: str, *, owner: str, announce: Callable[[str], None]) -> int:
+Beside = Callable[[FastAPI, Service, str], AbstractAsyncContextManager[Sequence[str]]]
+"""Something else that the same server serves, while it is open; told the application, what it works with and
+the server's address, it gives lines to announce."""
+
+
+async def serve(
+    settings: Settings,
+    address: str,
+    *,
+    owner: str,
+    announce: Callable[[str], None],
+    beside: Sequence[Beside] = (),
+) -> int:
     """Serve until the process is told to end; 0. `announce` is told where, and the token."""
     printed = _printed(owner) if settings.printed_token else None
     listening, host, port = listen(address)
@@ -36,21 +50,26 @@ async def serve(settings: Settings, address: str, *, owner: str, announce: Calla
             keeper = asyncio.create_task(driving.keep_time())
             try:
                 accounts = await asyncio.to_thread(Accounts.of, factory.db, settings, printed=printed)
-                app = create_app(Service(factory, driving, accounts))
-                announce(f"Listening at http://{in_url(host)}:{port}")
+                service = Service(factory, driving, accounts)
+                app, url = create_app(service), f"http://{in_url(host)}:{port}"
+                announce(f"Listening at {url}")
                 if printed is not None:
                     announce(f"The token, for `Authorization: Bearer …`: {printed.token}")
                 if not is_loopback(host):
                     announce("This is not loopback: the token and all content cross the network unencrypted.")
-                config = uvicorn.Config(
-                    app,
-                    http=Connection,
-                    log_config=None,
-                    access_log=False,
-                    server_header=False,
-                    timeout_graceful_shutdown=GRACE,
-                )
-                await uvicorn.Server(config).serve(sockets=[listening])
+                async with AsyncExitStack() as stack:
+                    for other in beside:
+                        for line in await stack.enter_async_context(other(app, service, url)):
+                            announce(line)
+                    config = uvicorn.Config(
+                        app,
+                        http=Connection,
+                        log_config=None,
+                        access_log=False,
+                        server_header=False,
+                        timeout_graceful_shutdown=GRACE,
+                    )
+                    await uvicorn.Server(config).serve(sockets=[listening])
             finally:
                 keeper.cancel()
                 await driving.stop()

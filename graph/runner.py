@@ -192,7 +192,7 @@ class Factory:
         services = self.services
         if run_id is not None and await services.runs.known(run_id):
             return run_id
-        name = await self._free_project(text) if project is None else project
+        name = await self.free_project(text) if project is None else project
         if budget_usd is not None and not widens:
             await paying.within(services, name, budget_usd)
         if repo is not None and services.workspace.has(name):
@@ -359,7 +359,8 @@ class Factory:
         budgets = await caps.of_run(self.db, run.id, run.project)
         return summarise(run, await self.progress(run.id), waiting, budgets)
 
-    async def _free_project(self, requirement: str) -> str:
+    async def free_project(self, requirement: str) -> str:
+        """A name for a project that nobody has yet, from the first words of what it is for."""
         stem = slug(requirement)
         async with self.db.pool.connection() as conn:
             for number in range(1, 10_000):

@@ -17,17 +17,21 @@ def serve(
     address: Annotated[
         str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen.")
     ] = "127.0.0.1:8000",
+    chat: Annotated[bool, typer.Option(help="Serve the chat at /chat, too.")] = True,
     model: Model = None,
 ) -> int:
     """Serve the factory over HTTP, and execute its runs."""
     from api import serving
+    from cli.chatting import with_chat
     from cli.whoami import whoami
     from core import logs
     from core.settings import Settings
 
     settings = Settings.load(model=model)
     logs.configure(settings.log_level)
-    return do(serving.serve(settings, address, owner=whoami(), announce=_say))
+    return do(
+        serving.serve(settings, address, owner=whoami(), announce=_say, beside=[with_chat] if chat else [])
+    )
 
 
 def _say(line: str) -> None:

@@ -12,7 +12,7 @@ from core.settings import Settings
 from governance.access import signing
 from governance.access.errors import NotSignedIn
 from governance.access.passwords import Passwords
-from governance.access.principal import Principal, whole
+from governance.access.principal import Means, Principal, whole
 from governance.access.sessions import Sessions
 from governance.access.signing import Signer
 from governance.access.tokens import Tokens
@@ -72,6 +72,16 @@ class Accounts:
         if signing.looks_like(token):
             return await self.sessions.verify(token)
         raise NotSignedIn(todo=self._todo)
+
+    async def recall(self, means: Means, credential: str, name: str) -> Principal:
+        """Who came in so before, with the rights of now, where no token was kept. Raises NotSignedIn."""
+        if means == "token":
+            return await self.tokens.recall(credential)
+        if means == "session":
+            return await self.sessions.recall(credential)
+        if self.printed is None or self.printed.owner != name:
+            raise NotSignedIn(todo=self._todo)
+        return Principal(name, "director", whole("director"))
 
     @cached_property
     def _passwords(self) -> Passwords:

@@ -50,11 +50,11 @@ WHERE (%(id)s::text IS NULL OR t.id = %(id)s) AND (%(user)s::text IS NULL OR t.u
 ORDER BY t.id LIMIT %(limit)s
 """
 
-TOKEN_BY_HASH = """
+TOKEN_IN_USE = """
 SELECT t.id, t.user_name AS "user", u.role, t.permissions, t.projects, t.expires_at, t.last_used_at,
     t.revoked_at, u.deleted_at
 FROM factory.tokens t JOIN factory.users u ON u.name = t.user_name
-WHERE t.hash = %(hash)s
+WHERE t.hash = %(hash)s OR t.id = %(id)s
 """
 
 # To the minute, so that reading is not writing.

@@ -109,6 +109,14 @@ class Sessions:
             raise NotSignedIn("The token was refreshed since", todo="Use the newest one")
         return Principal(row["user"], row["role"], whole(row["role"]), "session", row["id"])
 
+    async def recall(self, session: str) -> Principal:
+        """Who signed in so, as long as the session is open; raises NotSignedIn."""
+        async with self.db.pool.connection() as conn:
+            row = await (await conn.execute(queries.SESSION, {"id": session})).fetchone()
+        if row is None or not _is_open(row, clock.now()):
+            raise NotSignedIn("The session is over", todo="Sign in again")
+        return Principal(row["user"], row["role"], whole(row["role"]), "session", row["id"])
+
     def _signed(self, session: str, user: str, role: Role, rotation: int, refresh: str) -> SignedIn:
         access = self.signer.sign(Claim(user, session, rotation), clock.now())
         return SignedIn(session, user, role, access, refresh, int(LIFETIME.total_seconds()))

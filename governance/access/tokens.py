@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
+from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from core import clock
@@ -141,14 +142,22 @@ class Tokens:
         if not credentials.is_one(secret, "fct_"):
             raise NotSignedIn(todo="Copy the whole token, or make a new one with: factory token create")
         async with self.db.pool.connection() as conn:
-            asked = {"hash": credentials.hashed(secret)}
-            row = await (await conn.execute(queries.TOKEN_BY_HASH, asked)).fetchone()
-            now = clock.now()
-            why = "" if row is None else _refusal(row, now)
-            if row is None or why:
-                raise NotSignedIn(why, todo="Make a new one with: factory token create")
-            if row["last_used_at"] is None or now - row["last_used_at"] > timedelta(minutes=1):
-                await conn.execute(queries.TOKEN_USED, {"id": row["id"], "at": now})
+            asked = {"hash": credentials.hashed(secret), "id": None}
+            return await self._principal(conn, asked)
+
+    async def recall(self, token_id: str) -> Principal:
+        """Who came in with the token of that id, as long as it is good; raises NotSignedIn."""
+        async with self.db.pool.connection() as conn:
+            return await self._principal(conn, {"hash": None, "id": token_id})
+
+    async def _principal(self, conn: AsyncConnection[DictRow], asked: dict[str, Any]) -> Principal:
+        row = await (await conn.execute(queries.TOKEN_IN_USE, asked)).fetchone()
+        now = clock.now()
+        why = "" if row is None else _refusal(row, now)
+        if row is None or why:
+            raise NotSignedIn(why, todo="Make a new one with: factory token create")
+        if row["last_used_at"] is None or now - row["last_used_at"] > timedelta(minutes=1):
+            await conn.execute(queries.TOKEN_USED, {"id": row["id"], "at": now})
         scopes = Scopes(
             frozenset(cast("list[Permission]", row["permissions"])),
             None if row["projects"] is None else frozenset(row["projects"]),

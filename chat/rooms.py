@@ -1,0 +1,166 @@
+"""Who looks at a conversation now, and what is told to them: any number of tabs, one follower for each run.
+
+A tab that comes, or comes back after its connection was lost, is told everything once, and then what is new.
+All that is sent replaces what has its id, so nobody sees a thing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from chat.threads import Threads
+from chat.timeline import Timeline
+from chat.wire import Piece, Step
+from core import logs
+from core.errors import FactoryError
+from core.hub import Hub
+
+PACE: Final = 0.1
+"""Seconds between two tellings of what a run does; all that happens in between is told at once."""
+LOOK_AGAIN: Final = 2.0
+"""Seconds until a run is followed again after the database was away."""
+
+logger = logs.get(__name__)
+
+
+class Tab(Protocol):
+    """A session of the page's."""
+
+    id: str
+    thread_id: str
+    emit: Callable[[str, Any], Awaitable[Any]]
+
+
+@dataclass
+class _Follower:
+    """Brings one run into one conversation."""
+
+    timeline: Timeline
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
+
+
+@dataclass
+class Room:
+    """One conversation while somebody looks at it."""
+
+    thread_id: str
+    threads: Threads
+    hub: Hub
+    tabs: dict[str, Tab] = field(default_factory=dict[str, Tab])
+    _followers: dict[str, _Follower] = field(default_factory=dict[str, _Follower])
+
+    async def tell(self, event: str, data: Any) -> None:
+        """Send something to every tab."""
+        for tab in list(self.tabs.values()):
+            await _send(tab, event, data)
+
+    async def say(self, *steps: Step) -> None:
+        """Write down what the factory says, and send it: what is shown is never lost."""
+        for step in steps:
+            await self.threads.keep(self.thread_id, step)
+        for step in steps:
+            await self.tell("new_message", step)
+
+    async def show(self, run_id: str) -> None:
+        """Follow a run from its beginning, if it is not followed here already."""
+        if run_id in self._followers:
+            return
+        follower = self._followers[run_id] = _Follower(Timeline(run_id, self.thread_id))
+        follower.tasks = [
+            asyncio.create_task(self._listen(follower), name=f"listen {run_id}"),
+            asyncio.create_task(self._report(follower), name=f"report {run_id}"),
+        ]
+
+    def timelines(self) -> list[Timeline]:
+        """The runs that are followed, the oldest first."""
+        return [follower.timeline for follower in self._followers.values()]
+
+    async def join(self, tab: Tab) -> None:
+        """Let a tab in, and send it the whole conversation as it is now."""
+        self.tabs[tab.id] = tab
+        shown = await self.threads.show(self.thread_id)
+        for step in shown.steps:
+            await _send(tab, "new_message", step)
+        for element in shown.elements:
+            await _send(tab, "element", element)
+        for run_id in await self.threads.runs(self.thread_id):
+            await self.show(run_id)
+
+    async def close(self) -> None:
+        """Stop following; nobody looks any more."""
+        tasks = [task for follower in self._followers.values() for task in follower.tasks]
+        self._followers.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _listen(self, follower: _Follower) -> None:
+        timeline = follower.timeline
+        while True:
+            try:
+                async for event in self.hub.follow(timeline.run_id, after=timeline.seq):
+                    timeline.apply(event)
+                    follower.news.set()
+            except FactoryError as error:
+                logger.warning("a run is not followed for a moment", run_id=timeline.run_id, error=str(error))
+            await asyncio.sleep(LOOK_AGAIN)
+
+    async def _report(self, follower: _Follower) -> None:
+        timeline = follower.timeline
+        while True:
+            await follower.news.wait()
+            follower.news.clear()
+            try:
+                await self.threads.look_up(timeline)
+            except FactoryError as error:
+                logger.warning("questions not read", run_id=timeline.run_id, error=str(error))
+            for piece in timeline.show(timeline.touched()):
+                await self._send_piece(piece)
+            await asyncio.sleep(PACE)
+
+    async def _send_piece(self, piece: Piece) -> None:
+        kind, data = piece
+        await self.tell("new_message" if kind == "step" else "element", data)
+
+
+async def _send(tab: Tab, event: str, data: Any) -> None:
+    try:
+        await tab.emit(event, data)
+    except Exception:  # a tab that is gone is no reason to tell the others less
+        logger.exception("a tab could not be told")
+
+
+class Rooms:
+    """The conversations that somebody looks at."""
+
+    def __init__(self, threads: Threads, hub: Hub) -> None:
+        self.threads = threads
+        self._hub = hub
+        self._rooms: dict[str, Room] = {}
+
+    def room(self, thread_id: str) -> Room:
+        """The conversation's room; an empty one where nobody is in it."""
+        if thread_id not in self._rooms:
+            self._rooms[thread_id] = Room(thread_id, self.threads, self._hub)
+        return self._rooms[thread_id]
+
+    async def leave(self, tab: Tab) -> None:
+        """A tab's connection ended. It may come back."""
+        room = self._rooms.get(tab.thread_id)
+        if room is None:
+            return
+        room.tabs.pop(tab.id, None)
+        if not room.tabs:
+            del self._rooms[tab.thread_id]
+            await room.close()
+
+    async def close(self) -> None:
+        """Stop following anything."""
+        rooms = list(self._rooms.values())
+        self._rooms.clear()
+        for room in rooms:
+            await room.close()
