@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, Request
 
+from api.webhooks.hooks import Webhooks
 from core.hub import Hub
 from governance.access import Accounts
 from graph.runner import Factory
@@ -28,6 +30,11 @@ class Service:
     dispatch: Dispatch
     access: Accounts
     """Who may come in."""
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """Who is told over HTTP of what happens."""
+        return Webhooks(self.factory.db, self.factory.events, self.factory.settings)
 
     @property
     def hub(self) -> Hub:

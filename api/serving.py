@@ -15,6 +15,7 @@ from api.app import create_app
 from api.connections import Connection
 from api.driving import Driving
 from api.service import Service
+from api.webhooks.sending import sending
 from core import redaction
 from core.listening import in_url, is_loopback, listen
 from core.settings import Settings
@@ -58,6 +59,7 @@ async def serve(
                 if not is_loopback(host):
                     announce("This is not loopback: the token and all content cross the network unencrypted.")
                 async with AsyncExitStack() as stack:
+                    await stack.enter_async_context(sending(service.webhooks, service.hub))
                     for other in beside:
                         for line in await stack.enter_async_context(other(app, service, url)):
                             announce(line)

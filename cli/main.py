@@ -10,7 +10,20 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import audit, decisions, mail, mcp, memory, models, people, projects, runs, seeing, service
+from cli.commands import (
+    audit,
+    decisions,
+    mail,
+    mcp,
+    memory,
+    models,
+    people,
+    projects,
+    runs,
+    seeing,
+    service,
+    webhooks,
+)
 
 app = typer.Typer(
     name="factory",
@@ -32,6 +45,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(mcp.app, name="mcp")
 app.add_typer(people.users, name="user")
 app.add_typer(people.tokens, name="token")
+app.add_typer(webhooks.app, name="webhook")
 
 
 def _version(wanted: bool) -> None:

@@ -44,6 +44,7 @@ OPERATORS_ONLY = frozenset(
         "budget_day",
         "audit_key_file",
         "session_key_file",
+        "webhook_allow",
         "printed_token",
     }
 )
@@ -113,6 +114,8 @@ class Settings(BaseSettings):
     )
     """What counts how much when memories are recalled, where it is not what was measured to be best."""
 
+    webhook_allow: Annotated[list[str], NoDecode] = Field(default_factory=list[str])
+    """Hosts and networks that webhooks may lead to though they are not public; in a variable with commas."""
     stream_heartbeat: float = Field(default=15, gt=0, le=3600)
     """Seconds after which a stream of events says that it is alive where nothing happens."""
 
@@ -148,6 +151,11 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
+
+    @field_validator("webhook_allow", mode="before")
+    @classmethod
+    def _commas(cls, value: Any) -> Any:
+        return [part for part in value.replace(",", " ").split() if part] if isinstance(value, str) else value
 
     @field_validator("pack_dirs", mode="before")
     @classmethod

@@ -9,8 +9,10 @@ from psycopg import OperationalError
 
 from api import streaming
 from api.access import Caller, NotSignedIn, Reader, bearer, may
+from api.found import ThisRun
 from api.service import Service, Serving
 from api.streaming import EventStream
+from api.v1.wanted import Name
 from core.database import DatabaseUnavailable
 from core.errors import BadInput
 from core.feed import Slice, Wanted
@@ -39,7 +41,7 @@ LastEventId = Annotated[
     Header(description="The id of the last event that came; a browser sends it by itself."),
 ]
 Kinds = Annotated[
-    list[str] | None,
+    list[Name] | None,
     Query(alias="kind", max_length=50, description="Only these kinds: `run.ended`, or `run.*`."),
 ]
 
@@ -53,17 +55,16 @@ Kinds = Annotated[
     },
 )
 async def of_run(
-    run_id: str,
     request: Request,
     service: Serving,
     caller: Reader,
+    run: ThisRun,
     kinds: Kinds = None,
     after: After = None,
     last_event_id: LastEventId = None,
 ) -> Response:
     """Stream a run's events: those there were, then those to come, to the run's end. Ids are `seq`."""
-    run_id = (await service.factory.services.run(run_id)).id
-    wanted = Wanted(run_id, kinds=None if kinds is None else (*kinds, ENDS))
+    wanted = Wanted(run.id, kinds=None if kinds is None else (*kinds, ENDS))
     end = _End(service, wanted)
     place = _place(last_event_id, after) or 0
     if await end.reached(place):
@@ -77,10 +78,10 @@ async def of_all(
     service: Serving,
     caller: Annotated[Caller, Depends(may("read", within=True))],
     runs: Annotated[
-        list[str] | None, Query(alias="run", max_length=50, description="Only these runs.")
+        list[Name] | None, Query(alias="run", max_length=50, description="Only these runs.")
     ] = None,
     projects: Annotated[
-        list[str] | None, Query(alias="project", max_length=50, description="Only these projects.")
+        list[Name] | None, Query(alias="project", max_length=50, description="Only these projects.")
     ] = None,
     kinds: Kinds = None,
     after: After = None,
