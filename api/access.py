@@ -13,6 +13,7 @@ from governance.access.principal import Principal
 from governance.roles import NotPermitted, Permission
 
 if TYPE_CHECKING:
+    from api.perimeter import Perimeter
     from api.service import Service
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "identify",
     "may",
     "narrowed",
+    "perimeter_of",
 ]
 
 Caller = Principal
@@ -52,6 +54,8 @@ async def identify(request: Request) -> Caller:
     if known is None:
         known = await _service(request).access.verify(bearer(request))
         request.state.caller = known
+        if known.means != "printed":  # that one is of the person whose machine it is
+            perimeter_of(request).limits.of_caller(known.credential or known.name)
     return known
 
 
@@ -104,6 +108,11 @@ def narrowed(caller: Caller, project: str | None) -> list[str] | None:
         return [project]
     bound = caller.scopes.projects
     return None if bound is None else sorted(bound)
+
+
+def perimeter_of(request: Request) -> Perimeter:
+    """What this server knows about those who speak to it."""
+    return cast("Perimeter", request.state.perimeter)
 
 
 def _service(request: Request) -> Service:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from api import health, openapi, problems, v1
+from api import health, openapi, perimeter, problems, v1
 from api.service import Service
 
 
-def create_app(service: Service) -> FastAPI:
-    """The application of a service that is open already; it closes nothing."""
+def create_app(service: Service, *, host: str = "127.0.0.1") -> FastAPI:
+    """The application of a service that is open already, served at `host`; it closes nothing."""
+    around = perimeter.of(service.factory.settings, service.factory.events, host)
+
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncGenerator[None]:
+        async with around.running():
+            yield
+
     app = FastAPI(
         title="Factory",
         version=version("factory-ai"),
         docs_url=None,
         redoc_url=None,
+        lifespan=running,
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.service = service
@@ -24,4 +34,5 @@ def create_app(service: Service) -> FastAPI:
     openapi.install(app)
     app.include_router(health.router)
     app.include_router(v1.router)
+    perimeter.install(app, around, service.factory.settings)
     return app

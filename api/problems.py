@@ -98,7 +98,8 @@ def install(app: FastAPI) -> None:
     """Let `app` answer every error with a problem document."""
 
     @app.exception_handler(FactoryError)
-    async def of_factory(_: Request, error: FactoryError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+    async def of_factory(request: Request, error: FactoryError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        request.state.refusal = error.code  # for the audit, where it turned the request away
         if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("request failed", error=str(error), code=error.code)
         return answer(error)

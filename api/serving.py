@@ -12,8 +12,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.connections import Connection
 from api.driving import Driving
+from api.perimeter.server import configured
 from api.service import Service
 from api.webhooks.sending import sending
 from core import redaction
@@ -52,7 +52,7 @@ async def serve(
             try:
                 accounts = await asyncio.to_thread(Accounts.of, factory.db, settings, printed=printed)
                 service = Service(factory, driving, accounts)
-                app, url = create_app(service), f"http://{in_url(host)}:{port}"
+                app, url = create_app(service, host=host), f"http://{in_url(host)}:{port}"
                 announce(f"Listening at {url}")
                 if printed is not None:
                     announce(f"The token, for `Authorization: Bearer …`: {printed.token}")
@@ -63,14 +63,7 @@ async def serve(
                     for other in beside:
                         for line in await stack.enter_async_context(other(app, service, url)):
                             announce(line)
-                    config = uvicorn.Config(
-                        app,
-                        http=Connection,
-                        log_config=None,
-                        access_log=False,
-                        server_header=False,
-                        timeout_graceful_shutdown=GRACE,
-                    )
+                    config = configured(app, grace=GRACE, proxies=settings.proxies)
                     await uvicorn.Server(config).serve(sockets=[listening])
             finally:
                 keeper.cancel()

@@ -46,6 +46,10 @@ OPERATORS_ONLY = frozenset(
         "session_key_file",
         "webhook_allow",
         "printed_token",
+        "hosts",
+        "cors_origins",
+        "proxies",
+        "rate_limit",
     }
 )
 """What no file in the current folder may set. It decides what confines code, what is started outside the
@@ -109,6 +113,18 @@ class Settings(BaseSettings):
     printed_token: bool = True
     """Whether `factory serve` prints a token at its start that makes its owner director."""
 
+    hosts: Annotated[list[str], NoDecode] = Field(default_factory=list[str])
+    """Further names under which the service is spoken to, such as a proxy's; in a variable with commas."""
+    cors_origins: Annotated[list[str], NoDecode] = Field(default_factory=list[str])
+    """Sites whose pages may use the service from a browser, as in https://chat.example.org; `*` for all."""
+    proxies: Annotated[list[str], NoDecode] = Field(default_factory=list[str])
+    """Addresses of proxies whose X-Forwarded-For and -Proto are believed."""
+    rate_limit: int = Field(default=1200, ge=0, le=1_000_000)
+    """Requests a minute of one user or token, in each server process; 0 for no limit."""
+    max_body: int = Field(default=10_000_000, ge=100_000, le=1_000_000_000)
+    """Bytes of a request's body."""
+    log_format: Literal["json", "text"] = "json"
+
     recall_weights: dict[str, float | tuple[float, ...]] = Field(
         default_factory=dict[str, float | tuple[float, ...]]
     )
@@ -152,11 +168,10 @@ class Settings(BaseSettings):
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("webhook_allow", mode="before")
+    @field_validator("webhook_allow", "hosts", "cors_origins", "proxies", mode="before")
     @classmethod
     def _commas(cls, value: Any) -> Any:
         return [part for part in value.replace(",", " ").split() if part] if isinstance(value, str) else value
-
     @field_validator("pack_dirs", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Response, status
+from fastapi import APIRouter, Depends, Query, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from api.access import Caller, anybody, identify, may
+from api.access import Caller, anybody, identify, may, perimeter_of
 from api.service import Serving
 from core.errors import BadInput
 from governance.access import tokens as tokens_
+from governance.access.errors import SignInRefused
 from governance.access.principal import Means
 from governance.access.sessions import SignedIn
 from governance.access.tokens import Token
@@ -216,10 +217,17 @@ async def revoke_token(token_id: str, service: Serving, caller: Holder) -> None:
 
 
 @sessions.post("", status_code=status.HTTP_201_CREATED, dependencies=[Depends(anybody)])
-async def sign_in(given: SignIn, service: Serving, response: Response) -> Session:
+async def sign_in(given: SignIn, service: Serving, request: Request, response: Response) -> Session:
     """Sign in with name and password."""
     response.headers["Cache-Control"] = "no-store"
-    return _session(await service.access.sessions.sign_in(given.name, given.password.get_secret_value()))
+    limits, address = perimeter_of(request).limits, request.state.address
+    limits.before_sign_in(address, given.name)
+    try:
+        signed = await service.access.sessions.sign_in(given.name, given.password.get_secret_value())
+    except SignInRefused:
+        limits.sign_in_failed(address, given.name)
+        raise
+    return _session(signed)
 
 
 @sessions.post("/refresh", dependencies=[Depends(anybody)])

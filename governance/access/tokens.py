@@ -103,7 +103,7 @@ class Tokens:
         }
         async with self.db.pool.connection() as conn, conn.transaction():
             await conn.execute(queries.ADD_TOKEN, values)
-            said = {"token": token_id, "user": user.name, "label": label, "permissions": wanted, "by": by}
+            said = {"token_id": token_id, "user": user.name, "label": label, "permissions": wanted, "by": by}
             await self.events.append(SERVICE, "token.issued", {**said, "projects": bound}, conn=conn)
         return await self.get(token_id), secret
 
@@ -134,7 +134,7 @@ class Tokens:
         async with self.db.pool.connection() as conn, conn.transaction():
             values = {"id": token_id, "at": clock.now(), "by": by}
             if await (await conn.execute(queries.REVOKE_TOKEN, values)).fetchone() is not None:
-                said = {"token": token_id, "user": token.user, "by": by}
+                said = {"token_id": token_id, "user": token.user, "by": by}
                 await self.events.append(SERVICE, "token.revoked", said, conn=conn)
 
     async def verify(self, secret: str) -> Principal:

@@ -14,8 +14,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.connections import Connection
 from api.driving import Driving
+from api.perimeter.server import configured
 from api.service import Service
 from core.listening import listen
 from governance.access import Accounts
@@ -51,7 +51,7 @@ async def served_over_http(service: Service) -> AsyncIterator[Served]:
     """The service's application on a free port of loopback, in this event loop."""
     listening, host, port = listen("127.0.0.1:0")
     app = create_app(service)
-    config = uvicorn.Config(app, http=Connection, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
+    config = configured(app, grace=1, proxies=service.factory.settings.proxies)
     server = uvicorn.Server(config)
     with listening:
         serving = asyncio.create_task(server.serve(sockets=[listening]))
