@@ -25,7 +25,7 @@ async def workspace(http: str | None, stdio: bool) -> int:
     from workspace.mcp.sandboxes import Sandboxes
 
     settings = Settings.load()
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     async with server.opened(Sandboxes(settings)) as opened:
         return await _serve(opened, settings, http)
 
@@ -38,7 +38,7 @@ async def factory(role: Role, model: str | None, http: str | None, stdio: bool) 
     from graph.runner import Factory
 
     settings = Settings.load(model=model)
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     async with Factory.open(settings, model=model) as opened:
         for line in opened.announcements:
             _say(line)

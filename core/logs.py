@@ -1,8 +1,9 @@
-"""Structured logs: one JSON object a line on stderr, with secrets masked."""
+"""Structured logs on stderr, secrets masked: one JSON object a line, or text for a person's eyes."""
 
 import logging
 import sys
-from typing import Any, Literal, TextIO, cast
+from contextlib import AbstractContextManager
+from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -57,7 +58,15 @@ structlog.configure(
 )
 
 
-def configure(level: Literal["debug", "info", "warning", "error"] = "warning") -> None:
+Format = Literal["json", "text"]
+
+_RENDERERS: Final[dict[Format, Processor]] = {
+    "json": structlog.processors.JSONRenderer(ensure_ascii=False),
+    "text": structlog.dev.ConsoleRenderer(colors=False, sort_keys=False),
+}
+
+
+def configure(level: Literal["debug", "info", "warning", "error"] = "warning", form: Format = "json") -> None:
     """Send the factory's logs and those of its libraries to stderr from `level` on. May be called again."""
     handler = _Stderr(sys.stderr)
     handler.setFormatter(
@@ -65,7 +74,7 @@ def configure(level: Literal["debug", "info", "warning", "error"] = "warning") -
             foreign_pre_chain=_CHAIN,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(ensure_ascii=False),
+                _RENDERERS[form],
             ],
         )
     )
@@ -76,6 +85,11 @@ def configure(level: Literal["debug", "info", "warning", "error"] = "warning") -
     root.setLevel(logging.WARNING)  # libraries speak only of trouble
     for package in ("core", "models", "workspace", "memory", "governance", "teams", "graph", "api", "cli"):
         logging.getLogger(package).setLevel(level.upper())
+
+
+def about(**what: str) -> AbstractContextManager[None]:
+    """Let every line of this block, and of the tasks it starts, say what it is about: run, team, request."""
+    return structlog.contextvars.bound_contextvars(**what)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

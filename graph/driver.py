@@ -93,7 +93,8 @@ class Driver:
         """
         for pause in (*_PAUSES, None):
             try:
-                return await self._drive(run_id, wait)
+                with logs.about(run=run_id):
+                    return await self._drive(run_id, wait)
             except (psycopg.OperationalError, DatabaseUnavailable) as error:
                 if pause is None:
                     raise DatabaseUnavailable(

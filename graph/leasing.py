@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import psycopg
 
+from core import logs
 from core.errors import FactoryError
 from graph.nodes import Node
 from graph.stage_context import StageContext
@@ -77,7 +78,8 @@ async def _held(stage: StageContext, lease: Lease) -> AsyncGenerator[None]:
     await stage.services.leases.hold(lease)
     beating = asyncio.create_task(_beat(stage, lease))
     try:
-        yield
+        with logs.about(team=stage.team.id):
+            yield
     finally:
         beating.cancel()
         await asyncio.gather(beating, return_exceptions=True)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
-import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -97,7 +96,7 @@ class Gate:
             await self.app(scope, receive, send)
             return
         passage = _Passage(self.perimeter, scope, send, Headers(scope=scope))
-        with structlog.contextvars.bound_contextvars(request_id=passage.id):
+        with logs.about(request_id=passage.id):
             try:
                 passage.check()
             except FactoryError as refused:

@@ -28,7 +28,7 @@ def serve(
     from core.settings import Settings
 
     settings = Settings.load(model=model)
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     return do(
         serving.serve(settings, address, owner=whoami(), announce=_say, beside=[with_chat] if chat else [])
     )
