@@ -40,6 +40,8 @@ _PROBLEMS: Final[dict[int, str]] = {
     409: "As things stand it cannot be done: somebody was quicker, or it is over.",
     412: "It was changed since it was read.",
     413: "The body is too large.",
+    408: "The body did not arrive in time.",
+    421: "The request is for another host.",
     422: "What was given cannot be used; nothing was done.",
     429: "Too many requests; Retry-After says when to come again.",
     500: "The service failed.",
@@ -101,11 +103,11 @@ def _operations(told: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]
 def _document(path: str, method: str, operation: dict[str, Any]) -> None:
     """Say which problems an operation may answer with."""
     headers = {each["name"].lower() for each in operation.get("parameters", ()) if each["in"] == "header"}
-    statuses = {401, 403, 422, 429, 500, 503}
+    statuses = {401, 403, 421, 422, 429, 500, 503}
     if "{" in path:
         statuses |= {404}
     if method in _WRITES:
-        statuses |= {400, 404, 409, 413, 502, 507}
+        statuses |= {400, 404, 408, 409, 413, 502, 507}
     if "if-match" in headers and method in _WRITES:
         statuses |= {412}
     else:

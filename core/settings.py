@@ -172,6 +172,7 @@ class Settings(BaseSettings):
     @classmethod
     def _commas(cls, value: Any) -> Any:
         return [part for part in value.replace(",", " ").split() if part] if isinstance(value, str) else value
+
     @field_validator("pack_dirs", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
