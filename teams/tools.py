@@ -28,6 +28,7 @@ from teams.grants import TOOL_RISK, ToolName, ToolRisk
 from teams.output import MOST_CHARS, shown
 from teams.reads import Reads
 from teams.team import Team
+from workspace.checks import plugins
 from workspace.errors import SandboxUnavailable
 from workspace.files import Files
 from workspace.mail.message import Message, is_mail
@@ -274,6 +275,7 @@ class _Actions:
                     team=team.id,
                     timeout=seconds,
                     report=note,
+                    environment=await asyncio.to_thread(plugins.of_command, command, self.ctx.tree.files),
                 )
             except SandboxUnavailable as unavailable:
                 return _failed(str(unavailable), exit_code=None, sandbox_unavailable=True)

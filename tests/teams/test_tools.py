@@ -131,6 +131,19 @@ async def test_a_command_runs_in_the_sandbox(tools: dict[str, BaseTool], tmp_pat
     assert "limit on timeout" in str(slow.content)
 
 
+async def test_a_teams_own_look_at_its_tests_loads_the_plugins_that_the_check_loads(
+    tools: dict[str, BaseTool], tmp_path: Path
+) -> None:
+    if not (await Sandbox.open(Settings(home=tmp_path / "home"))).available:
+        pytest.skip("no sandbox on this machine")
+    told = 'echo "[$PYTEST_DISABLE_PLUGIN_AUTOLOAD]"'
+    assert await said(tools, "bash", command=f"{told} # pytest") == "[1]"
+    assert await said(tools, "bash", command=f"{told} # pytest --cov=src") == "[]"
+    assert await said(tools, "bash", command=told) == "[]"
+    await use(tools, "write_file", path="src/test_a.py", content="import pytest_asyncio\n")
+    assert await said(tools, "bash", command=f"{told} # pytest") == "[]"
+
+
 async def test_without_a_sandbox_nothing_is_run_and_it_is_flagged(
     tree: StageTree, writer: Team, tmp_path: Path
 ) -> None:

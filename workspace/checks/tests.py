@@ -1,18 +1,15 @@
 """The project's own tests, run by pytest in the sandbox, with the coverage of the product's code."""
 
 import asyncio
-import re
 import secrets
 import shlex
 from dataclasses import replace
 
-from workspace.checks import junit, python
+from workspace.checks import junit, plugins, python
 from workspace.checks.result import Tick, idle, not_run
 from workspace.checks.scene import Report, Scene
 from workspace.checks.suite import Suite, tail_of
-from workspace.files import Files
 
-_PLUGINS = re.compile(r"asyncio_mode|mark\.(asyncio|anyio)|pytest_asyncio|pytest_plugins|addopts")
 _NO_TESTS, _INTERRUPTED, _INTERNAL, _USAGE = 5, 2, 3, 4
 _REPORT = "/tmp/report.xml"  # noqa: S108  # the sandbox's own
 _PYTEST = f"pytest -q --no-header --tb=short -p no:cacheprovider -o junit_logging=no --junit-xml={_REPORT}"
@@ -24,10 +21,7 @@ async def look(scene: Scene) -> Report:
     if scene.settings.checks and not await asyncio.to_thread(python.has_python, files):
         return idle("tests", "there is no Python here; project.toml declares how this product is tested")
     sources = await asyncio.to_thread(python.sources, files)
-    environment = {"COVERAGE_FILE": "/tmp/coverage"}  # noqa: S108
-    if not await asyncio.to_thread(_wants_plugins, files):
-        # Loading every plugin of our own environment takes seconds, and none of them is the project's.
-        environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    environment = {"COVERAGE_FILE": "/tmp/coverage", **await asyncio.to_thread(plugins.environment, files)}  # noqa: S108
     mark = f"::{secrets.token_hex(8)}::"
     run, total = f"python -m {_PYTEST}", "true"
     if sources:
@@ -84,8 +78,3 @@ def _measured(sources: list[str]) -> str:
     if folders:
         return f"--source={shlex.quote(','.join(folders))}"
     return f"--include={shlex.quote(','.join(modules))}"
-
-
-def _wants_plugins(files: Files) -> bool:
-    configured = ("pyproject.toml", "pytest.ini", "tox.ini", "setup.cfg", "**/conftest.py", "**/test_*.py")
-    return any(files.search(_PLUGINS.pattern, pattern) for pattern in configured)
