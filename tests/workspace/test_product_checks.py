@@ -73,7 +73,9 @@ async def test_a_valid_openapi_document_passes_and_a_wrong_one_is_named(
     result = await only("openapi", folder, sandbox)
     assert result.passed is False
     assert {line.partition(":")[0] for line in result.details} == {"docs/openapi.json", "api.yaml"}
-    assert any("'version' is a required property" in line for line in result.details)
+    # The validator's quotes depend on which library for JSON Schema is installed beside it.
+    told = [line.replace('"', "'") for line in result.details]
+    assert any("'version' is a required property" in line for line in told)
 
 
 async def test_an_openapi_document_that_refers_to_an_address_reaches_nobody(
