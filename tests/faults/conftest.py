@@ -1,1 +1,2 @@
 from tests.doubles.fixtures import ollama_server  # noqa: F401  (a fixture)
+from tests.proved import tried_once  # noqa: F401  (likewise)

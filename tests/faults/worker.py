@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Mapping
-from multiprocessing import forkserver
+from multiprocessing import context, forkserver
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from core.errors import FactoryError
 from core.settings import Settings
 from graph.runner import Factory
 from memory.extraction.model import preload
+from tests import proved
 
 preload()  # mem0 takes more than a second, which need not be spent in each process that dies
 
@@ -57,9 +58,7 @@ def drive(
 
     It dies at the point `crash_at`, or wherever it is after `kill_after` seconds.
     """
-    _start_server()
-    process = _context.Process(target=_drive, args=(dict(settings), run_id, environment(crash_at, trace)))
-    process.start()
+    process = _begin(settings, run_id, environment(crash_at, trace))
     process.join(LONGEST if kill_after is None else kill_after)
     if process.is_alive():
         process.kill()
@@ -72,12 +71,20 @@ def drive(
 
 def roll_back(settings: Mapping[str, Any], run_id: str, stage: str, *, crash_at: str) -> int:
     """Take a run back to a stage in a process of its own that dies at the point `crash_at`; its exit code."""
-    _start_server()
-    process = _context.Process(target=_drive, args=(dict(settings), run_id, environment(crash_at), stage))
-    process.start()
+    process = _begin(settings, run_id, environment(crash_at), stage)
     process.join(LONGEST)
     assert process.exitcode is not None
     return process.exitcode
+
+
+def _begin(
+    settings: Mapping[str, Any], run_id: str, environment: dict[str, str], stage: str = ""
+) -> context.ForkServerProcess:
+    _start_server()
+    told = (dict(settings), run_id, environment, proved.known(), stage)
+    process = _context.Process(target=_drive, args=told)
+    process.start()
+    return process
 
 
 def environment(crash_at: str, trace: Path | None = None) -> dict[str, str]:
@@ -85,8 +92,15 @@ def environment(crash_at: str, trace: Path | None = None) -> dict[str, str]:
     return {**os.environ, "FACTORY_CRASH_AT": crash_at, "FACTORY_CRASH_TRACE": str(trace or "")}
 
 
-def _drive(settings: dict[str, Any], run_id: str, environment: dict[str, str], stage: str = "") -> None:
+def _drive(
+    settings: dict[str, Any],
+    run_id: str,
+    environment: dict[str, str],
+    tried: dict[str, proved.Held],
+    stage: str,
+) -> None:
     os.environ |= environment
+    proved.believe(tried)
     importlib.reload(faults)
     try:
         asyncio.run(_run(settings, run_id, stage))

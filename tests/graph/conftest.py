@@ -10,6 +10,7 @@ from graph.runner import Factory
 from tests.doubles.fixtures import ollama_server  # noqa: F401  (a fixture)
 from tests.doubles.ollama_server import OllamaServer
 from tests.packs.brain import RULES, Rule, brain
+from tests.proved import tried_once  # noqa: F401  (likewise)
 
 PACKS = Path(__file__).parent.parent / "packs"
 
