@@ -7,12 +7,12 @@ from typing import Final
 
 from chat import queries
 from chat.heard import Said, Talk
-from chat.profiles.runs import began
+from chat.profiles.runs import started
 from chat.wire import escaped
 from core.errors import BadInput
 from core.events import Event
 from core.plain import cost, one_line, seconds, tokens
-from graph.lifecycle import ENDED
+from graph import control
 from graph.narration import tell
 from graph.summary import RunSummary
 from models.spending.costs import Dimension, costs
@@ -139,17 +139,12 @@ def _reason(event: Event) -> str:
 async def change(talk: Talk, said: Said) -> None:
     """Change what the conversation's finished run made."""
     said.person.require("submit")
-    run_id = await newest(talk)
-    async with talk.desk.factory.db.pool.connection() as conn:
-        if not await queries.ask_for_run(conn, talk.thread_id, said.id):
-            return
-    try:
-        changed = await talk.desk.factory.change(run_id, said.text)
-    except BadInput:
-        async with talk.desk.factory.db.pool.connection() as conn:
-            await queries.drop_request(conn, said.id)
-        raise
-    await began(talk, said.id, changed)
+    target = await newest(talk)
+
+    async def make(run_id: str) -> str:
+        return await talk.desk.factory.change(target, said.text, widens=False, run_id=run_id)
+
+    await started(talk, said.id, make)
 
 
 async def follow(talk: Talk, said: Said) -> None:
@@ -159,19 +154,31 @@ async def follow(talk: Talk, said: Said) -> None:
         raise NoRunHere("/follow needs a run's id", todo="Give the id, its unique beginning, or `last`")
     run_id = await _run(talk, said)
     async with talk.desk.factory.db.pool.connection() as conn:
-        await queries.ask_for_run(conn, talk.thread_id, said.id)
-        await queries.set_run(conn, said.id, run_id)
+        await queries.ask_for_run(conn, talk.thread_id, said.id, run_id)
     await talk.room.show(run_id)
+
+
+async def pause(talk: Talk, said: Said) -> None:
+    """Have the run stand still until it is resumed."""
+    said.person.require("control")
+    run_id = await newest(talk)
+    await control.pause(talk.desk.factory.services, run_id, by=said.person.name, reason=said.text)
+    await talk.reply(f"The run `{run_id}` is to stand still. `/resume` lets it go on.", to=said.id)
+
+
+async def cancel(talk: Talk, said: Said) -> None:
+    """End the run."""
+    said.person.require("control")
+    run_id = await newest(talk)
+    await control.cancel(talk.desk.factory.services, run_id, by=said.person.name, reason=said.text)
+    await talk.reply(f"The run `{run_id}` is to end. What it merged stays on its branch.", to=said.id)
 
 
 async def resume(talk: Talk, said: Said) -> None:
     """Let the run go on."""
     said.person.require("submit")
-    run_id = await _run(talk, said)
-    run = await talk.desk.factory.services.run(run_id)
-    if run.status in ENDED:
-        await talk.reply(f"The run `{run_id}` is over: {run.status}.", to=said.id)
-        return
+    run_id = await newest(talk)
+    await control.resume(talk.desk.factory.services, run_id, by=said.person.name)
     await talk.desk.dispatch.go_on(run_id)
     await talk.reply(f"The run `{run_id}` goes on.", to=said.id)
 
@@ -180,7 +187,9 @@ Command = Callable[[Talk, Said], Awaitable[None]]
 
 COMMANDS: Final[dict[str, tuple[Command, str, str]]] = {
     "status": (status, "how far the run is, and what waits for you", "activity"),
+    "pause": (pause, "hold the run where it is", "pause"),
     "resume": (resume, "let the run go on", "play"),
+    "cancel": (cancel, "end the run", "square"),
     "costs": (spent, "tokens and money, by team and model", "coins"),
     "change": (change, "change what the finished run made", "pencil"),
     "why": (why, "why a stage is as it is: /why team", "circle-help"),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from chat import commands, deciding
+from chat import commands, deciding, proposing
 from chat.calling import calling
 from chat.desk import Desk
 from chat.guard import cookie_of
 from chat.heard import Said, Talk
+from chat.profiles.listing import FACTORY, GROUP, QUESTIONS, TEAM, modes
 from chat.profiles.runs import FactoryProfile
+from chat.profiles.talks import Talks
 from chat.rooms import Rooms, Tab
 from chat.sessions import Sessions
 from chat.threads import Sent
@@ -22,8 +24,6 @@ from governance.access import Principal
 
 logger = logs.get(__name__)
 
-_DEFAULT: Final = "Factory"
-
 
 class NobodySignedIn(FactoryError):
     """You are not known here any more."""
@@ -31,32 +31,22 @@ class NobodySignedIn(FactoryError):
     http_status = 401
 
 
-@dataclass
 class Conversation:
     """What Chainlit calls when something happens at the page."""
-
-    action = deciding.ACTION
 
     def __init__(self, desk: Desk, rooms: Rooms, sessions: Sessions, root: Path) -> None:
         self._desk = desk
         self._sessions = sessions
         self._rooms = rooms
         self._runs = FactoryProfile(Uploads(root / "files"), since=clock.now())
-
-    def profiles(self) -> list[Any]:
-        """What one can talk with, for the page's list."""
-        from chainlit.types import ChatProfile, Starter  # noqa: PLC0415
-
-        starters = [Starter(label=label, message=message) for label, message in STARTERS]
-        return [
-            ChatProfile(
-                name="Factory",
-                markdown_description="Say what you want. Seventeen teams build it, you decide.",
-                icon="/chat/public/favicon.svg",
-                default=True,
-                starters=starters,
-            )
-        ]
+        talks = Talks()
+        self._hearers: dict[str, Callable[[Talk, Said], Awaitable[None]]] = {
+            FACTORY: self._runs.hear,
+            TEAM: talks.team,
+            GROUP: talks.group,
+            QUESTIONS: talks.question,
+        }
+        self.actions = {deciding.ACTION: self.decided, proposing.ACTION: self.accepted}
 
     async def joined(self, tab: Any) -> None:
         """A tab is there, for the first time or again."""
@@ -67,11 +57,14 @@ class Conversation:
             await self._runs.recover(Talk(self._desk, room))
             await room.join(tab)
             await tab.emit("window_message", {"type": "factory-thread", "thread": tab.thread_id})
-        listed = [
+        factory = tab.chat_profile in (None, "", FACTORY)
+        told = [
             {"id": name, "description": line, "icon": icon, "button": False, "persistent": False}
             for name, (_, line, icon) in commands.COMMANDS.items()
+            if factory
         ]
-        await tab.emit("set_commands", listed)
+        await tab.emit("set_commands", told)
+        await tab.emit("set_modes", await modes(self._desk.factory, tab.chat_profile))
 
     async def left(self, tab: Tab) -> None:
         """A tab's connection ended."""
@@ -89,12 +82,14 @@ class Conversation:
         await talk.room.threads.keep(tab.thread_id, step)
         await talk.room.tell("new_message", step)
         await tab.emit("window_message", {"type": "factory-thread", "thread": tab.thread_id})
+        profile = str(tab.chat_profile or FACTORY)
+        await talk.room.threads.change(tab.thread_id, metadata={"chat_profile": profile})
         try:
             said = _said(message, await self._person(tab))
-            if said.command:
+            if said.command and profile == FACTORY:
                 await commands.obey(talk, said)
             else:
-                await self._runs.hear(talk, said)
+                await self._hearers[profile](talk, said)
         except FactoryError as error:
             await talk.refuse(error, to=message.id)
         except Exception:
@@ -105,12 +100,22 @@ class Conversation:
                 error=True,
             )
 
-    async def acted(self, action: Any) -> dict[str, Any]:
+    async def decided(self, action: Any) -> dict[str, Any]:
         """A card was decided."""
         person = calling.get()
         if person is None:
-            return {"ok": False, "what": str(NobodySignedIn(todo="Sign in again"))}
+            return _nobody()
         return await deciding.decide(self._desk, person, action.payload)
+
+    async def accepted(self, action: Any) -> dict[str, Any]:
+        """A proposal was accepted."""
+        from chainlit.context import context  # noqa: PLC0415
+
+        person = calling.get()
+        if person is None:
+            return _nobody()
+        talk = Talk(self._desk, self._rooms.room(context.session.thread_id))
+        return await proposing.accept(talk, person, action.payload)
 
     async def _person(self, tab: Any) -> Principal:
         cookie = cookie_of(str(tab.environ.get("HTTP_COOKIE", "")))
@@ -118,6 +123,10 @@ class Conversation:
         if person is None:
             raise NobodySignedIn(untouched="Nothing was done", todo="Sign in again")
         return person
+
+
+def _nobody() -> dict[str, Any]:
+    return {"ok": False, "what": str(NobodySignedIn(todo="Sign in again"))}
 
 
 def _said(message: Any, person: Principal) -> Said:
@@ -132,14 +141,3 @@ def _said(message: Any, person: Principal) -> Said:
         if element.path
     )
     return Said(str(message.id), person, text, command, files, dict(message.modes or {}))
-
-
-STARTERS: Final = (
-    (
-        "A lending library",
-        "A lending library: members borrow books, return them, and see what is overdue.",
-    ),
-    ("A room planner", "A small service to book meeting rooms, without double bookings, with a page."),
-    ("An invoice archive", "Keep invoices with customer, amount and due date, and list those that are late."),
-    ("A stock list", "Track items in a warehouse: what came in, what went out, and what runs low."),
-)

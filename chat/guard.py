@@ -94,6 +94,7 @@ class Guard:
             await receive()
             await send({"type": "websocket.close", "code": 4403})
             return
+        calling.set(person)  # for as long as the connection's own task lives
         await self.app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:

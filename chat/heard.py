@@ -8,7 +8,7 @@ from typing import Any
 from chat.desk import Desk
 from chat.rooms import Room
 from chat.threads import Sent
-from chat.wire import FACTORY, iso, reply
+from chat.wire import FACTORY, iso, message, proposal_card, reply
 from core import clock
 from core.errors import FactoryError
 from core.redaction import redact
@@ -50,6 +50,13 @@ class Talk:
             *reply(name, self.thread_id, redact(text), at=clock.now(), author=author, error=error)
         )
 
+    async def propose(self, props: dict[str, Any], *, to: str, number: int) -> None:
+        """Put a proposal before the person; its card belongs to the message (threads.py)."""
+        told = message(f"{to}/proposal/{number}", self.thread_id, "**A proposal**", at=clock.now())
+        told["metadata"]["proposal"] = props
+        await self.room.say(told)
+        await self.room.tell("element", proposal_card(told))
+
     async def refuse(self, error: FactoryError, *, to: str) -> None:
         """Say what was wrong, what was left untouched, and what to do."""
         await self.reply(f"⚠ {error}", to=to)
@@ -80,9 +87,10 @@ class Streamed:
         told = {"id": self.name, "token": text, "isSequence": False, "isInput": False}
         await self.talk.room.tell("stream_token", told)
 
-    async def end(self, text: str) -> None:
+    async def end(self, text: str, *, meta: dict[str, Any] | None = None) -> None:
         """What was said in the end."""
         steps = reply(self.name, self.talk.thread_id, redact(text), at=self.at, author=self.author)
         for step in steps:
             step["end"] = iso(clock.now())
+        steps[-1]["metadata"].update(meta or {})
         await self.talk.room.say(*steps)

@@ -25,6 +25,7 @@ from chat.conversation import Conversation
 from chat.desk import Desk
 from chat.guard import Guard
 from chat.pages import Files
+from chat.profiles.listing import listed
 from chat.rooms import Rooms, Tab
 from chat.sessions import Sessions
 from chat.threads import Threads
@@ -94,18 +95,18 @@ def _wire(desk: Desk, threads: Threads, conversation: Conversation, sessions: Se
 
     code = config.code
     code.password_auth_callback = _nobody  # says that there is a form; the guard answers it
-    code.set_chat_profiles = partial(_profiles, conversation)
+    code.set_chat_profiles = _profiles
     code.on_chat_resume = _nothing
     code.on_message = conversation.heard
-    code.action_callbacks = {conversation.action: conversation.acted}
+    code.action_callbacks = conversation.actions
 
 
 async def _nobody(_name: str, _secret: str) -> None:
     """The guard signs people in itself."""
 
 
-def _profiles(conversation: Conversation, *_: object) -> _Ready:
-    return _Ready(conversation.profiles())
+def _profiles(*_: object) -> _Ready:
+    return _Ready(listed())
 
 
 async def _nothing(_thread: Any) -> None:

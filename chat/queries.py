@@ -120,31 +120,33 @@ async def file(conn: Connection, file_id: str, owner: str) -> DictRow | None:
     return await cursor.fetchone()
 
 
-async def ask_for_run(conn: Connection, thread_id: str, message_id: str) -> bool:
-    """Record that a message asks for a run; False where that is recorded."""
+async def ask_for_run(conn: Connection, thread_id: str, message_id: str, run_id: str) -> str:
+    """Record which run a message is to have; the one it has, where that is recorded."""
     cursor = await conn.execute(
         """
-        INSERT INTO chat_runs (message_id, thread_id) VALUES (%s, %s) ON CONFLICT (message_id) DO NOTHING
+        INSERT INTO chat_runs (message_id, thread_id, run_id) VALUES (%s, %s, %s)
+        ON CONFLICT (message_id) DO UPDATE SET message_id = EXCLUDED.message_id
+        RETURNING run_id
         """,
-        (message_id, thread_id),
+        (message_id, thread_id, run_id),
     )
-    return cursor.rowcount == 1
-
-
-async def set_run(conn: Connection, message_id: str, run_id: str) -> None:
-    """Record the run that a message got."""
-    await conn.execute("UPDATE chat_runs SET run_id = %s WHERE message_id = %s", (run_id, message_id))
+    row = await cursor.fetchone()
+    assert row is not None
+    return str(row["run_id"])
 
 
 async def drop_request(conn: Connection, message_id: str) -> None:
     """Take back that a message asks for a run: it was refused."""
-    await conn.execute("DELETE FROM chat_runs WHERE message_id = %s AND run_id IS NULL", (message_id,))
+    await conn.execute("DELETE FROM chat_runs WHERE message_id = %s", (message_id,))
 
 
 async def runs(conn: Connection, thread_id: str) -> Sequence[DictRow]:
-    """What a thread's messages asked for, in order."""
+    """What a thread's messages asked for, in order; `made` says whether the run is there."""
     cursor = await conn.execute(
-        "SELECT message_id, run_id, at FROM chat_runs WHERE thread_id = %s ORDER BY at, message_id",
+        """
+        SELECT message_id, run_id, at, EXISTS (SELECT FROM runs WHERE runs.id = run_id) AS made
+        FROM chat_runs WHERE thread_id = %s ORDER BY at, message_id
+        """,
         (thread_id,),
     )
     return await cursor.fetchall()
@@ -175,21 +177,3 @@ async def delete_feedback(conn: Connection, thread_id: str, step_id: str, by: st
         "DELETE FROM chat_feedback WHERE thread_id = %s AND step_id = %s AND by = %s",
         (thread_id, step_id, by),
     )
-
-
-async def orphan(conn: Connection, message_id: str) -> str | None:
-    """The run that was made for a message, where the server was killed before that was recorded."""
-    cursor = await conn.execute(
-        """
-        SELECT runs.id FROM runs, chat_runs asked JOIN chat_messages said ON said.id = asked.message_id
-        WHERE asked.message_id = %s AND asked.run_id IS NULL
-          AND runs.created_at >= asked.at AND runs.created_at < asked.at + interval '10 minutes'
-          AND btrim(said.step->>'output') <> ''
-          AND strpos(runs.requirement, btrim(said.step->>'output')) = 1
-          AND NOT EXISTS (SELECT FROM chat_runs WHERE chat_runs.run_id = runs.id)
-        ORDER BY runs.created_at LIMIT 1
-        """,
-        (message_id,),
-    )
-    row = await cursor.fetchone()
-    return None if row is None else str(row["id"])

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from chat import queries
 from chat.timeline import Timeline, step_id
-from chat.wire import ROOT, Element, Step, iso
+from chat.wire import ROOT, Element, Step, iso, proposal_card, proposal_of
 from core.database import Database
 from graph.runner import Factory
 
@@ -77,6 +77,11 @@ class Threads:
         async with self._db.pool.connection() as conn:
             await queries.put_message(conn, thread_id, str(step["id"]), step)
 
+    async def messages(self, thread_id: str) -> list[Step]:
+        """What was said in a thread, in order."""
+        async with self._db.pool.connection() as conn:
+            return [dict(row["step"]) for row in await queries.messages(conn, thread_id)]
+
     async def keep_file(self, thread_id: str, message_id: str, sent: Sent) -> None:
         """Copy a file that was sent to where it stays."""
         target = self._files / sent.id
@@ -102,7 +107,7 @@ class Threads:
         """The runs that the thread shows, the oldest first."""
         async with self._db.pool.connection() as conn:
             rows = await queries.runs(conn, thread_id)
-        return list(dict.fromkeys(str(row["run_id"]) for row in rows if row["run_id"]))
+        return list(dict.fromkeys(str(row["run_id"]) for row in rows if row["made"]))
 
     async def timeline(self, thread_id: str, run_id: str) -> Timeline:
         """A run as it is now."""
@@ -126,6 +131,7 @@ class Threads:
             thought = await queries.feedback(conn, thread_id)
         steps: list[Step] = [dict(row["step"]) for row in said]
         elements: list[Element] = [_file(row) for row in files]
+        elements += [proposal_card(step) for step in steps if proposal_of(step)]
         for run_id in await self.runs(thread_id):
             for kind, piece in (await self.timeline(thread_id, run_id)).show():
                 (steps if kind == "step" else elements).append(piece)

@@ -68,6 +68,27 @@ def reply(message_id: str, thread_id: str, text: str, *, at: datetime, **more: A
     return [around, message(message_id, thread_id, text, at=at, parent=around["id"], **more)]
 
 
+def proposal_of(step: Step) -> dict[str, Any] | None:
+    """What a message proposes; None where it only says something."""
+    metadata: dict[str, Any] = step.get("metadata") or {}
+    return metadata.get("proposal")
+
+
+def proposal_card(step: Step) -> Element:
+    """The card of a message that proposes something."""
+    props = proposal_of(step) or {}
+    return {
+        "id": props["id"],
+        "threadId": step["threadId"],
+        "forId": step["id"],
+        "type": "custom",
+        "name": "Proposal",
+        "display": "inline",
+        "mime": "application/json",
+        "props": props,
+    }
+
+
 def task_list(element_id: str, thread_id: str, tasks: dict[str, Any]) -> Element:
     """The panel beside the conversation. Its address holds its content: new content, new address."""
     body = b64encode(json.dumps(tasks, ensure_ascii=False).encode()).decode()

@@ -6,9 +6,9 @@ from typing import Literal
 
 from langchain_core.messages import AIMessage
 
-CallKind = Literal["govern", "plan", "work", "review", "report", "clarify", "remember"]
+CallKind = Literal["govern", "plan", "work", "review", "report", "clarify", "remember", "talk"]
 """Why a model is called: assess a requirement, choose teams, do the work, read a change, report the result,
-answer another team, keep what is worth remembering."""
+answer another team, keep what is worth remembering, talk with a person."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Final
 from chat import queries
 from chat.heard import Said, Talk
 from chat.uploads import Uploads
+from core import clock
 from core.errors import BadInput, FactoryError
 from graph.lifecycle import ENDED
 
@@ -63,28 +64,21 @@ class FactoryProfile:
                 )
 
     async def _start(self, talk: Talk, said: Said, wanted: Wanted) -> None:
-        db = talk.desk.factory.db
-        async with db.pool.connection() as conn:
-            if not await queries.ask_for_run(conn, talk.thread_id, said.id):
-                return  # heard before
-        try:
-            run_id = await self._submit(talk, said, wanted)
-        except FactoryError:
-            async with db.pool.connection() as conn:
-                await queries.drop_request(conn, said.id)
-            raise
-        await began(talk, said.id, run_id)
-
-    async def _submit(self, talk: Talk, said: Said, wanted: Wanted) -> str:
-        factory = talk.desk.factory
-        pipeline = said.modes.get("pipeline") or "full"
         last = await self._finished(talk)
-        if last is not None and wanted.repository is None:
-            return await factory.change(last, wanted.text)
-        if wanted.repository is not None:
+        pipeline = said.modes.get("pipeline") or "full"
+        factory = talk.desk.factory
+
+        async def make(run_id: str) -> str:
+            if last is not None and wanted.repository is None:
+                return await factory.change(last, wanted.text, widens=False, run_id=run_id)
+            if wanted.repository is None:
+                return await factory.submit(wanted.text, pipeline=pipeline, widens=False, run_id=run_id)
             name = await factory.free_project(wanted.text)
-            return await factory.change(name, wanted.text, repo=wanted.repository, pipeline=pipeline)
-        return await factory.submit(wanted.text, pipeline=pipeline, widens=False)
+            return await factory.change(
+                name, wanted.text, repo=wanted.repository, pipeline=pipeline, widens=False, run_id=run_id
+            )
+
+        await started(talk, said.id, make)
 
     async def _finished(self, talk: Talk) -> str | None:
         """The conversation's newest run, where it made something that can be changed."""
@@ -98,28 +92,27 @@ class FactoryProfile:
         async with talk.desk.factory.db.pool.connection() as conn:
             rows = await queries.runs(conn, talk.thread_id)
         for row in rows:
-            if row["run_id"] is None and row["at"] < self.since:
-                with contextlib.suppress(FactoryError):
-                    await self._adopt(talk, str(row["message_id"]))
-
-    async def _adopt(self, talk: Talk, message_id: str) -> None:
-        async with talk.desk.factory.db.pool.connection() as conn:
-            run_id = await queries.orphan(conn, message_id)
-            if run_id is None:
-                await queries.drop_request(conn, message_id)
-        if run_id is not None:
-            await began(talk, message_id, run_id)
-        else:
-            await talk.reply(
-                "⚠ The server was stopped before it could act on this message. Nothing was started; "
-                "send it again.",
-                to=message_id,
-            )
+            if not row["made"] and row["at"] < self.since:
+                message_id = str(row["message_id"])
+                async with talk.desk.factory.db.pool.connection() as conn:
+                    await queries.drop_request(conn, message_id)
+                await talk.reply(
+                    "⚠ The server was stopped before it could act on this message. Nothing was started; "
+                    "send it again.",
+                    to=message_id,
+                )
 
 
-async def began(talk: Talk, message_id: str, run_id: str) -> None:
-    """A message has its run: record it, have it executed, and show it."""
-    async with talk.desk.factory.db.pool.connection() as conn:
-        await queries.set_run(conn, message_id, run_id)
+async def started(talk: Talk, message_id: str, make: Callable[[str], Awaitable[str]]) -> None:
+    """Give a message its run, once: `make` is told the run's id, and raises where it is refused."""
+    factory = talk.desk.factory
+    async with factory.db.pool.connection() as conn:
+        run_id = await queries.ask_for_run(conn, talk.thread_id, message_id, clock.new_id("run"))
+    try:
+        await make(run_id)
+    except FactoryError:
+        async with factory.db.pool.connection() as conn:
+            await queries.drop_request(conn, message_id)
+        raise
     await talk.desk.dispatch.go_on(run_id)
     await talk.room.show(run_id)

@@ -12,7 +12,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from models.errors import ModelScriptEnded
-from models.offline import answers, script
+from models.offline import answers, script, talking
 from models.offline.reading import read
 
 NAME = "offline"
@@ -70,4 +70,6 @@ def answer(messages: Sequence[BaseMessage]) -> str:
         return script.work(conversation)
     if call in {"govern", "plan", "review", "clarify", "report"}:
         return answers.reply(conversation)
+    if call == "talk":
+        return talking.talk(conversation)
     raise ModelScriptEnded(f"The offline model does not know the call {call!r}.")

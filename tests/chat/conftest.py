@@ -24,6 +24,7 @@ from governance.access import Accounts
 from governance.access.accounts import Printed
 from governance.roles import Role
 from graph.runner import Factory
+from models.service import Models
 from tests.doubles.fixtures import ollama_server  # noqa: F401  (a fixture)
 from tests.graph.conftest import OpenSmall, open_small  # noqa: F401  (a fixture)
 
@@ -39,6 +40,8 @@ class Chat:
     factory: Factory
     driving: Driving
     accounts: Accounts
+    offline: Models
+    """The scripted model."""
     tokens: dict[str, str] = field(default_factory=dict[str, str])
     """By name. Dora's is the printed one."""
 
@@ -167,8 +170,11 @@ class Tab:
 
     async def decide(self, approval: str, decision: str, text: str = "") -> dict[str, Any]:
         """Press a button of a card."""
-        payload = {"approval_id": approval, "decision": decision, "text": text}
-        action = {"name": "decide", "payload": payload, "id": "a", "label": "", "tooltip": "", "forId": ""}
+        return await self.act("decide", approval_id=approval, decision=decision, text=text)
+
+    async def act(self, name: str, **payload: str) -> dict[str, Any]:
+        """Have the server do what a card asks for."""
+        action = {"name": name, "payload": payload, "id": "a", "label": "", "tooltip": "", "forId": ""}
         answer = await self.http.post(
             "/chat/project/action", json={"sessionId": self.session, "action": action}
         )
@@ -183,9 +189,13 @@ class Tab:
                 await self._news.wait()
         return found
 
+    def proposals(self) -> list[dict[str, Any]]:
+        """What the cards of proposals show."""
+        return [element["props"] for element in self.elements.values() if element["name"] == "Proposal"]
+
     def cards(self) -> list[dict[str, Any]]:
         """What the cards show."""
-        return [element["props"] for element in self.elements.values() if element["type"] == "custom"]
+        return [element["props"] for element in self.elements.values() if element["name"] == "Decision"]
 
     def open_cards(self) -> list[dict[str, Any]]:
         """Those that nobody has decided."""
@@ -231,9 +241,10 @@ def open_chat(open_small: OpenSmall) -> OpenChat:  # noqa: F811
             driving = Driving(factory)
             printed = Printed(PRINTED, "dora")
             accounts = await asyncio.to_thread(Accounts.of, factory.db, factory.settings, printed=printed)
+            offline = await Models.open(factory.settings, factory.db, override="offline")
             try:
-                async with served(Service(factory, driving, accounts)) as url:
-                    yield Chat(url, factory, driving, accounts)
+                async with offline, served(Service(factory, driving, accounts)) as url:
+                    yield Chat(url, factory, driving, accounts, offline)
             finally:
                 await driving.stop()
 

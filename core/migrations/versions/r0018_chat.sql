@@ -30,11 +30,12 @@ CREATE TABLE factory.chat_files (
 );
 CREATE INDEX chat_files_of_thread ON factory.chat_files (thread_id, at, id);
 
--- A message that asked for a run, and the run once it is there. Many threads may follow one run.
+-- A message that asked for a run, and the run's id, which is written down before there is a run: cut off in
+-- between, the same message still makes only one. Many threads may show one run.
 CREATE TABLE factory.chat_runs (
     message_id text PRIMARY KEY CHECK (message_id <> ''),
     thread_id  text NOT NULL REFERENCES factory.chat_threads (id) ON DELETE CASCADE,
-    run_id     text,
+    run_id     text NOT NULL CHECK (run_id <> ''),
     at         timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX chat_runs_of_thread ON factory.chat_runs (thread_id, at, message_id);
