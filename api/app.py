@@ -8,17 +8,22 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from api import health, openapi, perimeter, problems, v1
+from api import openapi, perimeter, problems, v1
+from api.operations import health
+from api.operations.metrics import Metrics
+from api.operations.ready import Ready
 from api.service import Service
 
 
 def create_app(service: Service, *, host: str = "127.0.0.1") -> FastAPI:
     """The application of a service that is open already, served at `host`; it closes nothing."""
-    around = perimeter.of(service.factory.settings, service.factory.events, host)
+    metrics = Metrics(service)
+    around = perimeter.of(service.factory.settings, service.factory.events, host, watch=metrics)
 
     @asynccontextmanager
-    async def running(_: FastAPI) -> AsyncGenerator[None]:
-        async with around.running():
+    async def running(app: FastAPI) -> AsyncGenerator[None]:
+        metrics.learn(app)
+        async with around.running(), metrics.running():
             yield
 
     app = FastAPI(
@@ -29,7 +34,7 @@ def create_app(service: Service, *, host: str = "127.0.0.1") -> FastAPI:
         lifespan=running,
         generate_unique_id_function=openapi.operation_id,
     )
-    app.state.service = service
+    app.state.service, app.state.metrics, app.state.ready = service, metrics, Ready(service)
     problems.install(app)
     openapi.install(app)
     app.include_router(health.router)

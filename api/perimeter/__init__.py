@@ -7,7 +7,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from api.perimeter.addresses import Names
 from api.perimeter.denials import Denials
-from api.perimeter.gate import REQUEST_ID, Gate, Perimeter
+from api.perimeter.gate import REQUEST_ID, Gate, Perimeter, Watch
 from api.perimeter.limits import Limits
 from core.events import EventLog
 from core.settings import Settings
@@ -17,12 +17,13 @@ __all__ = ["Perimeter", "install", "of"]
 _EXPOSED = ("etag", "location", "retry-after", "content-location", "link", REQUEST_ID)
 
 
-def of(settings: Settings, events: EventLog, host: str) -> Perimeter:
+def of(settings: Settings, events: EventLog, host: str, watch: Watch | None = None) -> Perimeter:
     """The perimeter of a server that listens at `host`."""
     return Perimeter(
         Names.of(host, settings.hosts, settings.cors_origins),
         Limits(settings.rate_limit),
         Denials(events),
+        watch,
         most_body=settings.max_body,
     )
 

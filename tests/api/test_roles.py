@@ -18,6 +18,7 @@ from tests.api.conftest import OpenServed, Served
 
 OPEN = {
     ("GET", "/health"),
+    ("GET", "/ready"),
     ("GET", "/openapi.json"),
     ("HEAD", "/openapi.json"),
     ("POST", "/api/v1/sessions"),
