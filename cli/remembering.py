@@ -20,20 +20,21 @@ from cli.banks import (
     opened,
     plain,
 )
-from cli.running import NotConfirmed
+from cli.forgetting import confirmed, plainly, tell
 from cli.screen import Screen, one_line
 from cli.whoami import whoami
 from core import clock
 from core.errors import BadInput
 from core.events import EventLog
 from core.json import JsonObject
+from graph.forgetting import WorkingCopies
 from memory.extraction.echoes import mark
 from memory.extraction.subjects import subject_of
 from memory.lineage.everywhere import Audit, everywhere
 from memory.lineage.forgetting import forget as forget_everywhere
 from memory.lineage.promotion import promote as share
 from memory.lineage.taking_back import PERSON
-from memory.records import SHARED, Draft, Kind, Memory, Source
+from memory.records import SHARED, Draft, Kind, Source
 from memory.screening import screen as screened
 
 TOLD: Final = "memory.told"
@@ -99,19 +100,19 @@ async def forget(names: Sequence[str], reason: str, *, yes: bool, as_json: bool)
         doomed = [await memories.get(one) for one in ids]
         alive = [memory for memory in doomed if memory.forgotten_at is None]
         if alive and not yes:
-            await _confirmed(screen, alive)
-        audit = Audit()
+            texts = [f"{mark(memory.id)} {one_line(memory.text)}" for memory in alive]
+            why = "Its text goes from every bank, page and text of the audit, with all that was made of it."
+            await confirmed(screen, *texts, why)
+        audit, copies = Audit(), WorkingCopies()
         gone = await forget_everywhere(
             memories,
             ids,
             why=reason.strip() or "asked by a person",
             by=whoami(),
-            elsewhere=everywhere(audit),
+            elsewhere=(*everywhere(audit), copies),
         )
     if as_json:
-        kept = [{"run_id": run, "seq": seq, "place": at} for run, seq, at in audit.done.kept]
-        cuts = [{"run_id": cut.run_id, "seq": cut.seq, "text": cut.name} for cut in audit.done.cuts]
-        told = {"forgotten": list(gone), "cut": cuts, "kept": kept, "too_short": len(audit.short)}
+        told = {"forgotten": list(gone), "too_short": len(audit.short), **plainly(audit.done, copies)}
         screen.result(cast(JsonObject, told))
         return 0
     if not gone:
@@ -121,11 +122,9 @@ async def forget(names: Sequence[str], reason: str, *, yes: bool, as_json: bool)
     more = len(gone) - len(alive)
     if more > 0:
         screen.say(f"{more} of them said the same, or were made of it.")
-    screen.say(f"Cut out of {len(audit.done.cuts)} texts of the audit; every chain is whole.")
-    for run, seq, at in audit.done.kept:
-        screen.note(one_line(f"It still stands in {run}, event {seq} ({at}): a record never changes."))
+    tell(screen, audit.done, copies)
     if audit.short:
-        screen.note("Too short to be cut out of the audit; see `factory audit search` and `audit forget`.")
+        screen.note("Too short to be cut out of the audit unasked: `factory audit search`, `audit forget`.")
     return 0
 
 
@@ -144,24 +143,6 @@ async def promote(name: str, *, as_json: bool) -> int:
     word = "is shared as" if added.outcome == "new" else "was shared before, as"
     screen.say(f"{mark(number)} {word} {mark(added.id)} with all teams of {bank[0]}.")
     return 0
-
-
-async def _confirmed(screen: Screen, doomed: Sequence[Memory]) -> None:
-    said = ""
-    if screen.interactive:
-        for memory in doomed:
-            screen.note(f"{mark(memory.id)} {one_line(memory.text)}")
-        screen.note(
-            "Its text goes from every bank, page and text of the audit, with all that was made of it."
-        )
-        screen.note("Type yes to forget: ", style="bold")
-        said = (await asyncio.to_thread(sys.stdin.readline)).strip().lower()
-    if said != "yes":
-        raise NotConfirmed(
-            "Forgetting is to be confirmed: it cannot be undone",
-            untouched="Nothing was forgotten",
-            todo="Say --yes to forget without being asked",
-        )
 
 
 async def _said(text: str) -> str:

@@ -14,9 +14,10 @@ from psycopg.rows import DictRow
 from core import clock, faults, queries
 from core.database import Database, DatabaseUnavailable
 from core.errors import BadInput
-from core.incarnation import is_pinned
+from core.incarnation import Connection, is_pinned
 from core.json import JsonObject, JsonValue, canonical
 from core.redaction import redact
+from core.said import PREFIX, put_back, taken_out
 from core.texts import FIELD, FORGOTTEN, Expectations, KeptText, Place, Sealed, held_against, named, seal
 
 GENESIS = "0" * 64
@@ -44,6 +45,7 @@ class Event:
     """What happened, `noun.verb`: `stage.started`, `approval.decided`."""
     team: str | None
     payload: JsonObject
+    """What the record says, with what somebody said in it, which stands beside it (core/said.py)."""
     prev_hash: str
     hash: str
     """sha256 over the previous hash, the position and the stored text, in hex."""
@@ -61,6 +63,7 @@ def link(prev_hash: str, seq: int, record: str) -> str:
 def from_row(row: Mapping[str, Any]) -> Event:
     """The event that a row of the log is."""
     record = json.loads(row["record"])
+    put_back(record["payload"], row.get("said"))
     return Event(
         run_id=row["run_id"],
         seq=row["seq"],
@@ -116,18 +119,20 @@ class EventLog:
         values = _values(run_id, kind, payload, team, key, texts)
         faults.point("event.append")
         if conn is not None:
-            return await _append(conn, values)
+            return await self._append(conn, values)
         try:
             try:
                 async with self._db.pool.connection() as own:
-                    return await _append(own, values, lazily=key is not None and not last and is_pinned())
+                    return await self._append(
+                        own, values, lazily=key is not None and not last and is_pinned()
+                    )
             except psycopg.OperationalError:
                 # Nobody knows whether it was written before the connection broke: only a key makes
                 # it safe to say it again.
                 if key is None:
                     raise
                 async with self._db.pool.connection() as own:
-                    return await _append(own, values)
+                    return await self._append(own, values)
         except psycopg.OperationalError as error:
             raise _unwritten(kind, run_id, error) from error
 
@@ -148,7 +153,30 @@ class EventLog:
             async with own.pipeline():
                 told = [await own.execute(_statement(v, lazily=is_pinned()), v) for v in values]
             rows = [await cursor.fetchone() for cursor in told]
-        return [from_row(row) for row in rows if row is not None]
+        written = zip(rows, values, strict=True)
+        return [await self._written(row, value) for row, value in written if row is not None]
+
+    async def _append(
+        self, connection: Connection, values: Mapping[str, Any], *, lazily: bool = False
+    ) -> Event:
+        row = await (await connection.execute(_statement(values, lazily=lazily), values)).fetchone()
+        assert row is not None
+        return await self._written(row, values, connection)
+
+    async def _written(
+        self, row: DictRow, values: Mapping[str, Any], conn: Connection | None = None
+    ) -> Event:
+        """The event of a row that `append` gave back; what was said in one of before is read."""
+        if row["record"] == values["record"]:
+            said = dict(zip(values["names"], values["bodies"], strict=True))
+            return from_row({**row, "said": said})
+        if PREFIX not in row["record"]:
+            return from_row(row)
+        place = {"run_id": row["run_id"], "seqs": [row["seq"]]}
+        if conn is not None:
+            return from_row(await (await conn.execute(queries.READ_AT, place)).fetchone() or row)
+        [event] = await self.at(row["run_id"], [row["seq"]])
+        return event
 
     async def read(
         self,
@@ -174,10 +202,9 @@ class EventLog:
             await connection.execute(queries.ONE_SNAPSHOT)
             asked = {"run_id": run_id, "kind": FORGOTTEN, "seqs": None if seqs is None else list(seqs)}
             expected = Expectations()
-            for event in map(
-                from_row, await (await connection.execute(queries.READ_TEXTED, asked)).fetchall()
-            ):
-                expected.take(event.seq, event.kind, event.payload)
+            for row in await (await connection.execute(queries.READ_TEXTED, asked)).fetchall():
+                record = json.loads(row["record"])
+                expected.take(row["seq"], record["kind"], record["payload"])
             cursor = await connection.execute(queries.READ_TEXTS, asked)
             rows = {(row["seq"], row["name"]): row for row in await cursor.fetchall()}
         return {
@@ -195,9 +222,9 @@ def _values(
 ) -> dict[str, object]:
     at = clock.now()
     told, sealed = redact(dict(payload or {})), list[Sealed]()
-    if texts:
+    if kept := {**(texts or {}), **taken_out(kind, told)}:
         assert FIELD not in told, f"`{FIELD}` is where a payload names its texts"
-        sealed = seal(texts)
+        sealed = seal(kept)
         told[FIELD] = named(sealed)
     record = canonical(
         {
@@ -238,14 +265,6 @@ def _unwritten(kind: str, run_id: str, error: Exception) -> DatabaseUnavailable:
         f"The event {kind} of run {run_id} could not be written: {str(error).strip()}",
         todo="Resume the run when the database is back",
     )
-
-
-async def _append(
-    connection: AsyncConnection[DictRow], values: Mapping[str, object], *, lazily: bool = False
-) -> Event:
-    row = await (await connection.execute(_statement(values, lazily=lazily), values)).fetchone()
-    assert row is not None
-    return from_row(row)
 
 
 async def _read(

@@ -36,6 +36,8 @@ class Noted:
     """The canonical JSON that was hashed."""
     prev_hash: str
     hash: str
+    said: Mapping[str, str | None] | None = None
+    """What stands beside the record of what somebody said in the event (core/said.py), by name."""
 
     @cached_property
     def event(self) -> Event:

@@ -64,6 +64,13 @@ FROM lazily, factory.append_event_with_texts(%(run_id)s, %(at)s, %(kind)s, %(tea
     %(names)s::text[], %(salts)s::text[], %(bodies)s::text[])
 """
 
+# What somebody said in an event, which stands beside it (core/said.py): the bodies by name.
+_SAID = """
+CASE WHEN strpos(record, '"said:') > 0 THEN
+    (SELECT jsonb_object_agg(t.name, t.body) FROM factory.event_texts t
+     WHERE t.run_id = event.run_id AND t.seq = event.seq AND starts_with(t.name, 'said:')) END AS said
+"""
+
 # The events of a run that name a text, or say of one that it is forgotten.
 READ_TEXTED = """
 SELECT run_id, seq, record, prev_hash, hash FROM factory.events
@@ -83,18 +90,18 @@ WHERE run_id = %(run_id)s AND (%(seqs)s::bigint[] IS NULL OR seq = ANY (%(seqs)s
 # All that a transaction reads is of one moment.
 ONE_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
-READ = """
-SELECT run_id, seq, record, prev_hash, hash FROM factory.events
+READ = f"""
+SELECT run_id, seq, record, prev_hash, hash, {_SAID} FROM factory.events event
 WHERE run_id = %(run_id)s AND seq > %(after)s
   AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s::text[]))
 ORDER BY seq LIMIT %(limit)s
-"""
+"""  # noqa: S608
 
-READ_AT = """
-SELECT run_id, seq, record, prev_hash, hash FROM factory.events
+READ_AT = f"""
+SELECT run_id, seq, record, prev_hash, hash, {_SAID} FROM factory.events event
 WHERE run_id = %(run_id)s AND seq = ANY (%(seqs)s::bigint[])
 ORDER BY seq
-"""
+"""  # noqa: S608
 
 LISTEN = "LISTEN factory_events"
 
@@ -102,8 +109,8 @@ NUMBER = "SELECT factory.number_events(%(runs)s::text[]) AS newest"
 NEWEST_POSITION = "SELECT coalesce(max(position), 0) AS newest FROM factory.event_feed"
 
 # A page of the events of all runs. It ends after so many rows, or with the row that reaches so many bytes.
-READ_FEED = """
-SELECT position, project, run_id, seq, kind, record, prev_hash, hash FROM (
+READ_FEED = f"""
+SELECT position, project, run_id, seq, kind, record, prev_hash, hash, {_SAID} FROM (
     SELECT f.position, p.name AS project, e.run_id, e.seq, e.kind, e.record, e.prev_hash, e.hash,
            sum(octet_length(e.record)) OVER (ORDER BY f.position) - octet_length(e.record) AS bytes_before
     FROM factory.event_feed f JOIN factory.events e USING (run_id, seq)
@@ -115,12 +122,12 @@ SELECT position, project, run_id, seq, kind, record, prev_hash, hash FROM (
       AND (%(kinds)s::text[] IS NULL OR e.kind = ANY (%(kinds)s::text[])
            OR split_part(e.kind, '.', 1) = ANY (%(nouns)s::text[]))
     ORDER BY f.position LIMIT %(limit)s
-) AS page WHERE bytes_before < %(bytes)s ORDER BY position
-"""
+) AS event WHERE bytes_before < %(bytes)s ORDER BY position
+"""  # noqa: S608
 
 # The same of one run, in the order of its chain; also of what has no position yet.
-READ_FEED_OF_RUN = """
-SELECT position, project, run_id, seq, kind, record, prev_hash, hash FROM (
+READ_FEED_OF_RUN = f"""
+SELECT position, project, run_id, seq, kind, record, prev_hash, hash, {_SAID} FROM (
     SELECT f.position, p.name AS project, e.run_id, e.seq, e.kind, e.record, e.prev_hash, e.hash,
            sum(octet_length(e.record)) OVER (ORDER BY e.seq) - octet_length(e.record) AS bytes_before
     FROM factory.events e LEFT JOIN factory.event_feed f USING (run_id, seq)
@@ -131,8 +138,8 @@ SELECT position, project, run_id, seq, kind, record, prev_hash, hash FROM (
       AND (%(kinds)s::text[] IS NULL OR e.kind = ANY (%(kinds)s::text[])
            OR split_part(e.kind, '.', 1) = ANY (%(nouns)s::text[]))
     ORDER BY e.seq LIMIT %(limit)s
-) AS page WHERE bytes_before < %(bytes)s ORDER BY seq
-"""
+) AS event WHERE bytes_before < %(bytes)s ORDER BY seq
+"""  # noqa: S608
 
 # A commit that waits for the disk carries all earlier ones there; it has to write something for that.
 FLUSH = """

@@ -86,7 +86,14 @@ def seal(texts: Mapping[str, JsonValue]) -> list[Sealed]:
 
 def named(sealed: Iterable[Sealed]) -> JsonObject:
     """What a payload says of its texts."""
-    return {text.name: {"digest": text.digest, "chars": len(text.body)} for text in sealed}
+    return {
+        text.name: {
+            "digest": text.digest,
+            "chars": len(text.body),
+            **({"list": True} if text.body.startswith("[") else {}),
+        }
+        for text in sealed
+    }
 
 
 def announced(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

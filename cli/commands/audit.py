@@ -60,6 +60,19 @@ def audit_search(
     return do(searching.find(phrase, run_id, limit, as_json=as_json))
 
 
+@app.command("forget")
+def audit_forget(
+    phrase: Annotated[str, typer.Argument(metavar="PHRASE", help="Words, in their order, in any case.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="WHY", help="Kept in the audit.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Cut a phrase out of every text of every run, whatever it means there; it cannot be undone."""
+    from cli import forgetting
+
+    return do(forgetting.forget(phrase, reason, yes=yes, as_json=as_json))
+
+
 @app.command("export")
 def audit_export(
     words: Annotated[

@@ -23,7 +23,7 @@ from core.redaction import redact
 from core.texts import FORGOTTEN, MARK, text_digest
 from memory.audit import queries
 from memory.audit.phrases import Phrase, folded
-from memory.audit.search import bring_up_to_date, candidates, strings
+from memory.audit.search import bring_up_to_date, candidates, in_chain
 
 _LITERAL: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 # One character of a literal: a pair of escaped surrogates is one, as JSON reads it.
@@ -70,14 +70,15 @@ async def forget_phrase(db: Database, phrase: str, *, why: str, by: str) -> Forg
     places = [place async for batch in candidates(db, wanted.words, None) for place in batch]
     for run_id, group in groupby(places, lambda place: place[0]):
         for _, seq in group:
-            names = [name for of, name in await log.texts(run_id, [seq]) if of == seq]
+            texts = await log.texts(run_id, [seq])
+            names = [name for of, name in texts if of == seq]
             done.cuts += [
                 cut
                 for name in names
                 if (cut := await _cut(db, run_id, seq, name, wanted, why=why, by=by)) is not None
             ]
             for event in await log.at(run_id, [seq]):
-                standing = strings(event, {})
+                standing = in_chain(event, texts)
                 done.kept += [(run_id, seq, at) for at, text in standing if any(wanted.stands_in(text))]
     return done
 
@@ -146,6 +147,12 @@ def without(body: str, found: Sequence[Span]) -> str:
         parts += [body[place:first], MARK]
         place = last
     return "".join([*parts, body[place:]])
+
+
+def cut(text: str, phrase: Phrase) -> str:
+    """A text with a mark wherever the phrase stands in it."""
+    found = [_unfolded(text, one.start, one.end) for one in phrase.stands_in(text)]
+    return without(text, _merged(found)) if found else text
 
 
 def spans(body: str, phrase: Phrase) -> Iterator[Span]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from core.events import Event
 from core.json import JsonValue, is_array, is_object
+from core.said import PREFIX
 from core.texts import FORGOTTEN, KeptText, Place
 from memory.audit.search import stage_of
 from memory.audit.stages import RECALLED, SNAPSHOT
@@ -213,7 +214,7 @@ class Texts:
             "missing": "it is missing: see factory audit verify",
             "altered": "it is not what was kept: see factory audit verify",
         }[kept.state]
-        return Told(name, kept.value if isinstance(kept.value, str) else "", note)
+        return Told(name.removeprefix(PREFIX), kept.value if isinstance(kept.value, str) else "", note)
 
 
 def _memory(told: Mapping[str, Any]) -> Memory:

@@ -16,6 +16,7 @@ from core.database import Database
 from core.errors import BadInput
 from core.events import Event, EventLog
 from core.json import JsonValue, is_array, is_object
+from core.said import PREFIX
 from core.texts import FIELD, KeptText, Place
 from memory.audit import queries
 from memory.audit.phrases import Phrase, index_words
@@ -126,10 +127,17 @@ async def index(db: Database, run_id: str, events: Sequence[Event]) -> None:
 
 def strings(event: Event, texts: Mapping[Place, KeptText]) -> Iterator[tuple[str, str]]:
     """Every text of an event, with its place: those in its payload, and those kept beside it."""
-    yield from _strings({name: value for name, value in event.payload.items() if name != FIELD}, "")
+    yield from in_chain(event, texts)
     for (seq, name), text in texts.items():
         if seq == event.seq:
-            yield from _strings(text.value, name)
+            yield from _strings(text.value, name.removeprefix(PREFIX))
+
+
+def in_chain(event: Event, texts: Mapping[Place, KeptText]) -> Iterator[tuple[str, str]]:
+    """Those in the event's record itself, which never changes."""
+    aside = {name.removeprefix(PREFIX) for seq, name in texts if seq == event.seq and name.startswith(PREFIX)}
+    told = {name: value for name, value in event.payload.items() if name not in aside and name != FIELD}
+    yield from _strings(told, "")
 
 
 def _strings(value: JsonValue, place: str) -> Iterator[tuple[str, str]]:

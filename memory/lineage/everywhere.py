@@ -26,19 +26,25 @@ class Audit:
 
     async def __call__(self, memories: Memories, forgetting: Forgetting) -> None:
         for text in forgetting.texts:
-            if analyse(text).length < _LEAST_WORDS:
+            pieces = meant(text)
+            if not pieces:
                 self.short.append(text)
-                continue
-            for piece in _pieces(text):
-                if analyse(piece).length:
-                    found = await forget_phrase(memories.db, piece, why=forgetting.why, by=forgetting.by)
-                    self.done.cuts += found.cuts
-                    self.done.kept += found.kept
+            for piece in pieces:
+                found = await forget_phrase(memories.db, piece, why=forgetting.why, by=forgetting.by)
+                self.done.cuts += found.cuts
+                self.done.kept += found.kept
 
 
 def everywhere(audit: Audit) -> tuple[Elsewhere, ...]:
     """All places, for `forget(elsewhere=…)`."""
     return (take_out, audit)
+
+
+def meant(text: str) -> list[str]:
+    """A text in pieces that can be looked for; none where it is too short to be meant wherever it stands."""
+    if analyse(text).length < _LEAST_WORDS:
+        return []
+    return [piece for piece in _pieces(text) if analyse(piece).length]
 
 
 def _pieces(text: str) -> list[str]:

@@ -161,6 +161,7 @@ async def test_a_forgetting_that_is_killed_and_said_again_leaves_the_text_nowher
         run_id = await run(factory, REQUIREMENT)
         bank = await (await memories(factory)).bank(LIBRARY, "writer")
         memory = next(memory for memory in await bank.list() if memory.text == OLD)
+        assert OLD in await everything(factory)
         said = ("memory", "forget", mark(memory.id), "--reason", "asked to", "--yes")
         died = await asyncio.to_thread(factory_command, tiny, *said, crash_at=point)
         assert died == -9
@@ -172,11 +173,13 @@ async def test_a_forgetting_that_is_killed_and_said_again_leaves_the_text_nowher
 
 
 async def everything(factory: Factory) -> str:
-    """All rows in which a text of a memory may stand, but for the working copy of a run."""
-    tables = ("memories", "mental_models", "event_texts", "events", "embeddings", "additions")
+    """All rows in which a text of a memory may stand."""
+    tables = ("memories", "mental_models", "event_texts", "events", "embeddings", "additions", "checkpoints")
+    read = [f"SELECT t::text AS row FROM factory.{name} t" for name in tables]
+    read += [
+        f"SELECT encode(blob, 'escape') AS row FROM factory.checkpoint_{name} WHERE blob IS NOT NULL"
+        for name in ("blobs", "writes")
+    ]
     async with factory.db.pool.connection() as connection:
-        found = [
-            await (await connection.execute(f"SELECT t::text AS row FROM factory.{name} t")).fetchall()  # pyright: ignore[reportArgumentType]
-            for name in tables
-        ]
+        found = [await (await connection.execute(one)).fetchall() for one in read]  # pyright: ignore[reportArgumentType]
     return "\n".join(row["row"] for rows in found for row in rows)

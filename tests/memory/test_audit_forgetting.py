@@ -98,10 +98,29 @@ async def test_the_search_forgets_with_it(log: EventLog, database: Database, int
     assert intruder.execute(words, (hashed,)).fetchone() == (0,)
 
 
-async def test_what_stands_in_the_chain_itself_is_named(log: EventLog, database: Database) -> None:
+async def test_what_somebody_said_is_cut_out_of_its_event(
+    log: EventLog, database: Database, intruder: Admin
+) -> None:
     await log.append("run-c", "run.created", {"requirement": f"Note that {SAID}."})
+    await log.append("run-c", "review.given", {"findings": ["one", f"why is it that {SAID}?"]}, team="qa")
+    found = (await search(database, Phrase(SAID), run_id="run-c")).found
+    assert [(hit.seq, hit.place) for hit in found] == [(1, "requirement"), (2, "findings[1]")]
     done = await forget_phrase(database, SAID, why="asked for", by="me")
-    assert done.kept == [("run-c", 1, "requirement")]
+    assert (done.kept, len(done.cuts)) == ([], 6)
+    assert "Jansen" not in await everything(intruder)
+    created, given, *_ = await log.read("run-c")
+    assert created.payload == {"requirement": "Note that [forgotten]."}
+    assert given.payload == {"findings": ["one", "why is it that [forgotten]?"]}
+    await forget_text(database, "run-c", 2, "said:findings", why="all of it", by="me")
+    assert (await log.at("run-c", [2]))[0].payload == {"findings": ["[forgotten]"]}
+    assert (await verify(database)).ok
+
+
+async def test_what_stands_in_the_chain_itself_is_named(log: EventLog, database: Database) -> None:
+    """As it does in chains of before what was said was kept beside them, and in what a program says."""
+    await log.append("run-c", "run.interrupted", {"error": f"Note that {SAID}."})
+    done = await forget_phrase(database, SAID, why="asked for", by="me")
+    assert done.kept == [("run-c", 1, "error")]
     assert len(done.cuts) == 4
 
 

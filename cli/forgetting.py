@@ -1,0 +1,69 @@
+"""`factory audit forget`, and what is said of a forgetting."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import cast
+
+from cli import records
+from cli.running import NotConfirmed
+from cli.screen import Screen, one_line
+from cli.whoami import whoami
+from core.json import JsonObject
+from graph.forgetting import WorkingCopies
+from memory.audit.forgetting import Forgotten, forget_phrase
+from memory.audit.phrases import Phrase
+
+
+async def forget(phrase: str, reason: str, *, yes: bool, as_json: bool) -> int:
+    """Cut a phrase out of all texts of all runs, after asking; returns 0."""
+    screen, wanted, copies = Screen(as_json), Phrase(phrase), WorkingCopies()
+    if not yes:
+        await confirmed(screen, f"“{one_line(phrase, 200)}” goes from every text of every run.")
+    async with records.opened() as kept:
+        done = await forget_phrase(kept.db, phrase, why=reason.strip() or "asked by a person", by=whoami())
+        await copies.take_out(kept.db, [wanted])
+    if as_json:
+        screen.result(cast(JsonObject, plainly(done, copies)))
+        return 0
+    tell(screen, done, copies)
+    return 0
+
+
+async def confirmed(screen: Screen, *what: str) -> None:
+    """Ask a person at a terminal. Raises NotConfirmed."""
+    said = ""
+    if screen.interactive:
+        for line in what:
+            screen.note(line)
+        screen.note("Type yes to forget: ", style="bold")
+        said = (await asyncio.to_thread(sys.stdin.readline)).strip().lower()
+    if said != "yes":
+        raise NotConfirmed(
+            "Forgetting is to be confirmed: it cannot be undone",
+            untouched="Nothing was forgotten",
+            todo="Say --yes to forget without being asked",
+        )
+
+
+def plainly(done: Forgotten, copies: WorkingCopies) -> dict[str, object]:
+    """What became of it, for programs."""
+    return {
+        "cut": [{"run_id": cut.run_id, "seq": cut.seq, "text": cut.name} for cut in done.cuts],
+        "kept": [{"run_id": run, "seq": seq, "place": at} for run, seq, at in done.kept],
+        "working_copies": copies.cut,
+        "still_working": copies.left,
+    }
+
+
+def tell(screen: Screen, done: Forgotten, copies: WorkingCopies) -> None:
+    """What became of it, in words."""
+    screen.say(f"Cut out of {len(done.cuts)} texts of the audit; every chain is whole.")
+    if copies.cut:
+        screen.say(f"Cut out of {sum(copies.cut.values())} rows that runs which are over had kept.")
+    for run in copies.left:
+        again = "`factory audit forget` takes the words out when it is"
+        screen.note(one_line(f"{run} is not over, and works with it still: {again}."))
+    for run, seq, at in done.kept:
+        screen.note(one_line(f"It still stands in {run}, event {seq} ({at}): a record never changes."))

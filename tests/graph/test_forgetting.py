@@ -1,0 +1,47 @@
+"""A text that is forgotten leaves the rows and checkpoints of runs that are over, and nothing else does."""
+
+from __future__ import annotations
+
+from graph.forgetting import WorkingCopies
+from memory.audit.phrases import Phrase
+from tests.faults.test_kill_memory import everything
+from tests.graph.conftest import OpenSmall
+from tests.graph.test_memory import LIBRARY, Writer, run
+
+SAID = "A loan lasts 21 days."
+
+
+async def test_a_run_that_is_over_forgets_and_can_be_rolled_back(open_small: OpenSmall) -> None:
+    async with open_small(Writer(SAID).rules(), pack="tiny") as factory:
+        run_id = await run(factory, f"Publish a text about loans. {SAID}")
+        copies = WorkingCopies()
+        await copies.take_out(factory.db, [Phrase(SAID)])
+        assert list(copies.cut) == [run_id]
+        assert copies.left == []
+        assert "[forgotten]" in (await factory.services.run(run_id)).requirement
+        again = WorkingCopies()
+        await again.take_out(factory.db, [Phrase(SAID)])
+        assert (again.cut, again.left) == ({}, [])
+        await factory.roll_back(run_id, "plan", by="jan")
+        assert (await factory.drive(run_id)).status == "completed"
+
+
+async def test_a_run_that_is_not_over_keeps_its_copy_and_is_named(open_small: OpenSmall) -> None:
+    async with open_small(Writer(SAID).rules(), pack="tiny") as factory:
+        run_id = await run(factory, approve_all=False)
+        before = await everything(factory)
+        copies = WorkingCopies()
+        await copies.take_out(factory.db, [Phrase("a LOAN lasts 21 days")])
+        assert (copies.cut, copies.left) == ({}, [run_id])
+        assert await everything(factory) == before
+
+
+async def test_a_phrase_in_another_script_is_found_without_a_word_to_look_for(open_small: OpenSmall) -> None:
+    said = "ระยะเวลาการยืมหนังสือคือยี่สิบเอ็ดวัน"
+    async with open_small(Writer().rules(), pack="tiny") as factory:
+        run_id = await run(factory, f"Publish a text about loans. {said}")
+        copies = WorkingCopies()
+        await copies.take_out(factory.db, [Phrase(said)])
+        assert list(copies.cut) == [run_id]
+        assert said not in (await factory.services.run(run_id)).requirement
+        assert LIBRARY in (await factory.services.run(run_id)).project
