@@ -43,13 +43,13 @@ def _frame(number: int, noted: Noted) -> bytes:
 
 
 def as_json(noted: Noted) -> str:
-    """An event as a client gets it: the record as it was hashed, and around it where it stands."""
+    """An event as a client gets it: the record with what was said in it, and around it where it stands."""
     # No part needs to be escaped: a record is canonical JSON, and a project's name is a slug.
     project = "null" if noted.project is None else f'"{noted.project}"'
     position = "null" if noted.position is None else noted.position
     return (
         f'{{"position":{position},"project":{project},"seq":{noted.seq},'
-        f'"prev_hash":"{noted.prev_hash}","hash":"{noted.hash}",{noted.record[1:]}'
+        f'"prev_hash":"{noted.prev_hash}","hash":"{noted.hash}",{noted.told[1:]}'
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,8 @@ from psycopg.rows import DictRow
 
 from core import queries
 from core.events import Event, from_row
+from core.json import canonical
+from core.said import put_back
 
 PAGE: Final = 1_000
 """Events that one reading of the table gives at most."""
@@ -43,6 +46,15 @@ class Noted:
     def event(self) -> Event:
         """The same, parsed; once, however many read it."""
         return from_row(vars(self))
+
+    @cached_property
+    def told(self) -> str:
+        """The record, with what somebody said in the event where it belongs."""
+        if self.said is None:
+            return self.record
+        record = json.loads(self.record)
+        put_back(record["payload"], self.said)
+        return canonical(record)
 
 
 @dataclass(frozen=True)
@@ -106,7 +118,7 @@ class Slice:
     @cached_property
     def size(self) -> int:
         """Bytes of the records, about."""
-        return sum(len(noted.record) for noted in self.items)
+        return sum(len(noted.told) for noted in self.items)
 
     def made(self, make: Callable[[Slice], bytes]) -> bytes:
         """What `make` makes of it; once, however many readers send it."""

@@ -57,7 +57,7 @@ def first(about: Iterable[Topic], wanted: Collection[str]) -> Topic | None:
 def body(noted: Noted, topic: Topic) -> str:
     """The message: `type`, `timestamp` (when it happened) and `data` (the event). JSON."""
     event = noted.event
-    whole = len(noted.record) <= _LARGEST
+    whole = len(noted.told) <= _LARGEST
     return canonical(
         {
             "type": topic,
