@@ -101,6 +101,16 @@ async def test_a_zip_and_yaml_are_read_too_and_what_was_withdrawn_does_not_count
             {"packages": {"": {}, "node_modules/left-pad": {"version": "1.0.1"}}},
             "left-pad",
         ),
+        (
+            "package-lock.json",
+            {
+                "lockfileVersion": 1,
+                "dependencies": {
+                    "a": {"version": "2.0.0", "dependencies": {"left-pad": {"version": "1.0.1"}}}
+                },
+            },
+            "left-pad",
+        ),
         ("go.mod", "module a\n\nrequire (\n\texample.org/pad v1.0.1\n)\n", "example.org/pad"),
     ],
 )
@@ -156,6 +166,8 @@ async def test_a_database_that_cannot_be_read_is_not_run(
         ("uv.lock", "[[package"),
         ("package-lock.json", "[" * 100_000),
         ("package-lock.json", '{"packages": 1}'),
+        ("package-lock.json", '{"dependencies": [1]}'),
+        ("package-lock.json", "[1]"),
     ],
 )
 def test_a_hostile_lock_file_is_a_problem_and_no_crash(folder: Path, name: str, text: str) -> None:

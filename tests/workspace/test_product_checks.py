@@ -180,6 +180,22 @@ async def test_a_compose_file_is_read_by_rules(
     assert any(line.startswith(fault) for line in result.details) or not fault, result.details
 
 
+async def test_what_an_included_compose_file_may_declare_is_not_missed(none: Sandbox, folder: Path) -> None:
+    text = (
+        "include:\n  - other.yaml\nservices:\n  web:\n    image: nginx:1.29\n    depends_on: [db]\n"
+        "    networks: [inner]\n    volumes: ['data:/data']\n"
+    )
+    fill(folder, {"compose.yaml": text, "a.py": ""})
+    assert (await only("compose", folder, none)).passed is True
+    fill(folder, {"compose.yaml": text.replace("include:\n  - other.yaml\n", "")})
+    assert len((await only("compose", folder, none)).details) == 3
+    fill(folder, {"compose.yaml": text.replace("    depends_on", "    privileged: true\n    depends_on")})
+    result = await only("compose", folder, none)
+    assert [line.partition(": ")[2] for line in result.details] == [
+        "web: privileged: it may do on the host what root may"
+    ], result.details
+
+
 def test_yaml_that_is_a_bomb_is_refused_or_stays_small() -> None:
     bomb = "a0: &a0 [x, x]\n" + "".join(
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)

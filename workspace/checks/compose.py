@@ -46,8 +46,10 @@ def faults(
 ) -> Iterator[tuple[int, str]]:
     """Line and fault, in order."""
     services = document.get("services")
+    # What it includes may declare what is referred to here; what is said here is looked at all the same.
+    alone = whole and document.get("include") is None
     if services is None or not services.items:
-        if whole and document.get("include") is None:
+        if alone:
             yield document.line, "there are no services"
         return
     for key, value in document.items.items():
@@ -58,7 +60,7 @@ def faults(
     for name, service in services.items.items():
         for line, what in _service(service, path, everything, whole):
             yield line, f"{name[:40]}: {what}"
-        yield from _references(name, service, document, services, whole)
+        yield from _references(name, service, document, services, alone)
         for port in _entries(service.get("ports")):
             host = _published(port)
             if host and host in published and published[host] != name:

@@ -90,6 +90,8 @@ def _python_lock(text: str, path: str) -> Iterator[Dependency]:
 def _npm_lock(text: str, path: str) -> Iterator[Dependency]:
     document = json.loads(text)
     packages = document.get("packages") if is_object(document) else None
+    if packages is None:
+        yield from _npm_lock_of_old(document, path)
     for place, each in packages.items() if is_object(packages) else ():
         if "node_modules/" not in place or not is_object(each) or each.get("link"):
             continue
@@ -97,6 +99,17 @@ def _npm_lock(text: str, path: str) -> Iterator[Dependency]:
         said = licence if isinstance(licence, str) else ""
         version = str(each.get("version", ""))
         yield Dependency("npm", one_line(name), one_line(version), path, one_line(said))
+
+
+def _npm_lock_of_old(document: Any, path: str) -> Iterator[Dependency]:
+    """The first version of the format, npm 6 and before: `dependencies`, each with those below it."""
+    waiting = [document] if is_object(document) else []
+    while waiting:
+        below = waiting.pop().get("dependencies")
+        for name, each in below.items() if is_object(below) else ():
+            if is_object(each):
+                waiting.append(each)
+                yield Dependency("npm", one_line(name), one_line(str(each.get("version", ""))), path)
 
 
 _GO = re.compile(r"(?:require\s+)?([\w~/-][\w.~/-]*)\s+(v\d\S*)")
