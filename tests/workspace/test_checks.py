@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from workspace.checks import CheckResult, CheckUnknown, run_checks
+from workspace.checks import CheckResult, CheckUnknown, run_checks, secrets
 from workspace.checks.links import anchors_in
 from workspace.sandbox import Sandbox
 
@@ -116,6 +116,31 @@ async def test_a_secret_is_named_by_place_and_never_repeated(
     put(folder, src__a_py=f"# fine\n{SECRETS[what]}\n")
     result = await only("secrets", folder, no_sandbox)
     assert (result.passed, result.details) == (False, (f"src/a.py:2: {what}",))
+
+
+@pytest.mark.parametrize("kind", ["latin-1", "utf-16", "binary", "long", "too long"])
+async def test_a_secret_in_a_file_that_is_no_short_utf_8_is_found_or_the_file_is_named(
+    no_sandbox: Sandbox, folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = "ghp_" + "aB3dE6gH9" * 4
+    content = {
+        "latin-1": f"Gr\xfc\xdfe\ntoken = {token}\n".encode("latin-1"),
+        "utf-16": f"one\ntoken = {token}\n".encode("utf-16"),
+        "binary": b"\x89PNG\r\n" + bytes(range(256)) + token.encode() + b"\xff\xfe",
+        "long": b"x = 1\n" * 500_000 + token.encode() + b"\n",
+        "too long": b"x = 1\n" * 100,
+    }[kind]
+    if kind == "too long":
+        monkeypatch.setattr(secrets, "_LARGEST", 500)
+    (folder / "data").write_bytes(content)
+    result = await only("secrets", folder, no_sandbox)
+    assert result.passed is False
+    assert token not in str(result)
+    (told,) = result.details
+    assert ("not looked at for secrets" if kind == "too long" else "a GitHub token") in told
+    clean = content.replace(token.encode("utf-16-le" if kind == "utf-16" else "ascii"), b"")
+    (folder / "data").write_bytes(clean[:400] if kind == "too long" else clean)
+    assert (await only("secrets", folder, no_sandbox)).passed is True
 
 
 async def test_what_only_looks_like_a_secret_passes(no_sandbox: Sandbox, folder: Path) -> None:

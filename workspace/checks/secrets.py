@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from workspace.checks.result import Finding, Findings
-from workspace.errors import FileMissing, FileTooBig, NotText, PathRefused
-from workspace.files import Files
+from workspace.errors import FileMissing, FileTooBig, PathRefused
+from workspace.files import LARGEST, Files
 
 _SHAPES: dict[str, re.Pattern[str]] = {
     "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"),
@@ -36,6 +36,8 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _LOCKS = re.compile(r"(^|/)(.*\.lock|.*-lock\.json|.*requirements.*\.txt|.*\.svg|.*\.min\.\w+)$")
+_LARGEST = 32_000_000
+"""Bytes of a file that are looked at."""
 _ALPHABET_BITS = 4.5
 _PART = 5_000
 _OVERLAP = 500
@@ -43,17 +45,39 @@ _OVERLAP = 500
 
 
 def look(files: Files) -> Findings:
-    """The places that hold a secret."""
+    """The places that hold a secret, in files of any encoding and size; what cannot be looked at is named."""
     problems: list[Finding] = []
     for path in files.list():
         try:
-            text = files.read(path)
-        except (NotText, FileTooBig, FileMissing, PathRefused):
+            content = files.read_bytes(path, limit=_LARGEST)
+        except FileTooBig as error:
+            problems.append(Finding(path, 1, f"not looked at for secrets: {error.what}", mark="too big"))
             continue
-        for number, line in enumerate(text.splitlines(), 1):
-            if what := next((what for part in _parts(line) if (what := _secret_in(part, path))), ""):
-                problems.append(Finding(path, number, what, mark=_print(line)))
+        except (FileMissing, PathRefused):
+            continue
+        problems += [
+            Finding(path, number, what, mark=mark) for number, what, mark in _in_content(content, path)
+        ]
     return Findings(problems, "no secrets found", each=34)
+
+
+def _in_content(content: bytes, path: str) -> Iterator[tuple[int, str, str]]:
+    """Line, what stands there, and what tells it from others."""
+    text, plain = _text(content)
+    looked = _secret_in if plain and len(content) <= LARGEST else _shaped
+    for number, line in enumerate(text.splitlines(), 1):
+        if what := next((what for part in _parts(line) if (what := looked(part, path))), ""):
+            yield number, what, _print(line)
+
+
+def _text(content: bytes) -> tuple[str, bool]:
+    """The content as text, and whether it is one: a key has its shape in the bytes of any other file too."""
+    for encoding in ("utf-16",) if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8",):
+        try:
+            return content.decode(encoding), True
+        except UnicodeDecodeError:
+            break
+    return content.decode("ascii", "replace"), b"\0" not in content
 
 
 def _parts(line: str) -> Iterator[str]:
@@ -67,10 +91,13 @@ def _print(line: str) -> str:
     return hashlib.sha256(line.strip().encode("utf-8", "replace")).hexdigest()
 
 
+def _shaped(line: str, _path: str = "") -> str:
+    return next((what for what, shape in _SHAPES.items() if shape.search(line)), "")
+
+
 def _secret_in(line: str, path: str) -> str:
-    for what, shape in _SHAPES.items():
-        if shape.search(line):
-            return what
+    if what := _shaped(line):
+        return what
     for match in _IN_ADDRESS.finditer(line):
         if not _PLACEHOLDER.search(match[1]):
             return "a password in an address"
