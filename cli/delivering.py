@@ -13,7 +13,7 @@ from graph.summary import RunSummary
 from workspace.locks import FileLock
 from workspace.mail import inbox
 from workspace.mail.inbox import Letter
-from workspace.mail.message import INBOX, OUTBOX, plain
+from workspace.mail.message import INBOX, OUTBOX, is_mail, plain
 from workspace.repository import Repository
 
 _MOST_SHOWN = 2_000
@@ -54,6 +54,9 @@ async def _submitted(
         path = f"{INBOX}/{letter.name}"
         await repository.post_to_main({path: letter.text.encode()}, message=f"Mail: {letter.name}")
         faults.point("mail.received")
+        # To a project that holds something a letter asks for a change of it.
+        if any(not is_mail(path) for path in await repository.files("refs/heads/main")):
+            return await factory.change(project, letter.text, pipeline=pipeline, mail=letter.key)
         return await factory.submit(letter.text, project=project, pipeline=pipeline, mail=letter.key)
 
 

@@ -220,12 +220,13 @@ class Factory:
         approve_all: bool = False,
         budget_usd: Decimal | None = None,
         widens: bool = True,
+        mail: str = "",
         run_id: str | None = None,
     ) -> str:
         """Record a run that changes what a finished run made, or what a project holds; return its id.
 
         `repo` imports a repository as the new project `target` first. Nothing is created when the input is
-        refused. `widens` and `run_id` as for `submit`. Raises NotFound, RunUnfinished, ResultNotHere,
+        refused. `widens`, `mail` and `run_id` as for `submit`. Raises NotFound, RunUnfinished, ResultNotHere,
         ProjectExists.
         """
         text = checked_requirement(text, example='factory change RUN "Members have a phone number"')
@@ -250,6 +251,7 @@ class Factory:
             approve_all=approve_all,
             change=found.change,
             budget_usd=budget_usd,
+            mail=mail,
             run_id=run_id,
         )
 
