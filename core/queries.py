@@ -29,6 +29,17 @@ BEGIN
 END $$
 """
 
+# As above, for LangGraph's store.
+GRANT_STORE = """
+DO $$
+BEGIN
+    IF to_regrole('factory_service') IS NOT NULL THEN
+        GRANT SELECT, INSERT, UPDATE, DELETE ON factory.store TO factory_service;
+        GRANT SELECT ON factory.store_migrations TO factory_service;
+    END IF;
+END $$
+"""
+
 CREATE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS factory"
 
 # Tried again and again, not waited for: LangGraph builds indexes concurrently, and that waits for every

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from core.errors import BadInput
 from core.json import is_array, is_object
@@ -54,11 +54,35 @@ class Pipeline:
         return tuple(stage.team for stage in self.stages if stage.team not in needed)
 
 
+ALONE: Final = "team:"
+"""What the name of a pipeline of one team begins with."""
+
+
+def alone(name: str, team: str, description: str) -> Pipeline:
+    """A pipeline of one team, for work that is that team's alone."""
+    return Pipeline(name, description, (PipelineStage(team, (), 1),), team, max_rounds=3, max_repairs=2)
+
+
+def names(text: str, *, where: str) -> list[str]:
+    """The pipelines that a `pipeline.toml` has; raises PipelineInvalid."""
+    return list(_tables(text, where))
+
+
 def load(text: str, name: str, known_teams: Sequence[str], *, where: str) -> Pipeline:
     """Read the pipeline `name` from the text of a `pipeline.toml`; `where` names the file in errors.
 
     Raises PipelineInvalid (file, pipeline, what is wrong) or UnknownPipeline (names those that exist).
     """
+    pipelines = _tables(text, where)
+    if name not in pipelines:
+        known = ", ".join(sorted(pipelines))
+        raise UnknownPipeline(
+            f"There is no pipeline {name!r}", untouched="Nothing was started", todo=f"Use one of: {known}"
+        )
+    return build(name, pipelines[name], known_teams, where=f"{where} [pipelines.{name}]")
+
+
+def _tables(text: str, where: str) -> Mapping[str, Any]:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -66,12 +90,7 @@ def load(text: str, name: str, known_teams: Sequence[str], *, where: str) -> Pip
     pipelines = data.get("pipelines")
     if not is_object(pipelines) or not pipelines:
         raise PipelineInvalid(f"{where} has no [pipelines.…] table", todo="Add one, see docs/extending.md")
-    if name not in pipelines:
-        known = ", ".join(sorted(pipelines))
-        raise UnknownPipeline(
-            f"There is no pipeline {name!r}", untouched="Nothing was started", todo=f"Use one of: {known}"
-        )
-    return build(name, pipelines[name], known_teams, where=f"{where} [pipelines.{name}]")
+    return pipelines
 
 
 def build(name: str, table: Mapping[str, Any], known_teams: Sequence[str], *, where: str) -> Pipeline:

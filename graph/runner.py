@@ -182,7 +182,8 @@ class Factory:
         mail: str = "",
         run_id: str | None = None,
     ) -> str:
-        """Record a run and return its id. Nothing is created when the input is refused.
+        """Record a run and return its id, which is `run_id` where one is given. Nothing is created when the
+        input is refused.
 
         Unless it `widens`, `budget_usd` is refused where the project's settings give a run less. Under a
         `run_id` that was given it is recorded once, however often it is submitted.
@@ -328,9 +329,17 @@ class Factory:
         return self.hub.follow(run_id, after=after)
 
     def pipeline(self, name: str) -> dag.Pipeline:
-        """A pipeline of the pack; raises UnknownPipeline or PipelineInvalid."""
+        """A pipeline of the pack, or `team:ID`, one team alone; raises UnknownPipeline or PipelineInvalid."""
         text, where = self.registry.pack_file("pipeline.toml")
+        alone = name.removeprefix(dag.ALONE)
+        if alone != name and alone in self.registry.ids:
+            return dag.alone(name, alone, self.registry.team(alone).purpose)
         return dag.load(text, name, self.registry.ids, where=where)
+
+    def pipelines(self) -> dict[str, str]:
+        """The pack's pipelines, with what each is for."""
+        text, where = self.registry.pack_file("pipeline.toml")
+        return {name: self.pipeline(name).description for name in dag.names(text, where=where)}
 
     async def graph(self, run: Run) -> CompiledStateGraph[Any, Any, Any, Any]:
         """The compiled graph of a run's pipeline, with the model that the run was started with."""
@@ -338,6 +347,14 @@ class Factory:
         if key not in self._graphs:
             services = await self._services_for(run.model)
             self._graphs[key] = build_pipeline(services, self.pipeline(run.pipeline), self.checkpointer)
+        return self._graphs[key]
+
+    async def graph_of(self, pipeline: str) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """The compiled graph of a pipeline, with the model that this factory was opened with."""
+        key = (self.model, pipeline)
+        if key not in self._graphs:
+            services = await self._services_for(self.model)
+            self._graphs[key] = build_pipeline(services, self.pipeline(pipeline), self.checkpointer)
         return self._graphs[key]
 
     async def _services_for(self, model: str | None) -> Services:

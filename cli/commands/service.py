@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,10 +19,19 @@ def serve(
         str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen.")
     ] = "127.0.0.1:8000",
     chat: Annotated[bool, typer.Option(help="Serve the chat at /chat, too.")] = True,
+    graphs: Annotated[
+        Path | None,
+        typer.Option(
+            "--graphs",
+            metavar="PATH",
+            help="A langgraph.json whose graphs to serve beside the factory's own.",
+        ),
+    ] = None,
     model: Model = None,
 ) -> int:
     """Serve the factory over HTTP, and execute its runs."""
     from api import serving
+    from api.protocol.serving import spoken
     from cli.chatting import with_chat
     from cli.whoami import whoami
     from core import logs
@@ -29,9 +39,8 @@ def serve(
 
     settings = Settings.load(model=model)
     logs.configure(settings.log_level, settings.log_format)
-    return do(
-        serving.serve(settings, address, owner=whoami(), announce=_say, beside=[with_chat] if chat else [])
-    )
+    others = [spoken(graphs), *([with_chat] if chat else [])]
+    return do(serving.serve(settings, address, owner=whoami(), announce=_say, beside=others))
 
 
 def _say(line: str) -> None:

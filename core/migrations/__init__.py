@@ -9,6 +9,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import ScriptDirectory
 from langgraph.checkpoint.postgres import PostgresSaver
+from langgraph.store.postgres import PostgresStore
 from psycopg.rows import DictRow, dict_row
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
@@ -39,6 +40,8 @@ def upgrade(conninfo: str) -> None:
                 _run_alembic(conninfo)
                 PostgresSaver(connection).setup()
                 connection.execute(queries.GRANT_CHECKPOINTS)
+                PostgresStore(connection).setup()
+                connection.execute(queries.GRANT_STORE)
             finally:
                 if not connection.broken:
                     connection.execute(queries.UNLOCK_MIGRATIONS)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +17,8 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.driving import Driving
 from api.perimeter.server import configured
+from api.protocol.opened import AgentProtocol
+from api.protocol.serving import install
 from api.service import Service
 from core.listening import listen
 from governance.access import Accounts
@@ -47,10 +50,14 @@ OpenServed = Callable[..., AbstractAsyncContextManager[Served]]
 
 
 @asynccontextmanager
-async def served_over_http(service: Service) -> AsyncIterator[Served]:
+async def served_over_http(
+    service: Service, protocol: AgentProtocol | None = None
+) -> AsyncIterator[Served]:
     """The service's application on a free port of loopback, in this event loop."""
     listening, host, port = listen("127.0.0.1:0")
     app = create_app(service)
+    if protocol is not None:
+        install(app, protocol)
     config = configured(app, grace=1, proxies=service.factory.settings.proxies)
     server = uvicorn.Server(config)
     with listening:
@@ -70,15 +77,26 @@ def open_served(open_small: OpenSmall) -> OpenServed:  # noqa: F811
     """Opens a service on the small pack; takes what `open_small` takes."""
 
     @asynccontextmanager
-    async def opened(rules: Mapping[str, Any] | None = None, **more: Any) -> AsyncIterator[Served]:
-        async with open_small(rules, **more) as factory:
+    async def opened(
+        rules: Mapping[str, Any] | None = None,
+        *,
+        protocol: bool = False,
+        graphs: Path | None = None,
+        **more: Any,
+    ) -> AsyncIterator[Served]:
+        async with open_small(rules, **more) as factory, AsyncExitStack() as stack:
             driving = Driving(factory)
             accounts = Accounts.of(factory.db, factory.settings, printed=Printed(TOKEN, "owner"))
             service = Service(factory, driving, accounts)
             try:
-                async with served_over_http(service) as served:
+                spoken = None
+                if protocol or graphs:
+                    opening = AgentProtocol.open(service, graphs_file=graphs)
+                    spoken = await stack.enter_async_context(opening)
+                async with served_over_http(service, spoken) as served:
                     yield served
             finally:
+                await stack.aclose()
                 await driving.stop()
 
     return opened

@@ -19,6 +19,10 @@ from tests.api.conftest import OpenServed, Served
 OPEN = {
     ("GET", "/health"),
     ("GET", "/ready"),
+    ("GET", "/ok"),
+    ("GET", "/info"),
+    # A WebSocket, which no plain request opens; tests/api/protocol has it refused without a token.
+    ("GET", "/threads/{thread_id}/stream/events"),
     ("GET", "/openapi.json"),
     ("HEAD", "/openapi.json"),
     ("POST", "/api/v1/sessions"),
@@ -86,7 +90,7 @@ def test_every_permission_has_a_meaning_and_a_role() -> None:
 
 
 async def test_every_route_names_who_may_use_it_and_refuses_all_others(open_served: OpenServed) -> None:
-    async with open_served() as served:
+    async with open_served(protocol=True) as served:
         app = served.app
         every = operations(app.routes)
         assert [f"{each.method} {each.path}" for each in every if not each.named] == []

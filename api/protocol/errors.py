@@ -1,0 +1,47 @@
+"""What a client of the protocol can do wrong."""
+
+from __future__ import annotations
+
+from core.errors import BadInput, FactoryError, NotFound
+
+
+class Conflict(BadInput):
+    """The request does not fit how things stand."""
+
+    http_status = 409
+
+
+class AssistantNotFound(NotFound):
+    """There is no such assistant."""
+
+
+class GraphNotFound(NotFound):
+    """There is no such graph."""
+
+
+class ThreadNotFound(NotFound):
+    """There is no such thread."""
+
+
+class RunNotFound(NotFound):
+    """There is no such run."""
+
+
+class CronNotFound(NotFound):
+    """There is no such cron."""
+
+
+class NothingWaits(Conflict):
+    """Nothing waits for an answer."""
+
+
+class GraphsInvalid(BadInput):
+    """The file of graphs cannot be used."""
+
+
+class NotHere(Conflict):
+    """The factory does not do that with its own runs."""
+
+
+class Fenced(FactoryError):
+    """The run is another process's by now."""

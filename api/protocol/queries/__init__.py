@@ -1,0 +1,38 @@
+"""Every statement that touches the tables `protocol_…`, a module per noun."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from api.protocol.encoding import text_of
+
+Connection = AsyncConnection[DictRow]
+
+
+def jsonb(value: object) -> Jsonb:
+    """A parameter of type jsonb; messages and other values of graphs are written as their JSON."""
+    return Jsonb(value, dumps=text_of)
+
+
+def nullable(value: object) -> Jsonb | None:
+    """The same, and NULL for None."""
+    return None if value is None else jsonb(value)
+
+
+async def one(conn: Connection, statement: str, values: dict[str, Any]) -> DictRow | None:
+    """The first row of a statement's result."""
+    return await (await conn.execute(statement.encode(), values)).fetchone()
+
+
+async def every(conn: Connection, statement: str, values: dict[str, Any]) -> list[DictRow]:
+    """All rows of a statement's result."""
+    return await (await conn.execute(statement.encode(), values)).fetchall()
+
+
+async def run(conn: Connection, statement: str, values: dict[str, Any]) -> int:
+    """How many rows a statement changed."""
+    return (await conn.execute(statement.encode(), values)).rowcount

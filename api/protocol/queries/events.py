@@ -1,0 +1,151 @@
+"""The table `protocol_events`, the bell that tells of new rows, and what LangGraph's tables keep of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from psycopg.rows import DictRow
+
+from api.protocol.queries import Connection, every, one, run
+
+CHANNEL: Final = "factory_protocol"
+
+# Only who still holds the run writes its stream: who slept past its lease finds nothing to insert into.
+_APPEND = """
+WITH mine AS (
+    SELECT run_id, thread_id FROM factory.protocol_runs
+    WHERE run_id = %(run_id)s AND status = 'running' AND executor = %(executor)s AND attempt = %(attempt)s
+    FOR SHARE
+), told AS (
+    INSERT INTO factory.protocol_events (thread_id, run_id, form, event, data)
+    SELECT mine.thread_id, mine.run_id, line.form, line.event, line.data
+    FROM mine, unnest(%(forms)s::text[], %(events)s::text[], %(data)s::text[])
+        WITH ORDINALITY AS line (form, event, data, place)
+    ORDER BY line.place
+    RETURNING seq
+)
+SELECT count(*) AS n, pg_notify('factory_protocol', 'thread ' || %(thread_id)s) FROM told
+"""
+
+_READ_RUN = """
+SELECT seq, form, event, data FROM factory.protocol_events
+WHERE run_id = %(id)s AND seq > %(after)s ORDER BY seq LIMIT %(limit)s
+"""
+
+_READ_THREAD = """
+SELECT seq, run_id, form, event, data FROM factory.protocol_events
+WHERE thread_id = %(id)s AND seq > %(after)s AND (%(form)s::text IS NULL OR form = %(form)s)
+ORDER BY seq LIMIT %(limit)s
+"""
+
+# Where the stream of a thread's newest run begins: after all that was told before it.
+_BEFORE_LAST_RUN = """
+SELECT coalesce(max(seq), 0) AS seq FROM factory.protocol_events
+WHERE thread_id = %(id)s AND run_id <> (
+    SELECT run_id FROM factory.protocol_runs WHERE thread_id = %(id)s ORDER BY number DESC LIMIT 1)
+"""
+
+_PRUNE = """
+DELETE FROM factory.protocol_events e USING factory.protocol_runs r
+WHERE e.run_id = r.run_id AND r.status NOT IN ('pending', 'running') AND r.updated_at < %(before)s
+"""
+
+# A rollback: what the run has written is gone, and what was there before it is the state again.
+_FORGET_CHECKPOINTS = """
+WITH gone AS (
+    DELETE FROM factory.checkpoints WHERE thread_id = %(thread_id)s AND metadata ->> 'run_id' = %(run_id)s
+    RETURNING checkpoint_ns, checkpoint_id
+)
+DELETE FROM factory.checkpoint_writes w USING gone
+WHERE w.thread_id = %(thread_id)s AND w.checkpoint_ns = gone.checkpoint_ns
+  AND w.checkpoint_id = gone.checkpoint_id
+"""
+
+_COPY_CHECKPOINTS = """
+WITH checkpoints AS (
+    INSERT INTO factory.checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type,
+                                     checkpoint, metadata)
+    SELECT %(target)s, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint,
+           jsonb_set(metadata, '{thread_id}', to_jsonb(%(target)s::text))
+    FROM factory.checkpoints WHERE thread_id = %(source)s
+), blobs AS (
+    INSERT INTO factory.checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
+    SELECT %(target)s, checkpoint_ns, channel, version, type, blob
+    FROM factory.checkpoint_blobs WHERE thread_id = %(source)s
+)
+INSERT INTO factory.checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx,
+                                       channel, type, blob)
+SELECT %(target)s, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob
+FROM factory.checkpoint_writes WHERE thread_id = %(source)s
+"""
+
+
+async def append(
+    conn: Connection,
+    *,
+    run_id: UUID,
+    thread_id: UUID,
+    executor: str,
+    attempt: int,
+    lines: Sequence[tuple[str, str, str]],
+) -> int:
+    """Write lines (form, event, data) of a run's stream; how many: none where the run is another's."""
+    values: dict[str, Any] = {
+        "run_id": run_id,
+        "thread_id": str(thread_id),
+        "executor": executor,
+        "attempt": attempt,
+        "forms": [form for form, _, _ in lines],
+        "events": [event for _, event, _ in lines],
+        "data": [data for _, _, data in lines],
+    }
+    row = await one(conn, _APPEND, values)
+    return row["n"] if row else 0
+
+
+async def read_run(conn: Connection, run_id: UUID, after: int, limit: int) -> list[DictRow]:
+    """A run's lines after a position."""
+    return await every(conn, _READ_RUN, {"id": run_id, "after": after, "limit": limit})
+
+
+async def read_thread(
+    conn: Connection, thread_id: UUID, after: int, limit: int, form: str | None = None
+) -> list[DictRow]:
+    """A thread's lines after a position."""
+    return await every(conn, _READ_THREAD, {"id": thread_id, "after": after, "limit": limit, "form": form})
+
+
+async def last_of_thread(conn: Connection, thread_id: UUID) -> int:
+    """The position of the thread's last line; 0 where there is none."""
+    statement = "SELECT coalesce(max(seq), 0) AS seq FROM factory.protocol_events WHERE thread_id = %(id)s"
+    row = await one(conn, statement, {"id": thread_id})
+    return row["seq"] if row else 0
+
+
+async def before_last_run(conn: Connection, thread_id: UUID) -> int:
+    """The position before the first line of the thread's newest run."""
+    row = await one(conn, _BEFORE_LAST_RUN, {"id": thread_id})
+    return row["seq"] if row else 0
+
+
+async def ring(conn: Connection, what: str) -> None:
+    """Tell all processes, at the transaction's end."""
+    await conn.execute("SELECT pg_notify('factory_protocol', %s)", (what,))
+
+
+async def prune(conn: Connection, before: datetime) -> int:
+    """Forget the streams of runs that ended before a moment."""
+    return await run(conn, _PRUNE, {"before": before})
+
+
+async def forget_checkpoints(conn: Connection, thread_id: UUID, run_id: UUID) -> None:
+    """Take back the checkpoints that a run has written."""
+    await run(conn, _FORGET_CHECKPOINTS, {"thread_id": str(thread_id), "run_id": str(run_id)})
+
+
+async def copy_checkpoints(conn: Connection, source: UUID, target: UUID) -> None:
+    """Give a new thread all checkpoints of another."""
+    await run(conn, _COPY_CHECKPOINTS, {"source": str(source), "target": str(target)})

@@ -1,0 +1,171 @@
+"""The table `protocol_runs`: accepting, claiming, ending."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import DictRow
+
+from api.protocol.queries import Connection, every, jsonb, one, run
+
+_INSERT = """
+INSERT INTO factory.protocol_runs (run_id, thread_id, assistant_id, graph_id, status, multitask_strategy,
+                                   metadata, kwargs, temporary, by, starts_at, created_at, updated_at)
+VALUES (%(run_id)s, %(thread_id)s, %(assistant_id)s, %(graph_id)s, 'pending', %(multitask_strategy)s,
+        %(metadata)s, %(kwargs)s, %(temporary)s, %(by)s,
+        now() + %(after_seconds)s * interval '1 second', %(now)s, %(now)s)
+RETURNING *
+"""
+
+# The oldest run that waits and whose thread is free, or whose executor has let its lease run out. The lock
+# keeps two claims apart; the index protocol_runs_alone, two runs of one thread.
+_CLAIM = """
+UPDATE factory.protocol_runs r SET status = 'running', executor = %(executor)s, attempt = r.attempt + 1,
+    leased_until = now() + %(lease)s * interval '1 second', updated_at = now()
+FROM (
+    SELECT c.run_id FROM factory.protocol_runs c
+    WHERE c.status IN ('pending', 'running') AND c.graph_id = ANY (%(graphs)s)
+      AND (%(run_id)s::uuid IS NULL OR c.run_id = %(run_id)s)
+      AND (c.status = 'pending' AND c.starts_at <= now()
+           OR c.status = 'running' AND c.leased_until < now() AND c.executor <> %(executor)s)
+      AND NOT EXISTS (
+          SELECT FROM factory.protocol_runs o
+          WHERE o.thread_id = c.thread_id AND o.run_id <> c.run_id
+            AND (o.status = 'running'
+                 OR o.status = 'pending' AND o.number < c.number AND o.starts_at <= now()))
+    ORDER BY c.number LIMIT 1 FOR UPDATE SKIP LOCKED
+) free
+WHERE r.run_id = free.run_id
+RETURNING r.*
+"""
+
+# A process that ends lets go of what it holds, for others to take up at once.
+_RELEASE = """
+UPDATE factory.protocol_runs SET leased_until = now() - interval '1 second'
+WHERE run_id = %(run_id)s AND executor = %(executor)s AND attempt = %(attempt)s AND status = 'running'
+"""
+
+_RENEW = """
+UPDATE factory.protocol_runs SET leased_until = now() + %(lease)s * interval '1 second'
+WHERE executor = %(executor)s AND status = 'running'
+"""
+
+_END = """
+UPDATE factory.protocol_runs
+SET status = %(status)s, executor = NULL, leased_until = NULL, updated_at = %(now)s
+WHERE run_id = %(run_id)s AND status = 'running' AND executor = %(executor)s AND attempt = %(attempt)s
+"""
+
+_WANT = """
+UPDATE factory.protocol_runs SET wanted = %(wanted)s
+WHERE run_id = %(run_id)s AND status IN ('pending', 'running')
+RETURNING *
+"""
+
+# One that nobody executes yet is simply over.
+_DROP = """
+UPDATE factory.protocol_runs SET status = 'interrupted', updated_at = now()
+WHERE run_id = %(run_id)s AND status = 'pending'
+"""
+
+
+async def insert(conn: Connection, *, now: datetime, **values: Any) -> DictRow:
+    """A run that waits for an executor."""
+    values["metadata"], values["kwargs"] = jsonb(values["metadata"]), jsonb(values["kwargs"])
+    row = await one(conn, _INSERT, {**values, "now": now})
+    assert row is not None
+    return row
+
+
+async def get(conn: Connection, run_id: UUID) -> DictRow | None:
+    """One run."""
+    return await one(conn, "SELECT * FROM factory.protocol_runs WHERE run_id = %(id)s", {"id": run_id})
+
+
+async def of_thread(
+    conn: Connection, thread_id: UUID, *, status: str | None = None, limit: int = 10, offset: int = 0
+) -> list[DictRow]:
+    """A thread's runs, the newest first."""
+    statement = """
+        SELECT * FROM factory.protocol_runs
+        WHERE thread_id = %(id)s AND (%(status)s::text IS NULL OR status = %(status)s)
+        ORDER BY number DESC LIMIT %(limit)s OFFSET %(offset)s"""
+    return await every(conn, statement, {"id": thread_id, "status": status, "limit": limit, "offset": offset})
+
+
+async def active(conn: Connection, thread_id: UUID) -> list[DictRow]:
+    """The runs of a thread that have not ended, in the order in which they came."""
+    statement = """
+        SELECT * FROM factory.protocol_runs
+        WHERE thread_id = %(id)s AND status IN ('pending', 'running') ORDER BY number"""
+    return await every(conn, statement, {"id": thread_id})
+
+
+async def open_ones(
+    conn: Connection, *, thread_id: UUID | None, run_ids: Sequence[UUID] | None, statuses: Sequence[str]
+) -> list[DictRow]:
+    """Runs to cancel."""
+    statement = """
+        SELECT * FROM factory.protocol_runs
+        WHERE status = ANY (%(statuses)s) AND (%(thread)s::uuid IS NULL OR thread_id = %(thread)s)
+          AND (%(ids)s::uuid[] IS NULL OR run_id = ANY (%(ids)s::uuid[])) ORDER BY number LIMIT 1000"""
+    values = {"statuses": list(statuses), "thread": thread_id, "ids": run_ids}
+    return await every(conn, statement, values)
+
+
+async def claim(
+    conn: Connection, executor: str, graphs: Sequence[str], *, lease: float, run_id: UUID | None = None
+) -> DictRow | None:
+    """Take a run, for `lease` seconds; None where none is free."""
+    values = {"executor": executor, "graphs": list(graphs), "lease": lease, "run_id": run_id}
+    return await one(conn, _CLAIM, values)
+
+
+async def renew(conn: Connection, executor: str, *, lease: float) -> None:
+    """Keep what this process executes for another `lease` seconds."""
+    await run(conn, _RENEW, {"executor": executor, "lease": lease})
+
+
+async def unwanted(conn: Connection, executor: str) -> list[DictRow]:
+    """The runs of this process that are to be cancelled."""
+    statement = """
+        SELECT run_id, wanted FROM factory.protocol_runs
+        WHERE executor = %(executor)s AND status = 'running' AND wanted IS NOT NULL"""
+    return await every(conn, statement, {"executor": executor})
+
+
+async def end(
+    conn: Connection, run_id: UUID, *, executor: str, attempt: int, status: str, now: datetime
+) -> bool:
+    """End a run; False where it is not this attempt's any more."""
+    values = {"run_id": run_id, "executor": executor, "attempt": attempt, "status": status, "now": now}
+    return await run(conn, _END, values) == 1
+
+
+async def release(conn: Connection, run_id: UUID, *, executor: str, attempt: int) -> None:
+    """Let go of a run that others are to take up."""
+    await run(conn, _RELEASE, {"run_id": run_id, "executor": executor, "attempt": attempt})
+
+
+async def want(conn: Connection, run_id: UUID, wanted: str) -> DictRow | None:
+    """Record that a run is to be cancelled; None where it has ended."""
+    return await one(conn, _WANT, {"run_id": run_id, "wanted": wanted})
+
+
+async def drop(conn: Connection, run_id: UUID) -> bool:
+    """End a run that nobody executes yet."""
+    return await run(conn, _DROP, {"run_id": run_id}) == 1
+
+
+async def set_source(conn: Connection, run_id: UUID, seq: int) -> None:
+    """How far the factory's own log was told in the run's stream."""
+    statement = "UPDATE factory.protocol_runs SET source_seq = %(seq)s WHERE run_id = %(id)s"
+    await run(conn, statement, {"id": run_id, "seq": seq})
+
+
+async def delete(conn: Connection, run_id: UUID) -> int:
+    """Forget a run and its stream."""
+    return await run(conn, "DELETE FROM factory.protocol_runs WHERE run_id = %(id)s", {"id": run_id})

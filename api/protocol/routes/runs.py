@@ -1,0 +1,266 @@
+"""Runs: on threads, and stateless; in the background, streamed, waited for; listed, cancelled, forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response, status
+from psycopg.rows import DictRow
+
+from api.access import Caller, Reader, Submitter
+from api.protocol import assistants, executor, intake, states, streaming, views
+from api.protocol.errors import Conflict, RunNotFound
+from api.protocol.opened import AgentProtocol, Opened
+from api.protocol.queries import runs as queries
+from api.protocol.queries import threads
+from api.protocol.wanted import RunsCancelled, RunWanted
+from core.errors import BadInput
+from core.json import is_object
+
+router = APIRouter(tags=["agent protocol"])
+MOST_AT_ONCE = 100
+"""Runs of one batch."""
+
+
+async def accept(
+    protocol: AgentProtocol,
+    wanted: RunWanted,
+    caller: Caller,
+    thread_id: UUID | None,
+    *,
+    events: bool = False,
+) -> DictRow:
+    """Record a run; the factory's own pipelines go their own way."""
+    async with protocol.db.pool.connection() as conn:
+        assistant = await assistants.find(conn, wanted.assistant_id)
+    source = protocol.graphs.get(assistant["graph_id"])
+    if source.of_factory:
+        return await protocol.own.accept(
+            assistant, wanted, thread_id=thread_id, caller=caller, protocol=events
+        )
+    if thread_id is not None:
+        async with protocol.db.pool.connection() as conn:
+            thread = await threads.get(conn, thread_id)
+        if thread is not None and thread["of_run"]:
+            raise Conflict(
+                f"The thread shows run {thread['of_run']} of the factory", untouched="No run was started"
+            )
+    return await intake.accept(
+        protocol.db, assistant, wanted, thread_id=thread_id, by=caller.name, protocol=events
+    )
+
+
+@router.post("/threads/{thread_id}/runs")
+async def create(thread_id: UUID, wanted: RunWanted, protocol: Opened, caller: Submitter) -> Response:
+    """Start a run in the background."""
+    return _accepted(await accept(protocol, wanted, caller, thread_id))
+
+
+@router.post("/threads/{thread_id}/runs/stream")
+async def create_stream(thread_id: UUID, wanted: RunWanted, protocol: Opened, caller: Submitter) -> Response:
+    """Start a run and stream it."""
+    return _streamed(protocol, await accept(protocol, wanted, caller, thread_id), wanted.on_disconnect)
+
+
+@router.post("/threads/{thread_id}/runs/wait")
+async def create_wait(thread_id: UUID, wanted: RunWanted, protocol: Opened, caller: Submitter) -> Response:
+    """Start a run and wait for its values."""
+    return await _waited(protocol, await accept(protocol, wanted, caller, thread_id), wanted.on_disconnect)
+
+
+@router.post("/runs")
+async def create_stateless(wanted: RunWanted, protocol: Opened, caller: Submitter) -> Response:
+    """Start a run on a thread of its own, in the background."""
+    return _accepted(await accept(protocol, wanted, caller, None))
+
+
+@router.post("/runs/stream")
+async def create_stateless_stream(wanted: RunWanted, protocol: Opened, caller: Submitter) -> Response:
+    """Start a run on a thread of its own, and stream it."""
+    return _streamed(protocol, await accept(protocol, wanted, caller, None), wanted.on_disconnect)
+
+
+@router.post("/runs/wait")
+async def create_stateless_wait(wanted: RunWanted, protocol: Opened, caller: Submitter) -> Response:
+    """Start a run on a thread of its own, and wait for its values."""
+    return await _waited(protocol, await accept(protocol, wanted, caller, None), wanted.on_disconnect)
+
+
+@router.post("/runs/batch")
+async def create_batch(wanted: list[RunWanted], protocol: Opened, caller: Submitter) -> Response:
+    """Start several runs, each on a thread of its own."""
+    if len(wanted) > MOST_AT_ONCE:
+        raise BadInput(f"A batch has at most {MOST_AT_ONCE} runs", untouched="No run was started")
+    return views.answer([views.run(await accept(protocol, one, caller, None)) for one in wanted])
+
+
+@router.post("/runs/cancel", status_code=status.HTTP_204_NO_CONTENT)
+async def cancel_many(
+    wanted: RunsCancelled,
+    protocol: Opened,
+    caller: Submitter,
+    action: Literal["interrupt", "rollback"] = "interrupt",
+) -> None:
+    """Cancel runs: of a thread, by id, or all of a status."""
+    if wanted.status is None and not wanted.run_ids:
+        raise BadInput(
+            "Name runs by `run_ids` with `thread_id`, or by `status`", untouched="Nothing was cancelled"
+        )
+    statuses = ["pending", "running"] if wanted.status in (None, "all") else [wanted.status]
+    async with protocol.db.pool.connection() as conn:
+        found = await queries.open_ones(
+            conn, thread_id=wanted.thread_id, run_ids=wanted.run_ids, statuses=statuses
+        )
+    if wanted.run_ids and not found:
+        raise RunNotFound("None of these runs is under way", untouched="Nothing was cancelled")
+    for run in found:
+        await _cancel(protocol, run, action, caller)
+
+
+@router.get("/threads/{thread_id}/runs")
+async def list_runs(
+    thread_id: UUID,
+    protocol: Opened,
+    _: Reader,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 10,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    status: str | None = None,
+    select: Annotated[list[str] | None, Query()] = None,
+) -> Response:
+    """The runs of a thread, the newest first."""
+    await states.thread_of(protocol, thread_id)
+    async with protocol.db.pool.connection() as conn:
+        rows = await queries.of_thread(conn, thread_id, status=status, limit=limit, offset=offset)
+    return views.answer([views.chosen(views.run(row), select) for row in rows])
+
+
+@router.get("/threads/{thread_id}/runs/{run_id}")
+async def show(thread_id: UUID, run_id: UUID, protocol: Opened, _: Reader) -> Response:
+    """One run."""
+    return views.answer(views.run(await run_of(protocol, thread_id, run_id)))
+
+
+@router.delete("/threads/{thread_id}/runs/{run_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def delete(thread_id: UUID, run_id: UUID, protocol: Opened, _: Submitter) -> None:
+    """Forget a run that has ended. The thread's state stays as the run left it."""
+    run = await run_of(protocol, thread_id, run_id)
+    if run["status"] not in streaming.ENDED:
+        raise Conflict(
+            f"Run {run_id} has not ended", untouched="Nothing was forgotten", todo="Cancel it first"
+        )
+    async with protocol.db.pool.connection() as conn:
+        await queries.delete(conn, run_id)
+
+
+@router.get("/threads/{thread_id}/runs/{run_id}/join")
+async def join(
+    thread_id: UUID, run_id: UUID, protocol: Opened, caller: Reader, cancel_on_disconnect: bool = False
+) -> Response:
+    """Wait until a run ends; its values."""
+    run = await run_of(protocol, thread_id, run_id)
+    return await _waited(protocol, run, "cancel" if cancel_on_disconnect else None)
+
+
+@router.post("/threads/{thread_id}/runs/{run_id}/cancel")
+async def cancel(
+    thread_id: UUID,
+    run_id: UUID,
+    protocol: Opened,
+    caller: Submitter,
+    wait: bool = False,
+    action: Literal["interrupt", "rollback"] = "interrupt",
+) -> dict[str, Any]:
+    """Cancel a run; with `rollback`, take back what it has done to the thread."""
+    run = await run_of(protocol, thread_id, run_id)
+    await _cancel(protocol, run, action, caller)
+    if wait:
+        await streaming.Reader(protocol.db, protocol.bell).until_end(run)
+    return {}
+
+
+async def run_of(protocol: AgentProtocol, thread_id: UUID, run_id: UUID) -> DictRow:
+    """A thread's run; raises RunNotFound."""
+    async with protocol.db.pool.connection() as conn:
+        run = await queries.get(conn, run_id)
+    if run is None or run["thread_id"] != thread_id:
+        raise RunNotFound(f"Thread {thread_id} has no run {run_id}")
+    return run
+
+
+async def _cancel(protocol: AgentProtocol, run: DictRow, action: str, caller: Caller) -> None:
+    if run["status"] in streaming.ENDED:
+        raise Conflict(f"Run {run['run_id']} has ended: {run['status']}", untouched="Nothing was cancelled")
+    if protocol.graphs.get(run["graph_id"]).of_factory:
+        await protocol.own.cancel(run, action, caller)
+    await executor.cancel(protocol.db, run["run_id"], action)
+
+
+def _place(run: DictRow) -> str:
+    return (
+        f"/runs/{run['run_id']}" if run["temporary"] else f"/threads/{run['thread_id']}/runs/{run['run_id']}"
+    )
+
+
+def _accepted(run: DictRow) -> Response:
+    return views.answer(views.run(run), headers={"Content-Location": _place(run)})
+
+
+def _streamed(protocol: AgentProtocol, run: DictRow, on_disconnect: str | None) -> Response:
+    lines = streaming.Reader(protocol.db, protocol.bell).of_run(run, 0)
+    return streaming.response(
+        streaming.run_lines(lines, None),
+        {
+            "Content-Location": _place(run),
+            "Location": f"/threads/{run['thread_id']}/runs/{run['run_id']}/stream",
+        },
+        _canceller(protocol, run) if on_disconnect == "cancel" else None,
+    )
+
+
+def _canceller(protocol: AgentProtocol, run: DictRow) -> Any:
+    async def gone() -> None:
+        await executor.cancel(protocol.db, run["run_id"], "interrupt")
+
+    return gone
+
+
+async def _waited(protocol: AgentProtocol, run: DictRow, on_disconnect: str | None) -> Response:
+    """Its values when it has ended. Spaces keep the connection alive meanwhile; JSON passes them over."""
+    reader = streaming.Reader(protocol.db, protocol.bell)
+
+    async def body() -> AsyncIterator[bytes]:
+        waiting = asyncio.ensure_future(reader.until_end(run))
+        try:
+            while not (await asyncio.wait({waiting}, timeout=streaming.HEARTBEAT))[0]:
+                yield b"\n"
+            yield views.text_of(await _result(protocol, run, waiting.result())).encode()
+        finally:
+            waiting.cancel()
+
+    made = streaming.response(
+        body(),
+        {
+            "Content-Location": _place(run),
+            "Location": f"/threads/{run['thread_id']}/runs/{run['run_id']}/join",
+        },
+        _canceller(protocol, run) if on_disconnect == "cancel" else None,
+    )
+    made.headers["content-type"] = "application/json"
+    return made
+
+
+async def _result(protocol: AgentProtocol, run: DictRow, ended: DictRow | None) -> Any:
+    async with protocol.db.pool.connection() as conn:
+        thread = await threads.get(conn, run["thread_id"])
+    if ended is None or thread is None:
+        return {
+            "__error__": {"error": "RunGone", "message": f"Run {run['run_id']} was rolled back, or forgotten"}
+        }
+    if ended["status"] == "error":
+        return {"__error__": thread["error"]}
+    waiting = [one for asked in thread["interrupts"].values() for one in asked]
+    values = thread["values"]
+    return {**values, "__interrupt__": waiting} if waiting and is_object(values) else values

@@ -1,0 +1,57 @@
+"""Joining what streams already: a run, or all runs of a thread."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Response
+
+from api.access import Reader
+from api.protocol import executor, states, streaming
+from api.protocol.opened import Opened
+from api.protocol.queries import events
+from api.protocol.routes.runs import run_of
+
+router = APIRouter(tags=["agent protocol"])
+
+
+@router.get("/threads/{thread_id}/runs/{run_id}/stream")
+async def join_run(
+    thread_id: UUID,
+    run_id: UUID,
+    protocol: Opened,
+    _: Reader,
+    last_event_id: Annotated[str | None, Header()] = None,
+    stream_mode: Annotated[list[str] | None, Query()] = None,
+    cancel_on_disconnect: bool = False,
+) -> Response:
+    """A run's stream, after the last event that the client has; without one, from its beginning."""
+    run = await run_of(protocol, thread_id, run_id)
+    modes = [mode for given in stream_mode or () for mode in given.split(",")]
+    lines = streaming.Reader(protocol.db, protocol.bell).of_run(run, streaming.position(last_event_id))
+
+    async def gone() -> None:
+        await executor.cancel(protocol.db, run_id, "interrupt")
+
+    return streaming.response(
+        streaming.run_lines(lines, modes), on_gone=gone if cancel_on_disconnect else None
+    )
+
+
+@router.get("/threads/{thread_id}/stream")
+async def join_thread(
+    thread_id: UUID,
+    protocol: Opened,
+    _: Reader,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """What all runs of a thread stream, from now on, or after the last event that the client has."""
+    await states.thread_of(protocol, thread_id)
+    if last_event_id is None:
+        async with protocol.db.pool.connection() as conn:
+            after = await events.last_of_thread(conn, thread_id)
+    else:
+        after = streaming.position(last_event_id)
+    lines = streaming.Reader(protocol.db, protocol.bell).of_thread(thread_id, after, "stream")
+    return streaming.response(streaming.thread_lines(lines))

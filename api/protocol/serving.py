@@ -1,0 +1,33 @@
+"""The protocol beside the rest of what a server serves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from api.protocol import routes
+from api.protocol.opened import AgentProtocol
+from api.service import Service
+from api.serving import Beside
+
+
+def install(app: FastAPI, protocol: AgentProtocol) -> None:
+    """Have an application answer to the protocol's paths."""
+    app.state.protocol = protocol
+    app.include_router(routes.router)
+
+
+def spoken(graphs: Path | None) -> Beside:
+    """The protocol for `serve`, with the graphs of a `langgraph.json` where one is given."""
+
+    @asynccontextmanager
+    async def opened(app: FastAPI, service: Service, url: str) -> AsyncGenerator[Sequence[str]]:
+        async with AgentProtocol.open(service, graphs_file=graphs) as protocol:
+            install(app, protocol)
+            names = ", ".join(protocol.graphs.foreign)
+            yield [f"Graphs beside the factory's own: {names}"] if names else []
+
+    return opened

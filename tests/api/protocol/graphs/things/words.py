@@ -1,0 +1,3 @@
+"""A neighbour of talk, found relative to it."""
+
+WORDS = ("one", "two")
