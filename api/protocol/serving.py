@@ -17,7 +17,8 @@ from api.serving import Beside
 def install(app: FastAPI, protocol: AgentProtocol) -> None:
     """Have an application answer to the protocol's paths."""
     app.state.protocol = protocol
-    app.include_router(routes.router)
+    # Its own clients know its paths; the document at /openapi.json, and clients made of it, are of /api/v1.
+    app.include_router(routes.router, include_in_schema=False)
 
 
 def spoken(graphs: Path | None) -> Beside:

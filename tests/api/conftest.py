@@ -50,9 +50,7 @@ OpenServed = Callable[..., AbstractAsyncContextManager[Served]]
 
 
 @asynccontextmanager
-async def served_over_http(
-    service: Service, protocol: AgentProtocol | None = None
-) -> AsyncIterator[Served]:
+async def served_over_http(service: Service, protocol: AgentProtocol | None = None) -> AsyncIterator[Served]:
     """The service's application on a free port of loopback, in this event loop."""
     listening, host, port = listen("127.0.0.1:0")
     app = create_app(service)

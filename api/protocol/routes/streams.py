@@ -28,7 +28,7 @@ async def join_run(
 ) -> Response:
     """A run's stream, after the last event that the client has; without one, from its beginning."""
     run = await run_of(protocol, thread_id, run_id)
-    modes = [mode for given in stream_mode or () for mode in given.split(",")]
+    modes = [mode for given in stream_mode or () for mode in given.split(",") if mode]
     lines = streaming.Reader(protocol.db, protocol.bell).of_run(run, streaming.position(last_event_id))
 
     async def gone() -> None:
