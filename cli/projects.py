@@ -14,7 +14,7 @@ from core.database import Database
 from core.errors import BadInput, NotFound
 from core.json import JsonObject
 from core.settings import Settings
-from graph import cleaning
+from graph import cleaning, projects
 from workspace import project_settings
 from workspace.errors import ProjectNameInvalid
 from workspace.leases import Lease, Leases
@@ -26,7 +26,7 @@ from workspace.remote import Remote
 async def show(name: str, *, as_json: bool) -> int:
     """Print a project's settings, what of the repository's own file is left out, and who works; returns 0."""
     screen, home = Screen(as_json), _home(name)
-    loaded = project_settings.load(home, name, await _in_repository(name))
+    loaded = await projects.settings(home, Workspace(Settings.load()), name)
     _print(screen, name, project_settings.operators_file(home, name), loaded, await _leases(name))
     return 0
 
@@ -114,14 +114,6 @@ async def _leases(name: str) -> list[Lease]:
         return []
     async with Database.open(settings) as db:
         return await Leases(db).live(name)
-
-
-async def _in_repository(name: str) -> str | None:
-    settings = Settings.load()
-    if not (settings.home / "projects" / name / "repository").is_dir():
-        return None
-    repository = await Workspace(settings).project(name)
-    return await repository.read("refs/heads/main", project_settings.FILE)
 
 
 def _write(path: Path, remote: Remote) -> None:

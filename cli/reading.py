@@ -13,11 +13,11 @@ from cli.live import Feed, watching
 from cli.records import Records
 from cli.screen import Screen, table
 from core import clock
-from core.errors import BadInput
 from core.events import Event
 from core.json import JsonObject
 from core.settings import Settings
 from graph.lifecycle import ENDED, WAITING
+from graph.made import made
 from workspace.projects import Workspace
 
 _LOOK_AGAIN: Final = 5.0
@@ -61,26 +61,15 @@ async def show(name: str, *, as_json: bool) -> int:
     return 0
 
 
-class NothingToCompare(BadInput):
-    """The run has not begun to work in its repository."""
-
-
 async def diff(name: str, *, stat: bool, as_json: bool) -> int:
     """Print what a run changed; returns 0. A terminal is shown no control sequences of the files."""
     screen = Screen(as_json)
     async with records.opened() as kept:
         run = await kept.run(name)
-    workspace = Workspace(Settings.load())
-    if run.base_commit is None or not workspace.has(run.project):
-        raise NothingToCompare(
-            f"Run {run.id} has changed nothing yet: it is {run.status}",
-            todo=f"Look at it with: factory show {run.id}",
-        )
-    repository = await workspace.project(run.project)
-    head = await repository.run_head(run.id)
-    text = await repository.diff(run.base_commit, head, stat=stat)
+    found = await made(Workspace(Settings.load()), run)
+    text = await found.repository.diff(found.base, found.head, stat=stat)
     if as_json:
-        told = {"run_id": run.id, "base": run.base_commit, "head": head, "diff": text}
+        told = {"run_id": run.id, "base": found.base, "head": found.head, "diff": text}
         screen.result(cast(JsonObject, told))
     elif screen.out.is_terminal:
         screen.say(text.rstrip("\n"))

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from workspace import posting
+from workspace.artifacts import Artifacts
 from workspace.git import Git
 from workspace.refs import revision
 
@@ -17,6 +18,11 @@ class Commits:
 
     def __init__(self, git: Git) -> None:
         self._git = git
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """The files of its commits."""
+        return Artifacts(self._git)
 
     async def tree(self, commit: str) -> str:
         """The id of the tree that `commit` records: equal trees have equal ids."""
@@ -55,7 +61,7 @@ class Commits:
 
     async def read(self, commit: str, path: str) -> str | None:
         """The text of a file in `commit`; None where there is none, or where it is over 5 MB."""
-        listed = await self._git("ls-tree", "-z", "-l", revision(commit), path)
+        listed = await self._git("ls-tree", "-z", "-l", "--", revision(commit), path)
         head, _, name = listed.text.rstrip("\0").partition("\t")
         fields = head.split()
         if name != path or fields[1] != "blob" or int(fields[3]) > _LARGEST_READ:

@@ -1,4 +1,4 @@
-"""How a project's repository begins: empty, or with the history of a repository of the user."""
+"""How a project's repository begins: empty, or with the history of a repository or bundle of the user."""
 
 import asyncio
 from pathlib import Path
@@ -6,6 +6,10 @@ from pathlib import Path
 from workspace import posting
 from workspace.errors import GitFailed, NoRoomForMail, SourceInvalid
 from workspace.git import ATTRIBUTES, EXCLUDES, Git
+
+_MOST_FILES = 100_000
+_MOST_BYTES = 2_000_000_000
+"""Of what an uploaded bundle may unpack to."""
 
 
 def vacate(folder: Path) -> None:
@@ -33,7 +37,8 @@ async def fill(git: Git, unborn: Path, source: Path | None) -> None:
 
 async def _fetch(git: Git, source: Path) -> str:
     source = await asyncio.to_thread(source.resolve)
-    if not await asyncio.to_thread(source.is_dir):
+    bundled = await asyncio.to_thread(_is_bundle, source)
+    if not bundled and not await asyncio.to_thread(source.is_dir):
         raise SourceInvalid(f"{source} is no folder")
     # git drops our -c options for the process that serves the source; the owner's word stands in a file.
     trust = git.git_dir / "trust"
@@ -43,12 +48,13 @@ async def _fetch(git: Git, source: Path) -> str:
             *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"),
             "--update-shallow",
             *("--", str(source), "+HEAD:refs/factory/source"),
-            config={"protocol.file.allow": "always"},
+            config={"protocol.file.allow": "always", **({"fetch.fsckObjects": "true"} if bundled else {})},
             environment={"GIT_CONFIG_GLOBAL": str(trust)},
         )
     except GitFailed as failure:
+        name = source.name if bundled else source
         raise SourceInvalid(
-            f"{source} is no git repository with a commit: {_in_short(failure.what)}",
+            f"{name} is no git repository with a commit: {_in_short(failure.what)}",
             untouched="It was not touched",
             todo="Give the folder of a repository that has at least one commit",
         ) from failure
@@ -56,7 +62,29 @@ async def _fetch(git: Git, source: Path) -> str:
         trust.unlink(missing_ok=True)
     commit = (await git.resolve("refs/factory/source"))[0]
     await _require_room(git, commit)
+    if bundled:
+        await _require_bounded(git, commit)
     return commit
+
+
+def _is_bundle(source: Path) -> bool:
+    try:
+        with source.open("rb") as file:
+            return file.read(16).startswith((b"# v2 git bundle\n", b"# v3 git bundle\n"))
+    except OSError:
+        return False
+
+
+async def _require_bounded(git: Git, commit: str) -> None:
+    """A bundle is small where its files repeat themselves: look at what it would fill the disk with."""
+    listed = (await git("ls-tree", "-r", "-z", "-l", commit)).names
+    sizes = [line.partition("\t")[0].split()[3] for line in listed]
+    if len(sizes) > _MOST_FILES or sum(int(size) for size in sizes if size.isdigit()) > _MOST_BYTES:
+        raise SourceInvalid(
+            f"The bundle unpacks to more than {_MOST_FILES:,} files or {_MOST_BYTES:,} bytes",
+            untouched="No project was made",
+            todo="Import the repository on the server",
+        )
 
 
 async def _require_room(git: Git, commit: str) -> None:

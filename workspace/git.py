@@ -7,8 +7,8 @@ No configuration but ours is read, so hooks, filters, drivers and monitors that 
 import asyncio
 import os
 import signal
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -184,6 +184,28 @@ class Git:
                 )
             raise GitFailed(f"git {arguments[0]} failed: {said}")
         return Answer(code, out)
+
+    @asynccontextmanager
+    async def running(
+        self, *arguments: str, feed: bool = False
+    ) -> AsyncGenerator[asyncio.subprocess.Process]:
+        """A command whose output is read as it comes, and that is fed where wanted; the block ends it."""
+        process = await asyncio.create_subprocess_exec(
+            "git",
+            *_FLAGS,
+            *arguments,
+            stdin=asyncio.subprocess.PIPE if feed else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd=self.work_tree or self.git_dir.parent,
+            env=self._environment({}),
+        )
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
 
     async def resolve(self, *revisions: str) -> list[str]:
         """The object ids of `revisions`; raises GitFailed where one does not exist."""

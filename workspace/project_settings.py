@@ -214,6 +214,11 @@ def read(path: Path) -> dict[str, Any]:
     return _parsed(raw.decode("utf-8", "replace"), str(path))
 
 
+def parse(text: str, where: str) -> ProjectSettings:
+    """What an operator's file of this text says. Raises ProjectSettingsInvalid, which names `where`."""
+    return _settings(_parsed(text, where), where)
+
+
 def with_remote(text: str, remote: Remote, where: str) -> str:
     """The text of an operator's file with `remote` in the place of the one it had; the rest stays.
 

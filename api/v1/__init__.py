@@ -3,10 +3,21 @@
 from fastapi import APIRouter
 
 from api.openapi import PREFIX
-from api.v1 import approvals, clarifications, events, log, people, runs, teams, webhooks
+from api.v1 import (
+    approvals,
+    artifacts,
+    clarifications,
+    events,
+    log,
+    people,
+    projects,
+    runs,
+    teams,
+)
 
 router = APIRouter(prefix=PREFIX)
-for noun in (runs, events, log, approvals, clarifications, teams, webhooks):
+for noun in (projects, runs, events, log, artifacts, approvals, clarifications, teams):
     router.include_router(noun.router)
+router.include_router(projects.uploads)
 for access in (people.users, people.tokens, people.sessions):
     router.include_router(access)
