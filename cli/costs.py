@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import sys
-from dataclasses import asdict
 from datetime import date
 from typing import cast
 
@@ -13,10 +11,8 @@ from cli import screen as look_of
 from cli.screen import Screen, table
 from core.errors import BadInput
 from core.json import JsonObject
-from models.spending.costs import Costs, Dimension, Row
+from models.spending.costs import Costs, Dimension, as_table, plain
 from models.spending.costs import costs as spent
-
-_NUMBERS = ("calls", "failed", "input_tokens", "output_tokens", "cost_usd", "seconds")
 
 
 class DateInvalid(BadInput):
@@ -40,12 +36,12 @@ async def costs(
         run_id = None if run is None else (await kept.run(run)).id
         found = await spent(kept.db, by, run_id=run_id, project=project, since=first, until=last)
     if as_json:
-        told = {"by": by, "rows": [_plain(row) for row in found.rows], "total": _plain(found.total)}
+        told = {"by": by, "rows": [plain(row) for row in found.rows], "total": plain(found.total)}
         screen.result(cast(JsonObject, told))
     elif as_csv:
-        _csv(by, found)
+        sys.stdout.write(as_table(by, found))
     else:
-        _table(screen, by, found)
+        show(screen, by, found)
     return 0
 
 
@@ -58,23 +54,8 @@ def _day(text: str | None) -> date | None:
         raise DateInvalid(f"{text[:40]!r} is no day", todo="Write it as 2026-01-31, a day in UTC") from None
 
 
-def _plain(row: Row) -> dict[str, object]:
-    """Money as text: a float would not be what was spent."""
-    return {**asdict(row), "cost_usd": f"{row.cost_usd:f}"}
-
-
-def _csv(by: str, found: Costs) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow((by, *_NUMBERS))
-    for row in (*found.rows, found.total):
-        plain = _plain(row)
-        name = row.name
-        # A spreadsheet would take such a cell for a formula.
-        name = f"'{name}" if name[:1] in ("=", "+", "-", "@") else name
-        writer.writerow((look_of.clean(name), *(plain[number] for number in _NUMBERS)))
-
-
-def _table(screen: Screen, by: str, found: Costs) -> None:
+def show(screen: Screen, by: str, found: Costs) -> None:
+    """Print a table."""
     if not found.rows:
         screen.say("Nothing was spent yet")
         return

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import cast
 
-from cli.banks import Wanted, bank_of, banks, kinds_of, number_in, opened, plain, said_by
+from cli.banks import Here, opened, said_by
 from cli.screen import Screen, one_line, table
-from core.errors import BadInput
 from core.json import JsonObject
+from graph import memories as memories_of
+from graph.memories import MemoriesFound, SourceShown, Wanted, banks, kinds_of, number_in, shown
 from memory.bank import Bank
 from memory.extraction.echoes import mark
-from memory.records import Kind, Memory, Recalled
+from memory.records import Kind, Memory
 from memory.service import Memories
 
 
@@ -20,36 +21,26 @@ async def search(
     wanted: Wanted, query: str, limit: int, as_of: datetime | None, *, explain: bool, as_json: bool
 ) -> int:
     """Print what the banks know about a query, the best first; returns 0."""
-    screen, kinds = Screen(as_json), kinds_of(wanted.kinds)
-    if not query.strip():
-        raise BadInput("There is nothing to look for", todo="Give a word or several")
     when = as_of.replace(tzinfo=as_of.tzinfo or UTC) if as_of else None
     async with opened(wanted.project) as memories:
-        hits: list[tuple[Recalled, str]] = []
-        notes: dict[str, None] = {}
-        for bank in await banks(memories, wanted):
-            recall = await bank.recall(query, limit=limit, kinds=kinds, as_of=when)
-            hits += [(hit, bank.name) for hit in recall.hits]
-            notes |= {f"{bank.name}: {recall.degraded}": None} if recall.degraded else {}
-    best = sorted(hits, key=lambda each: -each[0].score)[:limit]
-    if as_json:
-        told = [
-            plain(hit.memory, bank) | {"score": round(hit.score, 6), "parts": _rounded(hit.parts)}
-            for hit, bank in best
-        ]
-        screen.result(cast(JsonObject, {"query": query, "memories": told, "degraded": list(notes)}))
+        found = await memories_of.search(memories, Here(), wanted, query, limit=limit, as_of=when)
+    return told(found, Screen(as_json), explain=explain)
+
+
+def told(found: MemoriesFound, screen: Screen, *, explain: bool) -> int:
+    """Print what was found; returns 0."""
+    if screen.as_json:
+        screen.result(found.model_dump(mode="json"))
         return 0
-    for hit, bank in best:
-        screen.say(
-            one_line(f"{mark(hit.memory.id)} {hit.memory.kind} of {bank}  {hit.score:.3f}"), style="bold"
-        )
-        screen.read(f"  {one_line(hit.memory.text, 600)}")
-        screen.say(f"  {said_by(hit.memory)}")
+    for hit in found.memories:
+        screen.say(one_line(f"{mark(hit.id)} {hit.kind} of {hit.bank}  {hit.score:.3f}"), style="bold")
+        screen.read(f"  {one_line(hit.text, 600)}")
+        screen.say(f"  {said_by(hit.source)}")
         if explain:
-            screen.say("  " + ", ".join(f"{name} {value:.3f}" for name, value in _rounded(hit.parts).items()))
-    if not best:
+            screen.say("  " + ", ".join(f"{name} {value:.3f}" for name, value in hit.parts.items()))
+    if not found.memories:
         screen.say("Nothing is remembered about it.")
-    for note in notes:
+    for note in found.degraded:
         screen.note(one_line(note), style="yellow")
     return 0
 
@@ -60,7 +51,7 @@ async def show(wanted: Wanted, *, past: bool, limit: int, as_json: bool) -> int:
     async with opened() as memories:
         if (number := number_in(wanted.project)) is not None:
             return await _show_one(screen, memories, number)
-        found = await banks(memories, wanted)
+        found = await banks(memories, Here(), wanted)
         if wanted.bank is None and not wanted.kinds:
             return await _show_banks(screen, memories, wanted.project)
         listed = [
@@ -69,7 +60,12 @@ async def show(wanted: Wanted, *, past: bool, limit: int, as_json: bool) -> int:
             for memory in await _newest(bank, kinds_of(wanted.kinds), past=past, limit=limit)
         ]
     if as_json:
-        screen.result(cast(JsonObject, {"memories": [plain(memory, bank) for memory, bank in listed]}))
+        screen.result(
+            cast(
+                JsonObject,
+                {"memories": [shown(memory, bank).model_dump(mode="json") for memory, bank in listed]},
+            )
+        )
         return 0
     for memory, bank in listed:
         ended = "" if memory.valid_to is None else f", until {memory.valid_to:%Y-%m-%d}"
@@ -82,16 +78,17 @@ async def show(wanted: Wanted, *, past: bool, limit: int, as_json: bool) -> int:
 
 async def _show_one(screen: Screen, memories: Memories, number: int) -> int:
     memory = await memories.get(number)
-    project, bank = await bank_of(memories, memory)
+    info = await memories_of.bank_of(memories, memory)
+    project, bank = info.project, info.name
     if screen.as_json:
-        screen.result(cast(JsonObject, plain(memory, bank) | {"project": project}))
+        screen.result(cast(JsonObject, shown(memory, bank).model_dump(mode="json") | {"project": project}))
         return 0
     screen.say(one_line(f"{mark(memory.id)} {memory.kind} of {bank} in {project}"), style="bold")
     if memory.forgotten_at is not None:
         screen.say(f"Forgotten on {memory.forgotten_at:%Y-%m-%d %H:%M}.")
     else:
         screen.read(memory.text)
-    screen.say(said_by(memory))
+    screen.say(said_by(SourceShown.model_validate(memory.source)))
     until = "now" if memory.valid_to is None else f"{memory.valid_to:%Y-%m-%d %H:%M}"
     screen.say(f"held from {memory.valid_from:%Y-%m-%d %H:%M} until {until}")
     if memory.superseded_by is not None:
@@ -125,7 +122,3 @@ async def _newest(bank: Bank, kinds: Sequence[Kind] | None, *, past: bool, limit
         kept = [*kept, *found][-limit:]
         after = found[-1].id
     return kept
-
-
-def _rounded(parts: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 6) for name, value in parts.items() if value}

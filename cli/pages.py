@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from cli import requirement as requirements
-from cli.banks import has_project, is_team, opened
+from cli.banks import Here, opened
 from cli.screen import Screen, one_line, table
 from cli.whoami import whoami
 from core.errors import BadInput, NotFound
@@ -128,14 +128,14 @@ async def _known(memories: Memories, project: str, team: str) -> None:
     """Raises NotFound where there is no such project or team."""
     if any(info.name == team for info in await memories.banks(project)):
         return
-    has_project(project)
-    await asyncio.to_thread(is_team, team)
+    Here().has_project(project)
+    await asyncio.to_thread(Here().is_team, team)
 
 
 async def _listed(screen: Screen, models: MentalModels, project: str | None) -> int:
     pages = await models.all(project)
     if project is not None and not pages:
-        has_project(project)
+        Here().has_project(project)
     if screen.as_json:
         screen.result(cast(JsonObject, {"pages": [plain(page) for page in pages]}))
         return 0

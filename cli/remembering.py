@@ -5,79 +5,28 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import cast
 
 from cli import requirement as requirements
-from cli.banks import (
-    BankUnclear,
-    KindUnknown,
-    Wanted,
-    bank_of,
-    has_project,
-    id_in,
-    is_team,
-    kinds_of,
-    opened,
-    plain,
-)
+from cli.banks import Here, opened
 from cli.forgetting import confirmed, plainly, tell
 from cli.screen import Screen, one_line
 from cli.whoami import whoami
-from core import clock
 from core.errors import BadInput
-from core.events import EventLog
 from core.json import JsonObject
-from graph.forgetting import WorkingCopies
+from graph import memories as memories_of
+from graph.memories import Wanted, id_in, shown
 from memory.extraction.echoes import mark
-from memory.extraction.subjects import subject_of
-from memory.lineage.everywhere import Audit, everywhere
-from memory.lineage.forgetting import forget as forget_everywhere
-from memory.lineage.promotion import promote as share
-from memory.lineage.taking_back import PERSON
-from memory.records import SHARED, Draft, Kind, Source
-from memory.screening import screen as screened
-
-TOLD: Final = "memory.told"
-"""The kind of event that a person's memory comes from."""
-_SAYABLE: Final = (Kind.DIRECTIVE, Kind.FACT, Kind.DECISION)
 
 
 async def add(wanted: Wanted, text: str, kind: str, *, as_json: bool) -> int:
     """Keep what a person tells a team; returns 0."""
     screen, said = Screen(as_json), await _said(text)
-    known = next(iter(kinds_of([kind]) or ()))
-    if known not in _SAYABLE:
-        raise KindUnknown(
-            f"An {kind} is made in a run, not told",
-            untouched="Nothing was kept",
-            todo=f"Use --kind {', '.join(_SAYABLE)}",
-        )
-    name = wanted.bank
-    if name is None:
-        raise BankUnclear(
-            "Who is to remember it?",
-            untouched="Nothing was kept",
-            todo="Give --team TEAM, or --shared for all teams",
-        )
-    has_project(wanted.project)
-    await asyncio.to_thread(is_team, name)
-    who = whoami()
     async with opened(wanted.project) as memories:
-        bank = await memories.bank(wanted.project, name)
-        chain = f"people/{wanted.project}"
-        key = clock.new_id("told")
-        payload: JsonObject = {"by": who, "bank": name, "kind": known.value}
-        event = await EventLog(memories.db).append(
-            chain, TOLD, payload, key=key, texts={"text": screened(said).text}, last=True
-        )
-        source = Source(chain, event.seq, event.hash, f"{PERSON} ({who})", end=len(said))
-        subject = None if known is Kind.DIRECTIVE else subject_of(said)
-        draft = Draft(said, known, source, PERSON, chain, event.at, subject)
-        [added] = await bank.add([draft], key=key)
-        memory = await memories.get(added.id)
-    masked = screened(said).found
+        kept = await memories_of.tell(memories, Here(), wanted, said, kind, by=whoami())
+    added, masked = kept.added, kept.masked
     if as_json:
-        told = plain(memory, name) | {
+        told = shown(kept.memory, kept.bank).model_dump(mode="json") | {
             "outcome": added.outcome,
             "superseded": list(added.superseded),
             "masked": list(masked),
@@ -103,14 +52,7 @@ async def forget(names: Sequence[str], reason: str, *, yes: bool, as_json: bool)
             texts = [f"{mark(memory.id)} {one_line(memory.text)}" for memory in alive]
             why = "Its text goes from every bank, page and text of the audit, with all that was made of it."
             await confirmed(screen, *texts, why)
-        audit, copies = Audit(), WorkingCopies()
-        gone = await forget_everywhere(
-            memories,
-            ids,
-            why=reason.strip() or "asked by a person",
-            by=whoami(),
-            elsewhere=(*everywhere(audit), copies),
-        )
+        gone, audit, copies = await memories_of.forget(memories, ids, why=reason, by=whoami())
     if as_json:
         told = {"forgotten": list(gone), "too_short": len(audit.short), **plainly(audit.done, copies)}
         screen.result(cast(JsonObject, told))
@@ -132,16 +74,14 @@ async def promote(name: str, *, as_json: bool) -> int:
     """Share a memory with all teams of its project; returns 0."""
     screen, number = Screen(as_json), id_in(name)
     async with opened() as memories:
-        bank = await bank_of(memories, await memories.get(number))
-    async with opened(bank[0]) as memories:
-        if bank[1] == SHARED:
-            raise BadInput(f"{mark(number)} is shared already", untouched="Nothing was changed")
-        added = await share(memories, bank[0], number, by=whoami())
+        info = await memories_of.bank_of(memories, await memories.get(number))
+    async with opened(info.project) as memories:
+        added = await memories_of.share(memories, info, number, by=whoami())
     if as_json:
         screen.result({"memory": number, "shared": added.id, "outcome": added.outcome})
         return 0
     word = "is shared as" if added.outcome == "new" else "was shared before, as"
-    screen.say(f"{mark(number)} {word} {mark(added.id)} with all teams of {bank[0]}.")
+    screen.say(f"{mark(number)} {word} {mark(added.id)} with all teams of {info.project}.")
     return 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from psycopg.rows import DictRow
@@ -17,6 +16,7 @@ from core.redaction import redact
 from governance import queries
 from governance.policy import Risk
 from models.spending.amount import AmountInvalid, usd
+from models.spending.caps import LEAST
 
 if TYPE_CHECKING:
     from core.database import Database
@@ -305,7 +305,7 @@ def _checked_answer(asked: Approval, decision: Decision, answer: str | None) -> 
 def _amount(text: str) -> str:
     """The US dollars that extend a budget, in plain digits."""
     try:
-        return str(usd(text, least=Decimal("0.000001")))
+        return str(usd(text, least=LEAST))
     except AmountInvalid as invalid:
         raise AmountInvalid(
             invalid.what,

@@ -6,9 +6,13 @@ from api.openapi import PREFIX
 from api.v1 import (
     approvals,
     artifacts,
+    audit,
     clarifications,
+    costs,
     events,
     log,
+    memory,
+    models,
     people,
     projects,
     runs,
@@ -16,7 +20,10 @@ from api.v1 import (
 )
 
 router = APIRouter(prefix=PREFIX)
-for noun in (projects, runs, events, log, artifacts, approvals, clarifications, teams):
+for noun in (
+    *(projects, runs, events, log, artifacts, approvals, clarifications, teams),
+    *(memory, models, costs, audit),
+):
     router.include_router(noun.router)
 router.include_router(projects.uploads)
 for access in (people.users, people.tokens, people.sessions):

@@ -37,8 +37,9 @@ def search(
 ) -> int:
     """Find what the teams know about something, the best first."""
     from cli import memory
+    from graph.memories import Wanted
 
-    wanted = memory.Wanted(project, team, shared=shared, kinds=tuple(kinds or ()))
+    wanted = Wanted(project, team, shared=shared, kinds=tuple(kinds or ()))
     return do(memory.search(wanted, " ".join(words), limit, as_of, explain=explain, as_json=as_json))
 
 
@@ -56,8 +57,9 @@ def show(
 ) -> int:
     """Show a memory whole, the banks of a project, or what lies in one of them."""
     from cli import memory
+    from graph.memories import Wanted
 
-    wanted = memory.Wanted(what, team, shared=shared, kinds=tuple(kinds or ()))
+    wanted = Wanted(what, team, shared=shared, kinds=tuple(kinds or ()))
     return do(memory.show(wanted, past=past, limit=limit, as_json=as_json))
 
 
@@ -74,8 +76,9 @@ def add(
 ) -> int:
     """Tell a team, or all of them, a rule or a fact. It stands in your name."""
     from cli import remembering
+    from graph.memories import Wanted
 
-    return do(remembering.add(remembering.Wanted(project, team, shared=shared), text, kind, as_json=as_json))
+    return do(remembering.add(Wanted(project, team, shared=shared), text, kind, as_json=as_json))
 
 
 @app.command()

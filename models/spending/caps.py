@@ -1,6 +1,6 @@
 """Budgets as rows: set, extended by a person, looked at."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -13,6 +13,9 @@ Scope = Literal["run", "stage", "team", "project", "account", "day"]
 
 ASK_FROM = Decimal("0.9")
 """Share of a budget that is spent when a person is asked before anything more is."""
+
+LEAST = Decimal("0.000001")
+"""The least by which a budget is extended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,11 @@ class Budget:
     spent_usd: Decimal
     reserved_usd: Decimal
     """Set aside for calls under way: what they may cost at most."""
+
+    @property
+    def id(self) -> str:
+        """What it is called: `scope:subject`."""
+        return f"{self.scope}:{self.subject}"
 
 
 async def agree(db: Database, scope: Scope, subject: str, cap_usd: Decimal | None) -> None:
@@ -61,6 +69,31 @@ async def of_run(db: Database, run_id: str, project: str) -> list[Budget]:
     async with db.pool.connection() as connection:
         cursor = await connection.execute(queries.OF_RUN, {"run_id": run_id, "project": project})
         return [Budget(**row) for row in await cursor.fetchall()]
+
+
+async def page(
+    db: Database,
+    *,
+    after: str | None = None,
+    limit: int = 50,
+    scope: Scope | None = None,
+    run_id: str | None = None,
+    projects: Sequence[str] | None = None,
+    budget_id: str | None = None,
+) -> list[Budget]:
+    """At most `limit` budgets by their ids, of those after an id; of accounts and days none where `projects`
+    are named."""
+    values = {
+        "after": after,
+        "limit": limit,
+        "scope": scope,
+        "run_id": run_id,
+        "projects": None if projects is None else [*projects],
+        "id": budget_id,
+    }
+    async with db.pool.connection() as connection:
+        rows = await (await connection.execute(queries.PAGE, values)).fetchall()
+    return [Budget(**{name: value for name, value in row.items() if name != "id"}) for row in rows]
 
 
 async def lapse(db: Database, run_id: str | None = None) -> int:

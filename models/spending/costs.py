@@ -1,12 +1,17 @@
 """What was spent, summed up from the ledger."""
 
-from dataclasses import dataclass
+import csv
+import io
+from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Final, Literal
 
 from core.database import Database
+from core.plain import clean
 from models.spending import caps, queries
+
+_NUMBERS: Final = ("calls", "failed", "input_tokens", "output_tokens", "cost_usd", "seconds")
 
 Dimension = Literal["team", "alias", "account", "model", "project", "day"]
 
@@ -74,3 +79,21 @@ async def costs(
         for row in found
     ]
     return Costs(tuple(rows[:-1]), rows[-1])
+
+
+def plain(row: Row) -> dict[str, object]:
+    """A row for programs. Money as text: a float would not be what was spent."""
+    return {**asdict(row), "cost_usd": f"{row.cost_usd:f}"}
+
+
+def as_table(by: str, found: Costs) -> str:
+    """The rows and their sum as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((by, *_NUMBERS))
+    for row in (*found.rows, found.total):
+        told, name = plain(row), clean(row.name)
+        # A spreadsheet would take such a cell for a formula.
+        name = f"'{name}" if name[:1] in ("=", "+", "-", "@") else name
+        writer.writerow((name, *(told[number] for number in _NUMBERS)))
+    return text.getvalue()

@@ -24,6 +24,24 @@ WHERE id = ANY (%(ids)s) OR id = 'day:' || to_char(clock_timestamp() AT TIME ZON
 ORDER BY id
 """
 
+# Budgets by id, those that come after one; of some scope, run, or projects only.
+PAGE = """
+SELECT b.id, b.scope, b.subject, b.base_usd + b.extended_usd AS cap_usd, b.extended_usd, b.extensions,
+    b.spent_usd, b.reserved_usd
+FROM factory.budgets b
+WHERE (%(after)s::text IS NULL OR b.id > %(after)s COLLATE "C")
+  AND (%(id)s::text IS NULL OR b.id = %(id)s)
+  AND (%(scope)s::text IS NULL OR b.scope = %(scope)s)
+  AND (%(run_id)s::text IS NULL OR split_part(b.subject, '/', 1) = %(run_id)s AND b.scope IN ('run', 'stage'))
+  AND (%(projects)s::text[] IS NULL OR CASE
+        WHEN b.scope IN ('project', 'team') THEN split_part(b.subject, '/', 1) = ANY (%(projects)s)
+        WHEN b.scope IN ('run', 'stage') THEN EXISTS (
+            SELECT 1 FROM factory.runs r JOIN factory.projects p ON p.id = r.project_id
+            WHERE r.id = split_part(b.subject, '/', 1) AND p.name = ANY (%(projects)s))
+        ELSE false END)
+ORDER BY b.id COLLATE "C" LIMIT %(limit)s
+"""
+
 # The budgets that a run is under, those of its stages and teams among them.
 OF_RUN = """
 SELECT scope, subject, base_usd + extended_usd AS cap_usd, extended_usd, extensions, spent_usd, reserved_usd
