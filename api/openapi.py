@@ -42,6 +42,7 @@ _PROBLEMS: Final[dict[int, str]] = {
     413: "The body is too large.",
     408: "The body did not arrive in time.",
     421: "The request is for another host.",
+    416: "There is no such range.",
     422: "What was given cannot be used; nothing was done.",
     429: "Too many requests; Retry-After says when to come again.",
     500: "The service failed.",

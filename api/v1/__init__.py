@@ -17,12 +17,13 @@ from api.v1 import (
     projects,
     runs,
     teams,
+    webhooks,
 )
 
 router = APIRouter(prefix=PREFIX)
 for noun in (
     *(projects, runs, events, log, artifacts, approvals, clarifications, teams),
-    *(memory, models, costs, audit),
+    *(memory, models, costs, audit, webhooks),
 ):
     router.include_router(noun.router)
 router.include_router(projects.uploads)

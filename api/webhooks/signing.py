@@ -25,6 +25,8 @@ _NONCE: Final = 12
 class SecretSealed(FactoryError):
     """The secret of a webhook was encrypted with another key."""
 
+    http_status = 409
+
 
 def new_secret() -> str:
     """A secret of 256 random bits, as receivers' libraries take it."""

@@ -50,6 +50,8 @@ class Kind:
 class Later(FactoryError):
     """The job is to be done later."""
 
+    http_status = 503
+
     def __init__(self, seconds: float, why: str) -> None:
         self.seconds = seconds
         super().__init__(why)
@@ -57,6 +59,8 @@ class Later(FactoryError):
 
 class HandedOver(FactoryError):
     """The worker ends; another one goes on."""
+
+    http_status = 503
 
 
 class Again(BaseRetryStrategy):
