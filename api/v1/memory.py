@@ -300,7 +300,9 @@ async def forget(
     """Take a memory out of wherever it stands, with all that was made of it. It cannot be undone."""
     async with _any(service) as memories:
         memory, _, _ = await _found(memories, memory_id, caller)
-        gone, audit, copies = await memories_of.forget(memories, [memory.id], why=wanted.reason, by=caller.name)
+        gone, audit, copies = await memories_of.forget(
+            memories, [memory.id], why=wanted.reason, by=caller.name
+        )
     return Forgot(
         forgotten=list(gone),
         cut=len(audit.done.cuts),
