@@ -159,6 +159,12 @@ async def page_of_run(connection: Connection, wanted: Wanted, after: int) -> tup
     return await _page(connection, queries.READ_FEED_OF_RUN, wanted, after)
 
 
+async def at(connection: Connection, positions: Sequence[int]) -> list[Noted]:
+    """The events at these positions, in order."""
+    cursor = await connection.execute(queries.READ_FEED_AT, {"positions": list(positions)})
+    return [_noted(row) for row in await cursor.fetchall()]
+
+
 async def _page(
     connection: Connection, statement: str, wanted: Wanted, after: int
 ) -> tuple[list[Noted], bool]:

@@ -136,6 +136,15 @@ SELECT position, project, run_id, seq, kind, record, prev_hash, hash, {_SAID} FR
 ) AS event WHERE bytes_before < %(bytes)s ORDER BY position
 """  # noqa: S608
 
+READ_FEED_AT = f"""
+SELECT position, project, run_id, seq, kind, record, prev_hash, hash, {_SAID} FROM (
+    SELECT f.position, p.name AS project, e.run_id, e.seq, e.kind, e.record, e.prev_hash, e.hash
+    FROM factory.event_feed f JOIN factory.events e USING (run_id, seq)
+    LEFT JOIN factory.runs r ON r.id = e.run_id LEFT JOIN factory.projects p ON p.id = r.project_id
+    WHERE f.position = ANY (%(positions)s::bigint[])
+) AS event ORDER BY position
+"""  # noqa: S608
+
 # The same of one run, in the order of its chain; also of what has no position yet.
 READ_FEED_OF_RUN = f"""
 SELECT position, project, run_id, seq, kind, record, prev_hash, hash, {_SAID} FROM (

@@ -48,7 +48,6 @@ async def _add(conn: Connection, noted: Noted, hooks: Sequence[DictRow]) -> None
             "webhook": hook["id"],
             "position": noted.position,
             "topic": topic,
-            "body": topics.body(noted, topic),
         }
         await conn.execute(queries.ADD_DELIVERY, values)
 

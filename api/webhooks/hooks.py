@@ -15,7 +15,7 @@ from psycopg.rows import DictRow
 from api.webhooks import queries, signing
 from api.webhooks.addresses import Addresses
 from api.webhooks.signing import Sealer
-from api.webhooks.topics import MEANINGS, Topic
+from api.webhooks.topics import MEANINGS, Topic, body
 from core import clock, feed
 from core.database import Database
 from core.errors import BadInput, NotFound
@@ -57,6 +57,7 @@ class Delivery:
     """Of the event."""
     topic: Topic
     body: str
+    """What is sent, as the log has it now: what was forgotten since is gone here too."""
     created_at: datetime
     state: State
     attempts: int
@@ -160,22 +161,22 @@ class Webhooks:
             await self.get(hook_id)
         values = {"webhook": hook_id, "id": None, "state": state, "before": before, "limit": limit}
         async with self.db.pool.connection() as conn:
-            rows = await (await conn.execute(queries.DELIVERIES, values)).fetchall()
-        return [_delivery(row) for row in rows]
+            return await _with_bodies(conn, await (await conn.execute(queries.DELIVERIES, values)).fetchall())
 
     async def redeliver(self, delivery_id: str, *, webhook: str | None = None) -> Delivery:
         """Send it again, whatever became of it, under the same id. Raises NotFound."""
         values = {"id": delivery_id, "webhook": webhook, "state": None, "before": None, "limit": 1}
         async with self.db.pool.connection() as conn:
             await conn.execute(queries.REDELIVER, values)
-            row = await (await conn.execute(queries.DELIVERIES, values)).fetchone()
-        if row is None:
+            rows = await (await conn.execute(queries.DELIVERIES, values)).fetchall()
+            found = await _with_bodies(conn, rows)
+        if not found:
             raise NotFound(
                 f"There is no delivery {delivery_id}",
                 untouched="Nothing was sent",
                 todo="Deliveries are kept for 30 days; list them with: factory webhook deliveries",
             )
-        return _delivery(row)
+        return found[0]
 
     async def _read(self, hook_id: str | None, after: str | None, limit: int) -> Sequence[Webhook]:
         values = {"id": hook_id, "after": after, "limit": limit}
@@ -184,8 +185,9 @@ class Webhooks:
         return [Webhook(**row) for row in rows]
 
 
-def _delivery(row: DictRow) -> Delivery:
-    return Delivery(**row)
+async def _with_bodies(conn: feed.Connection, rows: Sequence[DictRow]) -> Sequence[Delivery]:
+    found = {noted.position: noted for noted in await feed.at(conn, [row["position"] for row in rows])}
+    return [Delivery(**row, body=body(found[row["position"]], row["topic"])) for row in rows]
 
 
 def _no_webhook(hook_id: str) -> NotFound:

@@ -38,8 +38,8 @@ MOVE_CURSOR = "UPDATE factory.webhook_cursor SET position = %(position)s"
 WANTED = "SELECT id, topics, project, since FROM factory.webhooks WHERE disabled_at IS NULL"
 
 ADD_DELIVERY = """
-INSERT INTO factory.webhook_deliveries (id, webhook_id, position, topic, body)
-SELECT %(id)s, w.id, %(position)s, %(topic)s, %(body)s FROM factory.webhooks w WHERE w.id = %(webhook)s
+INSERT INTO factory.webhook_deliveries (id, webhook_id, position, topic)
+SELECT %(id)s, w.id, %(position)s, %(topic)s FROM factory.webhooks w WHERE w.id = %(webhook)s
 ON CONFLICT (webhook_id, position) DO NOTHING
 """
 
@@ -61,7 +61,7 @@ WITH due AS (
 UPDATE factory.webhook_deliveries d
 SET attempts = d.attempts + 1, next_at = now() + make_interval(secs => %(lease)s), last_at = now()
 FROM due, factory.webhooks w WHERE d.id = due.id AND w.id = d.webhook_id
-RETURNING d.id, d.webhook_id, d.body, d.attempts, w.url, w.sealed
+RETURNING d.id, d.webhook_id, d.position, d.topic, d.attempts, w.url, w.sealed
 """
 
 DELIVERED = """
@@ -94,7 +94,7 @@ WHERE d.state = 'pending' AND w.disabled_at IS NULL
 """
 
 DELIVERIES = """
-SELECT id, webhook_id, position, topic, body, created_at, state, attempts,
+SELECT id, webhook_id, position, topic, created_at, state, attempts,
        CASE WHEN state = 'pending' THEN next_at END AS next_at, last_at, last_status, last_error
 FROM factory.webhook_deliveries
 WHERE (%(webhook)s::text IS NULL OR webhook_id = %(webhook)s) AND (%(id)s::text IS NULL OR id = %(id)s)

@@ -20,8 +20,8 @@ from api.webhooks import queries, signing
 from api.webhooks.addresses import Place
 from api.webhooks.dispatching import dispatch
 from api.webhooks.hooks import Webhooks
-from api.webhooks.topics import KINDS
-from core import clock, faults, logs
+from api.webhooks.topics import KINDS, body
+from core import clock, faults, feed, logs
 from core.errors import FactoryError
 from core.events import SERVICE
 from core.feed import Wanted
@@ -162,10 +162,11 @@ class Sender:
 
     async def _attempt(self, row: DictRow) -> Outcome:
         try:
+            message = await self._message(row)
             secret = (await self.webhooks.sealer()).open(bytes(row["sealed"]), row["webhook_id"])
             async with asyncio.timeout(self.timeout):
                 place = await self.webhooks.addresses.find(row["url"])
-                return await self._post(place, row, secret)
+                return await self._post(place, row["id"], message, secret)
         except TimeoutError:
             return Outcome(None, f"No answer within {self.timeout:g} s")
         except FactoryError as refused:
@@ -173,18 +174,22 @@ class Sender:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             return Outcome(None, f"{type(error).__name__}: {error}"[:300])
 
-    async def _post(self, place: Place, row: DictRow, secret: str) -> Outcome:
-        body = row["body"].encode()
+    async def _message(self, row: DictRow) -> bytes:
+        async with self.webhooks.db.pool.connection() as conn:
+            [noted] = await feed.at(conn, [row["position"]])
+        return body(noted, row["topic"]).encode()
+
+    async def _post(self, place: Place, message_id: str, message: bytes, secret: str) -> Outcome:
         seconds = int(clock.now().timestamp())
         client = await self._opened()
         request = client.build_request(
             "POST",
             place.url,
-            content=body,
+            content=message,
             headers={
                 "Host": place.authority,
                 "Content-Type": "application/json",
-                **signing.headers(secret, row["id"], seconds, body),
+                **signing.headers(secret, message_id, seconds, message),
             },
             # The certificate is that of the name, whatever address it led to.
             extensions={"sni_hostname": place.host},

@@ -23,6 +23,7 @@ from core import feed
 from core.database import Database
 from core.events import SERVICE, Entry, EventLog
 from core.settings import Settings
+from memory.audit.forgetting import forget_phrase
 from tests.api.conftest import OpenServed, Served
 from tests.doubles.receiver import HANG, certificate, receiving
 
@@ -283,6 +284,26 @@ async def test_an_event_is_delivered_though_the_process_died_before_it_was_dispa
             pass
     made = await webhooks.deliveries(hook.id)
     assert [(one.topic, one.state) for one in made] == [("run.ended", "pending")]
+
+
+async def test_what_was_forgotten_is_neither_sent_nor_kept(open_served: OpenServed) -> None:
+    async with open_served(webhook_allow=LOCAL) as served, receiving() as receiver:
+        hook, _ = await _add(served, receiver.url, "approval.wanted")
+        log = served.factory.events
+        await log.append(
+            await _run(served), "approval.requested", {"kind": "review", "question": "Ada Secret?"}
+        )
+        async with served.factory.db.pool.connection() as conn:
+            await feed.number(conn, None)
+        while await dispatching.dispatch(served.factory.db):
+            pass
+        (delivery,) = await _deliveries(served, hook)
+        assert delivery["message"]["data"]["payload"]["question"] == "Ada Secret?"
+        await forget_phrase(served.factory.db, "Ada Secret", why="asked", by="ada")
+        async with _sending(served):
+            (got,) = await receiver.until(1)
+        assert "Ada Secret" not in got.body.decode()
+        assert "Ada Secret" not in repr(await _deliveries(served, hook))
 
 
 # --- where a webhook may not lead ---------------------------------------------------------------------------
