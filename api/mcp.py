@@ -4,7 +4,6 @@ The client is as a rule a model that speaks for a person. So the role is the ser
 it, and nothing that a client says can widen it.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -14,13 +13,15 @@ from mcp.server.fastmcp import FastMCP
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel, Field
 
-from api.driving import Driving
 from core.errors import BadInput
 from governance import roles
 from governance.approvals import Approval, Decision
 from governance.decisions import permission_for
 from governance.roles import Role
+from graph import control
 from graph.lifecycle import ENDED
+from graph.queue.driving import Dispatch
+from graph.queue.worker import MOST_AT_ONCE
 from graph.runner import Factory
 from graph.summary import RunSummary
 from models.spending.amount import AmountInvalid, usd
@@ -86,19 +87,13 @@ class Decided(BaseModel):
 @asynccontextmanager
 async def opened(factory: Factory, role: Role, person: str) -> AsyncGenerator[FastMCP[None]]:
     """The server, while it is served. `person` is whom decisions are recorded for."""
-    driving = Driving(factory)
-    clock_watch = asyncio.create_task(driving.keep_time(), name="deadlines")
-    try:
-        yield build(factory, driving, role, person)
-    finally:
-        clock_watch.cancel()
-        await asyncio.gather(clock_watch, return_exceptions=True)
-        await driving.stop()
+    async with Dispatch.open(factory) as dispatch, dispatch.working(MOST_AT_ONCE):
+        yield build(factory, dispatch, role, person)
 
 
-def build(factory: Factory, driving: Driving, role: Role, person: str) -> FastMCP[None]:
+def build(factory: Factory, dispatch: Dispatch, role: Role, person: str) -> FastMCP[None]:
     """The server, with a role."""
-    tools = _Tools(factory, driving, role, f"{person} ({role}, by MCP)")
+    tools = _Tools(factory, dispatch, role, f"{person} ({role}, by MCP)")
     server: FastMCP[None] = FastMCP(
         NAME, instructions=f"{INSTRUCTIONS} Your role here: {role}.", log_level="WARNING"
     )
@@ -118,9 +113,9 @@ def build(factory: Factory, driving: Driving, role: Role, person: str) -> FastMC
 class _Tools:
     """Each docstring is what a client reads about the tool."""
 
-    def __init__(self, factory: Factory, driving: Driving, role: Role, by: str) -> None:
+    def __init__(self, factory: Factory, dispatch: Dispatch, role: Role, by: str) -> None:
         self._factory = factory
-        self._driving = driving
+        self._dispatch = dispatch
         self._role: Role = role
         self._by = by
 
@@ -141,7 +136,7 @@ class _Tools:
         run_id = await self._factory.submit(
             requirement, project=project, pipeline=pipeline, budget_usd=_amount(budget), widens=False
         )
-        await self._driving.go_on(run_id)
+        await self._dispatch.go_on(run_id)
         return await self._status(run_id)
 
     async def status(self, run: RunId = "last") -> RunStatus:
@@ -161,7 +156,8 @@ class _Tools:
         roles.require(self._role, "submit")
         run_id = await self._factory.find(run)
         if (await self._factory.summary(run_id)).status not in ENDED:
-            await self._driving.go_on(run_id)
+            await control.resume(self._factory.services, run_id, by=self._by)
+            await self._dispatch.go_on(run_id)
         return await self._status(run_id)
 
     async def answer(
@@ -200,7 +196,7 @@ class _Tools:
 
     async def _decide(self, asked: Approval, decision: Decision, text: str | None) -> Decided:
         done = await self._factory.answer(asked.id, decision, text, by=self._by)
-        await self._driving.go_on(done.run_id)
+        await self._dispatch.go_on(done.run_id)
         return Decided(
             approval_id=done.id,
             run_id=done.run_id,
@@ -214,8 +210,8 @@ class _Tools:
         return RunStatus(
             run=await self._factory.summary(run_id),
             questions=[_question(approval) for approval in waiting],
-            driven_here=self._driving.works_on(run_id),
-            stopped_because=self._driving.failure(run_id),
+            driven_here=self._dispatch.works_on(run_id),
+            stopped_because=self._dispatch.failure(run_id),
             announcements=self._factory.announcements,
         )
 

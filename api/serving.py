@@ -11,8 +11,8 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from api import staff
 from api.app import create_app
-from api.driving import Driving
 from api.perimeter.server import configured
 from api.service import Service
 from api.webhooks.sending import sending
@@ -21,6 +21,8 @@ from core.listening import in_url, is_loopback, listen
 from core.settings import Settings
 from governance.access import Accounts
 from governance.access.accounts import Printed
+from graph.queue.driving import Dispatch
+from graph.queue.worker import MOST_AT_ONCE
 from graph.runner import Factory
 
 GRACE: Final = 2
@@ -39,35 +41,38 @@ async def serve(
     owner: str,
     announce: Callable[[str], None],
     beside: Sequence[Beside] = (),
+    workers: int = 1,
+    jobs: int = MOST_AT_ONCE,
+    model: str | None = None,
 ) -> int:
-    """Serve until the process is told to end; 0. `announce` is told where, and the token."""
+    """Serve until the process is told to end; 0. `announce` is told where, and the token.
+
+    It contains so many `workers`, each on `jobs` at once: one in this process, the others in their own. With
+    none it leaves the work to workers elsewhere.
+    """
     printed = _printed(owner) if settings.printed_token else None
     listening, host, port = listen(address)
     with listening:
-        async with Factory.open(settings) as factory:
+        async with Factory.open(settings) as factory, Dispatch.open(factory) as dispatch:
             for line in factory.announcements:
                 announce(line)
-            driving = Driving(factory)
-            keeper = asyncio.create_task(driving.keep_time())
-            try:
-                accounts = await asyncio.to_thread(Accounts.of, factory.db, settings, printed=printed)
-                service = Service(factory, driving, accounts)
-                app, url = create_app(service, host=host), f"http://{in_url(host)}:{port}"
-                announce(f"Listening at {url}")
-                if printed is not None:
-                    announce(f"The token, for `Authorization: Bearer …`: {printed.token}")
-                if not is_loopback(host):
-                    announce("This is not loopback: the token and all content cross the network unencrypted.")
-                async with AsyncExitStack() as stack:
-                    await stack.enter_async_context(sending(service.webhooks, service.hub))
-                    for other in beside:
-                        for line in await stack.enter_async_context(other(app, service, url)):
-                            announce(line)
-                    config = configured(app, grace=GRACE, proxies=settings.proxies)
-                    await uvicorn.Server(config).serve(sockets=[listening])
-            finally:
-                keeper.cancel()
-                await driving.stop()
+            accounts = await asyncio.to_thread(Accounts.of, factory.db, settings, printed=printed)
+            service = Service(factory, dispatch, accounts)
+            app, url = create_app(service, host=host), f"http://{in_url(host)}:{port}"
+            announce(f"Listening at {url}")
+            if printed is not None:
+                announce(f"The token, for `Authorization: Bearer …`: {printed.token}")
+            if not is_loopback(host):
+                announce("This is not loopback: the token and all content cross the network unencrypted.")
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(sending(service.webhooks, service.hub))
+                for other in beside:
+                    for line in await stack.enter_async_context(other(app, service, url)):
+                        announce(line)
+                await stack.enter_async_context(staff.more(workers - 1, jobs, model))
+                await stack.enter_async_context(dispatch.working(jobs if workers else 0))
+                config = configured(app, grace=GRACE, proxies=settings.proxies)
+                await uvicorn.Server(config).serve(sockets=[listening])
     return 0
 
 

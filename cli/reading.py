@@ -12,7 +12,6 @@ from cli.interrupt import RunInterrupted
 from cli.live import Feed, watching
 from cli.records import Records
 from cli.screen import Screen, table
-from core import clock
 from core.events import Event
 from core.json import JsonObject
 from core.settings import Settings
@@ -99,7 +98,7 @@ async def watch(name: str, *, as_json: bool) -> int:
 async def _keep_time(kept: Records) -> None:
     """Decide what nobody decides in time, so that who drives the run next goes on with that."""
     while True:
-        await kept.approvals.expire(clock.now())
+        await kept.approvals.expire(await kept.db.now())
         await asyncio.sleep(_LOOK_AGAIN)
 
 

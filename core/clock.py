@@ -102,6 +102,11 @@ def new_id(prefix: str) -> str:
     return _clock.new_id(prefix)
 
 
+def ahead() -> timedelta:
+    """How far a test has moved the time; nothing in life."""
+    return timedelta() if type(_clock) is SystemClock else _clock.now() - datetime.now(UTC)
+
+
 @contextmanager
 def use(clock: Clock) -> Generator[Clock]:
     """Take time and ids from `clock` inside the block, in every thread and task of this process."""

@@ -6,6 +6,7 @@ import importlib
 import select
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import psycopg
@@ -14,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from core import logs, queries, redaction
+from core import clock, logs, queries, redaction
 from core.errors import FactoryError
 from core.incarnation import Pool, recognise
 from core.postgres import DatabaseUnavailable, EmbeddedPostgres, PostgresMissing
@@ -91,6 +92,13 @@ class Database:
     async def connect(self) -> AsyncConnection[DictRow]:
         """A connection of one's own, as the service; for LISTEN. The caller closes it."""
         return await _connect(self.url)
+
+    async def now(self, conn: AsyncConnection[DictRow] | None = None) -> datetime:
+        """The database's time: for deadlines and leases, which machines whose clocks differ must agree on."""
+        async with contextlib.nullcontext(conn) if conn else self.pool.connection() as own:
+            row = await (await own.execute(queries.NOW)).fetchone()
+        assert row is not None
+        return row["now"].astimezone(UTC) + clock.ahead()
 
     async def own_pool(self, size: int) -> Pool:
         """A pool of its own for what must not wait for others, closed with the database."""

@@ -9,6 +9,8 @@ SELECT (SELECT version_num FROM factory.alembic_version) AS version,
                  AND has_schema_privilege(r.oid, 'factory', 'USAGE')) AS may_serve
 """
 
+NOW = "SELECT clock_timestamp() AS now"
+
 # A crash recovery begins the statistics anew (pgstat_reset_after_failure), also under a living postmaster.
 INCARNATION = """
 SELECT pg_postmaster_start_time() AS started, stats_reset AS recovered FROM pg_stat_wal

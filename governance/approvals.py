@@ -246,7 +246,7 @@ class Approvals:
                 decision=decision,
                 answer=answer,
                 by=redact(_storable(by)),
-                at=at or clock.now(),
+                at=at or await self._db.now(conn),
             )
             if row is None:
                 return None

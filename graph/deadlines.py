@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from core import clock
+from core.database import Database
 from core.settings import Settings
 from governance.approvals import Kind
 from graph.runs import Runs
@@ -18,10 +18,11 @@ class ProjectDeadlines:
 
     settings: Settings
     runs: Runs
+    db: Database
 
     async def __call__(self, run_id: str, kind: Kind) -> datetime | None:
         """When a question of this kind that is asked now expires; None where it never does."""
         project = (await self.runs.get(run_id)).project
         told = await project_settings.operators(self.settings.home, project)
         lasts = told.deadlines.of(kind)
-        return None if lasts is None else clock.now() + lasts
+        return None if lasts is None else await self.db.now() + lasts

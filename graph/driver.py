@@ -19,7 +19,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateSnapshot
 
-from core import clock, logs
+from core import logs
 from core.database import DatabaseUnavailable
 from core.errors import BadInput, FactoryError
 from governance.approvals import AlreadyDecided, Approval
@@ -171,7 +171,7 @@ class Driver:
         while True:
             if run.approve_all:
                 await self._approve_all(run_id)
-            await services.approvals.expire(clock.now())
+            await services.approvals.expire(await services.db.now())
             snapshot = await graph.aget_state(config)
             given, answered = await self._next_input(run, snapshot)
             started = snapshot.created_at is not None

@@ -106,6 +106,10 @@ class Holds:
         finally:
             await asyncio.shield(self._give_back(subject, hold))
 
+    def has(self, subject: str) -> bool:
+        """Whether this process holds it."""
+        return self._held.get(subject) is not None
+
     async def close(self) -> None:
         """Give the connection back; call it when nothing is held any more."""
         if self._beating:

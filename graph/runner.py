@@ -106,7 +106,7 @@ class Factory:
                 holds=holds,
                 events=events,
                 runs=runs,
-                approvals=Approvals(db, events, ProjectDeadlines(settings, runs)),
+                approvals=Approvals(db, events, ProjectDeadlines(settings, runs, db)),
                 models=models,
                 budgets=budgets,
                 registry=registry,

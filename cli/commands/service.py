@@ -1,4 +1,4 @@
-"""`factory serve`: the service."""
+"""`factory serve` and `factory worker`: the service."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ import typer
 from cli.commands.options import Model, do, family
 
 app = family("The service.")
+
+Jobs = Annotated[
+    int, typer.Option(min=1, max=256, metavar="N", help="Runs that one worker executes side by side.")
+]
 
 
 @app.command()
@@ -28,6 +32,16 @@ def serve(
         ),
     ] = None,
     model: Model = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=64,
+            metavar="N",
+            help="Workers that it contains; 0 leaves all runs to `factory worker`.",
+        ),
+    ] = 1,
+    jobs: Jobs = 4,
 ) -> int:
     """Serve the factory over HTTP, and execute its runs."""
     from api import serving
@@ -40,7 +54,29 @@ def serve(
     settings = Settings.load(model=model)
     logs.configure(settings.log_level, settings.log_format)
     others = [spoken(graphs), *([with_chat] if chat else [])]
-    return do(serving.serve(settings, address, owner=whoami(), announce=_say, beside=others))
+    served = serving.serve(
+        settings,
+        address,
+        owner=whoami(),
+        announce=_say,
+        beside=others,
+        workers=workers,
+        jobs=jobs,
+        model=model,
+    )
+    return do(served)
+
+
+@app.command()
+def worker(jobs: Jobs = 4, model: Model = None) -> int:
+    """Execute runs that others submit, on this machine, until it is told to end (SIGTERM, Ctrl-C)."""
+    from cli import working
+    from core import logs
+    from core.settings import Settings
+
+    settings = Settings.load(model=model)
+    logs.configure(settings.log_level, settings.log_format)
+    return do(working.work(settings, jobs, announce=_say))
 
 
 def _say(line: str) -> None:

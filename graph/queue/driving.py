@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Final
 
-from core import clock, logs
+from core import logs
+from core.errors import FactoryError
+from core.redaction import redact
 from governance.approvals import Approval
 from graph.driver import RunBusy
 from graph.queue import queries
 from graph.queue.kinds import Job, Later
 from graph.queue.queue import Queue
+from graph.queue.worker import Chore, Workers
 from graph.runner import Factory
 from workspace.project_settings import load_operators
 
@@ -24,45 +29,84 @@ _BUSY: Final = 2.0
 _log = logs.get(__name__)
 
 
-class Runs:
-    """The dispatch of a service: has runs driven by the queue's workers."""
+class Dispatch:
+    """Has the runs of a factory driven by workers, of this process or of others.
+
+    What is submitted and answered in the factory goes into the queue in the transaction that records it.
+    """
 
     def __init__(self, factory: Factory, queue: Queue) -> None:
+        self.queue = queue
+        """For jobs of other kinds."""
+        self.chores: list[Chore] = [self.keep]
+        """What workers of this process do every few seconds."""
         self._factory = factory
-        self._queue = queue
+        self._failures: dict[str, str] = {}
+        queue.register(DRIVE, self._drive)
+        factory.services.runs.created = self._created
+        factory.approvals.decided = self._decided
 
     @classmethod
-    def of(cls, factory: Factory, queue: Queue) -> Runs:
-        """Connect a factory with a queue: from here on, what is submitted and answered there is driven."""
-        runs = cls(factory, queue)
-        queue.register(DRIVE, runs._drive)
-        factory.services.runs.created = runs._created
-        factory.approvals.decided = runs._decided
-        return runs
+    @asynccontextmanager
+    async def open(cls, factory: Factory) -> AsyncGenerator[Dispatch]:
+        """The dispatch of an open factory."""
+        lease = factory.settings.lease_seconds
+        async with Queue.open(factory.db, factory.services.holds, lease=lease) as queue:
+            yield cls(factory, queue)
+
+    @asynccontextmanager
+    async def working(self, jobs: int) -> AsyncGenerator[None]:
+        """Work in this process too, on so many jobs at once; in the end what is being done is handed over.
+
+        Kinds of jobs that are registered later are not done here.
+        """
+        if not jobs:
+            yield
+            return
+        task = asyncio.create_task(Workers(self.queue, jobs, self.chores).run(), name="workers")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def works_on(self, run_id: str) -> bool:
+        """Whether this process drives the run now."""
+        return self.queue.holds.has(run_id)
+
+    def failure(self, run_id: str) -> str | None:
+        """Why this process stopped driving the run, where it did not end or wait."""
+        return self._failures.get(run_id)
 
     async def go_on(self, run_id: str, *, priority: int = 0) -> None:
         """Have the run driven until it ends or waits; also after a person answered, or after it failed."""
         run = await self._factory.services.run(run_id)
         most = await self._most(run.project)
-        async with self._queue.pool.connection() as conn, conn.transaction():
+        async with self.queue.pool.connection() as conn, conn.transaction():
             await queries.mark_queued(conn, run_id, most)
             await queries.forget_failures(conn, lock_of(run_id))
             await self._defer(conn, run_id, run.project, most, priority)
 
     async def keep(self) -> None:
         """A chore: decide what nobody decided in time, and pick up runs that the queue has forgotten."""
-        await self._factory.approvals.expire(clock.now())
-        async with self._queue.pool.connection() as conn:
+        await self._factory.approvals.expire(await self._factory.db.now())
+        async with self.queue.pool.connection() as conn:
             lost = await queries.forgotten(conn, DRIVE)
         for run_id in lost:
             _log.warning("queue.picked_up", run=run_id)
             await self.go_on(run_id)
 
     async def _drive(self, job: Job) -> None:
+        run_id = str(job.payload["run"])
+        self._failures.pop(run_id, None)
         try:
-            await self._factory.drive(str(job.payload["run"]), wait=False)
+            await self._factory.drive(run_id, wait=False)
         except RunBusy as busy:
             raise Later(_BUSY, str(busy)) from busy
+        except Exception as error:
+            said = str(error) if isinstance(error, FactoryError) else f"{type(error).__name__}: {error}"
+            self._failures[run_id] = redact(said)
+            raise
 
     async def _created(self, conn: queries.Connection, run_id: str, project: str) -> None:
         most = await self._most(project)
@@ -77,7 +121,7 @@ class Runs:
         self, conn: queries.Connection, run_id: str, project: str, most: int | None, priority: int
     ) -> None:
         lock = lock_of(run_id)
-        await self._queue.defer(
+        await self.queue.defer(
             DRIVE,
             {"run": run_id},
             conn=conn,

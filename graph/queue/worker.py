@@ -18,6 +18,8 @@ from core.database import DatabaseUnavailable
 from graph.queue import queries
 from graph.queue.queue import Queue
 
+MOST_AT_ONCE: Final = 4
+"""Jobs that one process does side by side, if nobody says another number."""
 _POLL: Final = 1.0
 """Seconds between two looks for a job where no notification came: one that waited for room in its group."""
 _BEATS: Final = 5

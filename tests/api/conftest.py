@@ -15,7 +15,6 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.driving import Driving
 from api.perimeter.server import configured
 from api.protocol.opened import AgentProtocol
 from api.protocol.serving import install
@@ -23,6 +22,7 @@ from api.service import Service
 from core.listening import listen
 from governance.access import Accounts
 from governance.access.accounts import Printed
+from graph.queue.driving import Dispatch
 from graph.runner import Factory
 from tests.doubles.fixtures import ollama_server  # noqa: F401  (a fixture)
 from tests.graph.conftest import OpenSmall, open_small  # noqa: F401  (a fixture)
@@ -72,29 +72,30 @@ async def served_over_http(service: Service, protocol: AgentProtocol | None = No
 
 @pytest.fixture
 def open_served(open_small: OpenSmall) -> OpenServed:  # noqa: F811
-    """Opens a service on the small pack; takes what `open_small` takes."""
+    """Opens a service on the small pack; takes what `open_small` takes. With no `jobs` nothing is driven."""
 
     @asynccontextmanager
     async def opened(
         rules: Mapping[str, Any] | None = None,
         *,
+        jobs: int = 2,
         protocol: bool = False,
         graphs: Path | None = None,
         **more: Any,
     ) -> AsyncIterator[Served]:
-        async with open_small(rules, **more) as factory, AsyncExitStack() as stack:
-            driving = Driving(factory)
+        async with (
+            open_small(rules, **more) as factory,
+            Dispatch.open(factory) as dispatch,
+            AsyncExitStack() as stack,
+        ):
             accounts = Accounts.of(factory.db, factory.settings, printed=Printed(TOKEN, "owner"))
-            service = Service(factory, driving, accounts)
-            try:
-                spoken = None
-                if protocol or graphs:
-                    opening = AgentProtocol.open(service, graphs_file=graphs)
-                    spoken = await stack.enter_async_context(opening)
-                async with served_over_http(service, spoken) as served:
-                    yield served
-            finally:
-                await stack.aclose()
-                await driving.stop()
+            service = Service(factory, dispatch, accounts)
+            spoken = None
+            if protocol or graphs:
+                opening = AgentProtocol.open(service, graphs_file=graphs)
+                spoken = await stack.enter_async_context(opening)
+            await stack.enter_async_context(dispatch.working(jobs))
+            async with served_over_http(service, spoken) as served:
+                yield served
 
     return opened

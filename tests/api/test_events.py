@@ -38,7 +38,7 @@ async def _until(holds: Callable[[], bool], seconds: float = 10) -> None:
 
 
 async def test_a_run_streams_to_its_end_and_a_client_need_not_come_back(open_served: OpenServed) -> None:
-    async with open_served() as served:
+    async with open_served(jobs=0) as served:
         sent = {"requirement": "A page about ferns", "pipeline": "one", "approve_all": True}
         run_id = (await served.http.post("/api/v1/runs", json=sent)).json()["run_id"]
         async with streaming(served.http, _of(run_id)) as stream:
@@ -55,7 +55,7 @@ async def test_a_run_streams_to_its_end_and_a_client_need_not_come_back(open_ser
 
 
 async def test_a_run_that_was_rolled_back_streams_beyond_its_first_end(open_served: OpenServed) -> None:
-    async with open_served() as served:
+    async with open_served(jobs=0) as served:
         run_id = await _run(served)
         log = served.factory.events
         for kind in ("run.ended", "run.rolled_back", "stage.started"):
@@ -71,7 +71,7 @@ async def test_a_run_that_was_rolled_back_streams_beyond_its_first_end(open_serv
 
 
 async def test_two_runs_are_told_apart_and_interleaved(open_served: OpenServed) -> None:
-    async with open_served() as served:
+    async with open_served(jobs=0) as served:
         one, other = await _run(served, "ferns"), await _run(served, "mosses")
         log = served.factory.events
         async with (
@@ -96,7 +96,7 @@ async def test_two_runs_are_told_apart_and_interleaved(open_served: OpenServed) 
 
 async def test_a_storm_of_clients_that_come_back_misses_and_repeats_nothing(open_served: OpenServed) -> None:
     count, clients, chance = 150, 10, random.Random(7)
-    async with open_served() as served:
+    async with open_served(jobs=0) as served:
         run_id = await _run(served)
 
         async def insist(path: str, place: str) -> list[int]:
@@ -123,7 +123,7 @@ async def test_a_storm_of_clients_that_come_back_misses_and_repeats_nothing(open
 async def test_a_database_that_was_away_in_mid_stream_costs_no_event(
     open_served: OpenServed, postgres: EmbeddedPostgres, database_name: str
 ) -> None:
-    async with open_served() as served:
+    async with open_served(jobs=0) as served:
         run_id = await _run(served)
         log = served.factory.events
         async with streaming(served.http, _of(run_id)) as one, streaming(served.http, ALL, after=0) as all_:
@@ -154,7 +154,7 @@ async def _written(log: EventLog, run_id: str, key: str) -> None:
 
 
 async def test_a_slow_reader_is_cut_while_others_go_on(open_served: OpenServed) -> None:
-    async with open_served() as served:
+    async with open_served(jobs=0) as served:
         served.service.hub.most_bytes = 300_000
         run_id = await _run(served)
         slow = await _connect(served, ALL)
@@ -199,7 +199,7 @@ def _rest(client: socket.socket) -> bytes:
 
 
 async def test_a_client_that_vanishes_is_noticed_though_nothing_happens(open_served: OpenServed) -> None:
-    async with open_served() as served:
+    async with open_served(jobs=0) as served:
         clients = [await _connect(served, ALL) for _ in range(5)]
         await _until(lambda: served.service.hub.readers == 5)
         for client in clients:
@@ -209,7 +209,7 @@ async def test_a_client_that_vanishes_is_noticed_though_nothing_happens(open_ser
 
 
 async def test_a_quiet_stream_says_that_it_is_alive_and_how_far_the_log_is(open_served: OpenServed) -> None:
-    async with open_served(stream_heartbeat=0.1) as served:
+    async with open_served(jobs=0, stream_heartbeat=0.1) as served:
         run_id = await _run(served)
         async with streaming(served.http, ALL, kind="run.ended") as stream:
             reading = asyncio.create_task(stream.take(1))
@@ -223,7 +223,7 @@ async def test_a_quiet_stream_says_that_it_is_alive_and_how_far_the_log_is(open_
 
 
 async def test_a_token_of_one_project_streams_that_project_alone(open_served: OpenServed) -> None:
-    async with open_served() as served:
+    async with open_served(jobs=0) as served:
         one, other = await _run(served, "ferns"), await _run(served, "mosses")
         accounts, log = served.service.access, served.factory.events
         user = await accounts.users.add("ada", "operator", password=None, by="owner")
@@ -252,7 +252,7 @@ async def test_a_token_of_one_project_streams_that_project_alone(open_served: Op
 
 
 async def test_a_stream_ends_when_its_token_is_revoked(open_served: OpenServed) -> None:
-    async with open_served(stream_heartbeat=0.1) as served:
+    async with open_served(jobs=0, stream_heartbeat=0.1) as served:
         accounts = served.service.access
         user = await accounts.users.add("ada", "operator", password=None, by="owner")
         made, token = await accounts.tokens.issue(user, "t", by="owner")
@@ -267,7 +267,7 @@ async def test_a_stream_ends_when_its_token_is_revoked(open_served: OpenServed) 
 
 async def test_a_server_that_ends_lets_its_streams_end(open_served: OpenServed) -> None:
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as http:
-        async with open_served() as served:
+        async with open_served(jobs=0) as served:
             stream = http.stream("GET", f"{served.url}{ALL}")
             answer = await stream.__aenter__()
             begun = time.monotonic()
@@ -289,6 +289,6 @@ async def test_a_server_that_ends_lets_its_streams_end(open_served: OpenServed) 
 async def test_what_cannot_be_streamed_is_a_problem_document(
     open_served: OpenServed, path: str, headers: dict[str, str], status: int, code: str
 ) -> None:
-    async with open_served() as served:
+    async with open_served(jobs=0) as served:
         answer = await served.http.get(path, headers=headers)
     assert (answer.status_code, answer.json()["type"]) == (status, f"urn:factory:{code}")

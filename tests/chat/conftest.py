@@ -15,7 +15,6 @@ import socketio
 import uvicorn
 
 from api.app import create_app
-from api.driving import Driving
 from api.service import Service
 from chat.desk import Desk
 from chat.mounting import mount
@@ -23,6 +22,7 @@ from core.listening import listen
 from governance.access import Accounts
 from governance.access.accounts import Printed
 from governance.roles import Role
+from graph.queue.driving import Dispatch
 from graph.runner import Factory
 from models.service import Models
 from tests.doubles.fixtures import ollama_server  # noqa: F401  (a fixture)
@@ -38,7 +38,7 @@ class Chat:
 
     url: str
     factory: Factory
-    driving: Driving
+    driving: Dispatch
     accounts: Accounts
     offline: Models
     """The scripted model."""
@@ -237,15 +237,11 @@ def open_chat(open_small: OpenSmall) -> OpenChat:  # noqa: F811
 
     @asynccontextmanager
     async def opened(rules: Mapping[str, Any] | None = None, **more: Any) -> AsyncIterator[Chat]:
-        async with open_small(rules, **more) as factory:
-            driving = Driving(factory)
+        async with open_small(rules, **more) as factory, Dispatch.open(factory) as dispatch:
             printed = Printed(PRINTED, "dora")
             accounts = await asyncio.to_thread(Accounts.of, factory.db, factory.settings, printed=printed)
             offline = await Models.open(factory.settings, factory.db, override="offline")
-            try:
-                async with offline, served(Service(factory, driving, accounts)) as url:
-                    yield Chat(url, factory, driving, accounts, offline)
-            finally:
-                await driving.stop()
+            async with offline, dispatch.working(2), served(Service(factory, dispatch, accounts)) as url:
+                yield Chat(url, factory, dispatch, accounts, offline)
 
     return opened

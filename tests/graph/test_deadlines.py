@@ -1,14 +1,13 @@
 """A question whose deadline passes resumes its run with `expired`; without a deadline it waits for ever."""
 
-import asyncio
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from api.driving import Driving
 from core import clock
 from governance.approvals import AlreadyDecided
+from graph.queue.driving import Dispatch
 from graph.runner import Factory
 from tests.graph.conftest import OpenSmall
 from tests.packs.brain import Chat
@@ -102,20 +101,16 @@ async def test_a_server_notices_a_deadline_by_itself(open_small: OpenSmall) -> N
     async with open_small() as factory:
         set_deadlines(factory, "review = 60")
         run_id = await factory.submit("Small pages", project="shop", pipeline="one")
-        driving = Driving(factory)
         with clock.use(Later()) as time:
             assert isinstance(time, Later)
-            await factory.drive(run_id)
-            await driving.expire()
-            assert not driving.works_on(run_id)
-            time.ahead = timedelta(minutes=61)
-            watch = asyncio.create_task(driving.keep_time())
-            async for event in factory.follow(run_id):
-                if event.kind == "run.ended":
-                    break
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
-            await driving.stop()
+            async with Dispatch.open(factory) as dispatch:
+                await dispatch.go_on(run_id)
+                async with dispatch.working(1):
+                    async for event in factory.follow(run_id):
+                        if event.kind == "approval.requested":
+                            time.ahead = timedelta(minutes=61)
+                        if event.kind == "run.ended":
+                            break
         assert (await factory.summary(run_id)).status == "rejected"
 
 

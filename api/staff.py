@@ -1,0 +1,60 @@
+"""Further workers of a server, each a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from core import logs
+
+_PAUSE: Final = 1.0
+"""Seconds before a worker that ended by itself is started again."""
+_GRACE: Final = 10.0
+"""Seconds that a worker has to hand its runs over."""
+
+_log = logs.get(__name__)
+
+
+@asynccontextmanager
+async def more(number: int, jobs: int, model: str | None) -> AsyncGenerator[None]:
+    """So many workers beside this process; in the end they hand over what they do."""
+    keepers = [asyncio.create_task(_kept(jobs, model), name=f"worker {n}") for n in range(number)]
+    try:
+        yield
+    finally:
+        for keeper in keepers:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
+
+
+async def _kept(jobs: int, model: str | None) -> None:
+    chosen = ["--model", model] if model else []
+    while True:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "cli.main", "worker", "--jobs", str(jobs), *chosen),
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C at a terminal is for the server, who passes it on in order
+        )
+        try:
+            code = await process.wait()
+        finally:
+            await _ended(process)
+        _log.warning("worker.ended", code=code, again_in=_PAUSE)
+        await asyncio.sleep(_PAUSE)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(_GRACE):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
