@@ -38,7 +38,7 @@ async def _until(holds: Callable[[], bool], seconds: float = 10) -> None:
 
 
 async def test_a_run_streams_to_its_end_and_a_client_need_not_come_back(open_served: OpenServed) -> None:
-    async with open_served(jobs=0) as served:
+    async with open_served() as served:
         sent = {"requirement": "A page about ferns", "pipeline": "one", "approve_all": True}
         run_id = (await served.http.post("/api/v1/runs", json=sent)).json()["run_id"]
         async with streaming(served.http, _of(run_id)) as stream:
@@ -154,7 +154,7 @@ async def _written(log: EventLog, run_id: str, key: str) -> None:
 
 
 async def test_a_slow_reader_is_cut_while_others_go_on(open_served: OpenServed) -> None:
-    async with open_served(jobs=0) as served:
+    async with open_served() as served:
         served.service.hub.most_bytes = 300_000
         run_id = await _run(served)
         slow = await _connect(served, ALL)
