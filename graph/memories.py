@@ -22,7 +22,7 @@ from memory.lineage.everywhere import Audit, everywhere
 from memory.lineage.forgetting import forget as forget_everywhere
 from memory.lineage.promotion import promote
 from memory.lineage.taking_back import PERSON
-from memory.records import SHARED, Added, BankInfo, Draft, Kind, Memory, Recalled, Source
+from memory.records import SHARED, Added, BankInfo, Draft, Kind, Memory, Recalled, Source, unshown
 from memory.screening import screen
 from memory.service import Memories
 
@@ -254,16 +254,15 @@ def kinds_of(names: Sequence[str]) -> list[Kind] | None:
 
 
 def number_in(name: str) -> int | None:
-    """The id in `12`, `m12` or `[m12]`; None where it is none."""
-    digits = name.strip().strip("[]").removeprefix("m")
-    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else None
+    """The id in `2.17`, `m2.17` or `[m2.17]`; None where it is none."""
+    return unshown(name.strip().strip("[]").removeprefix("m"))
 
 
 def id_in(name: str) -> int:
     """The id that was given. Raises MemoryIdInvalid."""
     if (number := number_in(name)) is None:
         raise MemoryIdInvalid(
-            f"{name[:80]!a} is no id of a memory", todo="`factory memory search` shows ids, as m12"
+            f"{name[:80]!a} is no id of a memory", todo="`factory memory search` shows ids, as m2.17"
         )
     return number
 

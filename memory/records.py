@@ -170,3 +170,21 @@ def identity(bank: int, number: int) -> int:
 def place(memory: int) -> tuple[int, int]:
     """Bank and number of the memory with this id."""
     return divmod(memory, _NUMBERS)
+
+
+def shown(memory: int) -> str:
+    """A memory's id as people and models read it: its bank and its number there, `2.17`."""
+    bank, number = place(memory)
+    return f"{bank}.{number}" if bank else str(number)
+
+
+def unshown(text: str) -> int | None:
+    """The id in `2.17`, or in the plain number that ids were shown as before; None where it is none."""
+    bank, dot, number = text.partition(".")
+    parts = (bank, number) if dot else (bank,)
+    if not all(part.isascii() and part.isdecimal() and len(part) < 19 for part in parts):
+        return None
+    if not dot:
+        return int(bank)
+    fits = int(number) < _NUMBERS and int(bank) < _NUMBERS // 2  # an id is a bigint
+    return identity(int(bank), int(number)) if fits else None

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from core.json import JsonObject
-from memory.extraction.echoes import mark
+from memory.extraction.echoes import MARK, mark
 from memory.records import Recalled
 
-_LINE: Final = re.compile(r"^> - \[m\d+\] \(\w+\) (?P<text>.*) — [^—\n]+$", re.MULTILINE)
-_OF_PAGE: Final = re.compile(r"^> - (?P<text>.*?)(?: \[m\d+\])+$", re.MULTILINE)
+_LINE: Final = re.compile(rf"^> - {MARK.pattern} \(\w+\) (?P<text>.*) — [^—\n]+$", re.MULTILINE)
+_OF_PAGE: Final = re.compile(rf"^> - (?P<text>.*?)(?: {MARK.pattern})+$", re.MULTILINE)
 # What is not seen and could make a line read otherwise than it is: of width zero, of direction, tags.
 _UNSEEN: Final = re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
 

@@ -15,7 +15,7 @@ from memory.extraction.echoes import mark
 from memory.mental_models.edits import MOST_EDITS, Edit, Known, Op
 from memory.mental_models.page import FACTORY, Line
 from memory.mental_models.service import Editor
-from memory.records import Memory
+from memory.records import Memory, unshown
 from models.calls import Call, Reply
 from models.errors import ModelFailure, UnknownAlias, UnknownModel
 from models.following import first_reply
@@ -41,7 +41,7 @@ class _Edit(BaseModel):
     op: Op
     line: int
     text: str = Field(max_length=_LONGEST_TEXT)
-    sources: list[int] = Field(max_length=20)
+    sources: list[int | str] = Field(max_length=20)
 
 
 class _Edits(BaseModel):
@@ -76,7 +76,13 @@ def _read(text: str) -> list[Edit]:
         read = _Edits.model_validate(last_object(text))
     except ValidationError as invalid:
         raise ResultInvalid([str(error["msg"]) for error in invalid.errors()]) from None
-    return [Edit(edit.op, edit.line, edit.text, tuple(edit.sources)) for edit in read.edits]
+    return [Edit(edit.op, edit.line, edit.text, tuple(map(_source, edit.sources))) for edit in read.edits]
+
+
+def _source(named: int | str) -> int:
+    """A memory as a model names it; what is no id is that of no memory, and the edit is refused."""
+    known = unshown(str(named).strip().strip("[]").removeprefix("m"))
+    return -1 if known is None else known
 
 
 def _request(call: Call, lines: Sequence[Line], known: Known) -> str:
@@ -114,7 +120,7 @@ def _schema() -> JsonObject:
             "op": {"enum": ["add", "replace", "remove"]},
             "line": {"type": "integer"},
             "text": {"type": "string"},
-            "sources": {"type": "array", "items": {"type": "integer"}, "maxItems": 20},
+            "sources": {"type": "array", "items": {"type": "string"}, "maxItems": 20},
         },
         "required": ["op", "line", "text", "sources"],
         "additionalProperties": False,

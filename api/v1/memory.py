@@ -30,7 +30,7 @@ from models.embeddings.local import LocalEmbedder
 router = APIRouter(tags=["memory"], route_class=OnceRoute)
 
 MemoryName = Annotated[
-    str, Path(description="A memory's id: `12` or `m12`.", examples=["m12"], max_length=40)
+    str, Path(description="A memory's id, or how it is shown: `m2.17`.", examples=["m2.17"], max_length=40)
 ]
 Forgetter = Annotated[Caller, Depends(may("forget", within=True))]
 AnswererWithin = Annotated[Caller, Depends(may("answer", within=True))]

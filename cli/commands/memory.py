@@ -12,7 +12,7 @@ from cli.commands.options import AsJson, ProjectName, do, family
 
 app = family("What the teams of a project remember, and why.")
 
-MemoryId = Annotated[str, typer.Argument(metavar="MEMORY", help="A memory's id: 12 or m12.")]
+MemoryId = Annotated[str, typer.Argument(metavar="MEMORY", help="A memory's id: m2.17 or 2.17.")]
 Kinds = Annotated[
     list[str] | None,
     typer.Option("--kind", metavar="KIND", help="fact, experience, decision or directive; may be repeated."),
@@ -83,7 +83,7 @@ def add(
 
 @app.command()
 def forget(
-    memories: Annotated[list[str], typer.Argument(metavar="MEMORY…", help="Ids: 12 or m12.")],
+    memories: Annotated[list[str], typer.Argument(metavar="MEMORY…", help="Ids: m2.17 or 2.17.")],
     reason: Annotated[str, typer.Option("--reason", metavar="WHY", help="Kept in the audit.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,

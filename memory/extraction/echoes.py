@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from memory.records import shown
 from memory.words import analyse
 
-MARK: Final = re.compile(r"\[m\d+\]")
+MARK: Final = re.compile(r"\[m\d+(?:\.\d+)?\]")
 """How recalled text is marked wherever a model reads it: with the id of its memory."""
 _SHARED: Final = 0.9
 """Of the words of a memory, how many a claim repeats that is its echo."""
@@ -20,7 +21,7 @@ _LEAST: Final = 3
 
 def mark(memory: int) -> str:
     """The mark of a memory."""
-    return f"[m{memory}]"
+    return f"[m{shown(memory)}]"
 
 
 class Echoes:

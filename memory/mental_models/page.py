@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from core.errors import BadInput
 from memory.extraction.echoes import MARK, mark
+from memory.records import unshown
 from memory.words import clean, normalised
 
 FACTORY: Final = "factory"
@@ -122,7 +123,8 @@ def _line(number: int, row: str, known: dict[str, Line], by: str) -> Line:
     if row in known:
         return known[row]
     marks = _MARKS.search(row)
-    sources = [int(found[2:-1]) for found in MARK.findall(marks[0])] if marks else []
+    found = [unshown(one[2:-1]) for one in MARK.findall(marks[0])] if marks else []
+    sources = [one for one in found if one is not None]
     said = _MARKS.sub("", row).removeprefix("-").strip()
     if not said or len(said) > LONGEST_LINE:
         why = f"has {len(said):,} characters, and the most is {LONGEST_LINE}" if said else "says nothing"

@@ -16,6 +16,7 @@ from core.database import Database
 from core.events import EventLog
 from core.settings import Settings
 from memory.audit.stages import RECALLED, SNAPSHOT
+from memory.extraction.echoes import mark
 from memory.mental_models.service import MentalModels
 from memory.records import SHARED, Draft, Kind, Source
 from memory.service import Memories
@@ -117,7 +118,7 @@ def test_a_search_shows_source_and_what_the_score_is_made_of(
     assert sum(best["parts"].values()) == pytest.approx(best["score"], abs=1e-4)
     assert call(["memory", "search", "library", "loan", "--team", TEAM, "--explain"]) == 0
     said = capsys.readouterr().out
-    assert f"[m{best['id']}] fact of {TEAM}" in said
+    assert f"{mark(best['id'])} fact of {TEAM}" in said
     assert f"said in run-1, {TEAM}.1, src/app.py:3 (event 1)" in said
     assert "bm25 " in said
 

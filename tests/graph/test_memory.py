@@ -17,7 +17,7 @@ from graph.runner import Factory
 from memory.extraction.echoes import mark
 from memory.lineage.everywhere import Audit, everywhere
 from memory.lineage.forgetting import forget
-from memory.records import SHARED, Draft, Kind
+from memory.records import SHARED, Draft, Kind, unshown
 from memory.service import Memories
 from tests.doubles.ollama_server import OllamaServer
 from tests.graph.conftest import OpenSmall
@@ -120,9 +120,9 @@ async def test_the_second_run_is_told_what_the_first_learned_with_its_source(
         kept: Any = texts[event.seq, "recall"].value
         assert [item["id"] for item in kept] == event.payload["ids"]
         assert "A loan lasts" not in json.dumps(event.payload)
-        ids = re.findall(r"\[m(\d+)\]", lines)
-        assert [int(one) for one in ids] == event.payload["ids"]
-        source = (await (await memories(factory)).get(int(ids[0]))).source
+        ids = [unshown(one) for one in re.findall(r"\[m(\d+\.\d+)\]", lines)]
+        assert ids == event.payload["ids"]
+        source = (await (await memories(factory)).get(event.payload["ids"][0])).source  # pyright: ignore
         [seen] = [e for e in await told(factory, first, "stage.snapshot") if e.team == "writer"]
         assert (source.seq, source.hash) == (seen.seq, seen.hash)
         assert (await verify(factory.db)).ok

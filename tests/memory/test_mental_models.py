@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from core.database import Database
 from core.errors import NotFound
 from memory.bank import Bank
+from memory.extraction.echoes import mark
 from memory.lineage.forgetting import forget
 from memory.lineage.taking_back import take_back
 from memory.mental_models.edits import MOST_REMOVED, Edit, Known
@@ -67,9 +68,9 @@ async def test_without_a_model_decisions_come_first_and_each_line_names_its_memo
     )
     page = await models.refresh(PROJECT, TEAM, key="r1")
     assert page.text.splitlines() == [
-        f"- We keep loans in SQLite. [m{added[2].id}]",
-        f"- A loan lasts 21 days. [m{added[1].id}]",
-        f"- Was blocked: the fixture was missing. [m{added[0].id}]",
+        f"- We keep loans in SQLite. {mark(added[2].id)}",
+        f"- A loan lasts 21 days. {mark(added[1].id)}",
+        f"- Was blocked: the fixture was missing. {mark(added[0].id)}",
     ]
     assert (page.version, page.way, page.by) == (1, "digest", "factory")
 
