@@ -12,6 +12,7 @@ import typer
 
 from cli.commands import (
     audit,
+    backup,
     decisions,
     mail,
     mcp,
@@ -35,7 +36,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 completed, 2 usage, 3 waits for a person, 4 failed, 5 rejected, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (runs, seeing, decisions, service):
+for commands in (runs, seeing, decisions, service, backup):
     app.add_typer(commands.app)
 app.add_typer(models.app, name="models")
 app.add_typer(projects.app, name="project")

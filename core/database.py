@@ -89,6 +89,11 @@ class Database:
             pool = await stack.enter_async_context(_open_pool(url, _POOL_SIZE))
             yield cls(url, owner, embedded=settings.database_url is None, pool=pool, stack=stack)
 
+    @property
+    def owner(self) -> str:
+        """How to connect as the role that owns the schema. Secret: it has the password."""
+        return self._owner_url
+
     async def connect(self) -> AsyncConnection[DictRow]:
         """A connection of one's own, as the service; for LISTEN. The caller closes it."""
         return await _connect(self.url)
