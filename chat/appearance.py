@@ -13,11 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from core.settings import Settings
+
 PUBLIC: Final = Path(__file__).parent / "public"
 """What the page may fetch without being signed in: logo, colours, scripts. Nothing of anybody's."""
 NAME: Final = "Factory"
 COOKIE: Final = "factory_chat"
 MOST_UPLOAD_MB: Final = 20
+"""Megabytes of a file, where the server's own limit on a request (`max_body`) leaves room for it."""
 ACCEPTED: Final = {
     "text/plain": [".txt", ".md"],
     "text/markdown": [".md"],
@@ -45,7 +48,7 @@ favorites = false
 [features.spontaneous_file_upload]
 enabled = true
 max_files = 1
-max_size_mb = {MOST_UPLOAD_MB}
+max_size_mb = @UPLOAD@
 accept = {{ {", ".join(f"{json.dumps(kind)} = {json.dumps(ends)}" for kind, ends in ACCEPTED.items())} }}
 [features.mcp]
 enabled = false
@@ -86,22 +89,23 @@ _WORDS: Final[dict[str, str]] = {
 HELP: Final = Path(__file__).parent / "help.md"
 
 
-def prepare(home: Path, announcements: Sequence[str] = ()) -> Path:
+def prepare(settings: Settings, announcements: Sequence[str] = ()) -> Path:
     """Write the folder and let Chainlit find it; gives it back. `announcements` stand below every page."""
-    root = home / "chat"
+    root = settings.home / "chat"
     (root / ".files").mkdir(parents=True, exist_ok=True)
     (root / "files").mkdir(exist_ok=True)
     root.chmod(0o700)
-    settings = root / ".chainlit"
-    (settings / "translations").mkdir(parents=True, exist_ok=True)
-    (settings / "config.toml").write_text(_CONFIG, encoding="utf-8")
+    folder = root / ".chainlit"
+    (folder / "translations").mkdir(parents=True, exist_ok=True)
+    most = max(1, min(MOST_UPLOAD_MB, settings.max_body // 1_000_000 - 1))
+    (folder / "config.toml").write_text(_CONFIG.replace("@UPLOAD@", str(most)), encoding="utf-8")
     words = json.loads((_installed() / "translations" / "en-US.json").read_text(encoding="utf-8"))
     for name, said in _WORDS.items():
         _say(words, name.split("."), said)
     if announcements:
         _say(words, ["chat", "watermark"], " · ".join(f"**{text}**" for text in announcements))
-    (settings / "translations" / "en-US.json").write_text(json.dumps(words), encoding="utf-8")
-    (root / "chainlit.md").write_text(HELP.read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "translations" / "en-US.json").write_text(json.dumps(words), encoding="utf-8")
+    (root / "chainlit_en-US.md").write_text(HELP.read_text(encoding="utf-8"), encoding="utf-8")
     os.environ["CHAINLIT_APP_ROOT"] = str(root)
     os.environ["CHAINLIT_ROOT_PATH"] = "/chat"
     os.environ["CHAINLIT_AUTH_COOKIE_NAME"] = COOKIE

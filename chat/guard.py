@@ -22,6 +22,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chat.appearance import COOKIE, MOST_UPLOAD_MB
+from chat.assets import Assets
 from chat.calling import calling
 from chat.sessions import LASTS, Sessions
 from chat.wire import ROOT
@@ -55,6 +56,9 @@ _MOST_FORM: Final = 20_000
 _MOST_BODY: Final = 1_000_000
 """Bytes of a request that is no upload."""
 
+_MOST_DRAINED: Final = 100_000_000
+"""Bytes of a refused request that are taken and thrown away."""
+
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -80,6 +84,7 @@ class Guard:
     app: ASGIApp
     sessions: Sessions
     pages: Pages
+    assets: Assets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, refuse, or let through."""
@@ -110,7 +115,13 @@ class Guard:
             return
         refused = self._refused(scope, f"{'GET' if method == 'HEAD' else method} {path}", person)
         if refused is not None:
+            await _drain(receive)
             await refused(scope, receive, _dressed(send))
+            return
+        if path.startswith("/assets/"):
+            accepted = Headers(scope=scope).get("accept-encoding", "")
+            asset = await self.assets.answer(path.removeprefix("/assets/"), accepted)
+            await asset(scope, receive, _dressed(send))
             return
         if person is None:
             _forget(scope)
@@ -213,6 +224,16 @@ def _limit(path: str) -> int:
 
 def _problem(status: int, what: str) -> Response:
     return JSONResponse({"detail": what}, status_code=status)
+
+
+async def _drain(receive: Receive) -> None:
+    """Take what is being sent, as far as that makes sense: who is cut off while sending reads no answer."""
+    seen = 0
+    while seen <= _MOST_DRAINED:
+        message: dict[str, Any] = dict(await receive())
+        seen += len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return
 
 
 def _dressed(send: Send) -> Send:

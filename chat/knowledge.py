@@ -91,7 +91,7 @@ class Knowledge:
             paths = await repository.speaking_of(head, spelt)
             newest = (await self.factory.services.runs.of_project(project))[-1:]
             rated: list[tuple[int, Source]] = []
-            for path in paths[:60]:
+            for path in [path for path in paths if not path.startswith(".factory/")][:60]:
                 text = await repository.read(head, path)
                 if text:
                     line, count, around = _around(text, words)

@@ -21,6 +21,7 @@ from typing import Any, Final, cast
 from fastapi import FastAPI
 
 from chat import appearance
+from chat.assets import Assets
 from chat.conversation import Conversation
 from chat.desk import Desk
 from chat.guard import Guard
@@ -48,7 +49,7 @@ class Mounted:
 
 async def mount(app: FastAPI, desk: Desk) -> Mounted:
     """Serve the chat at `/chat`."""
-    root = await asyncio.to_thread(appearance.prepare, desk.factory.settings.home, desk.factory.announcements)
+    root = await asyncio.to_thread(appearance.prepare, desk.factory.settings, desk.factory.announcements)
     server = await asyncio.to_thread(_import, root)
     threads = Threads(desk.factory, root)
     rooms = Rooms(threads, desk.factory.hub)
@@ -56,7 +57,8 @@ async def mount(app: FastAPI, desk: Desk) -> Mounted:
     conversation = Conversation(desk, rooms, sessions, root)
     _wire(desk, threads, conversation, sessions)
     _sockets(server.sio, conversation)
-    guard = Guard(server.app, sessions, Files(desk, threads))
+    assets = Assets(Path(server.build_dir) / "assets")
+    guard = Guard(server.app, sessions, Files(desk, threads), assets)
     app.mount(ROOT, guard, name="chat")
     return Mounted(rooms)
 
@@ -72,6 +74,9 @@ def _import(root: Path) -> Any:
     config.FILES_DIRECTORY = root / ".files"
     config.config_translation_dir = str(root / ".chainlit" / "translations")
     config.config.root = str(root)
+    config.config_file = str(root / ".chainlit" / "config.toml")
+    settings = config.load_settings()
+    config.config.features, config.config.ui = settings["features"], settings["ui"]
     server.APP_ROOT = str(appearance.PUBLIC.parent)
     server.public_dir = str(appearance.PUBLIC)
     if not hasattr(server, "_template"):

@@ -185,7 +185,7 @@ class Timeline:
             "end": iso(progress.ended_at) if self.ended else None,
             "defaultOpen": True,
             "isError": progress.status == "failed",
-            "metadata": {"run_id": self.run_id, "avatarName": FACTORY},
+            "metadata": {"run_id": self.run_id, "avatarName": FACTORY.lower()},
         }
         return ("step", step)
 
@@ -276,7 +276,8 @@ class Timeline:
         if checks:
             facts.append(("Checks", escaped(", ".join(checks))))
         facts.append(("Took", _spent(progress.seconds, progress.tokens, progress.cost_usd).lstrip(" ·")))
-        lines.append("| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in facts))
+        rows = [f"| {name} | {value} |" for name, value in facts]
+        lines.append("\n".join([rows[0], "|---|---|", *rows[1:]]))
         if progress.tag and progress.commit:
             lines.append(f"[Open the result]({artifact(self.run_id, progress.commit, '')})")
         return "\n\n".join(lines)

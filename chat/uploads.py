@@ -56,10 +56,11 @@ class Uploads:
     async def read(self, said: Said) -> AsyncGenerator[Read]:
         """The files' content, while it is needed. Raises UploadRefused."""
         with tempfile.TemporaryDirectory(dir=self.room, prefix="upload-") as folder:
-            yield await asyncio.to_thread(_read, said.files, Path(folder) / "repository")
+            yield await asyncio.to_thread(read_files, said.files, Path(folder) / "repository")
 
 
-def _read(files: tuple[Sent, ...], target: Path) -> Read:
+def read_files(files: tuple[Sent, ...], target: Path) -> Read:
+    """Read the texts, and unpack an archive to `target`. Raises UploadRefused."""
     texts: list[str] = []
     repository: Path | None = None
     for sent in files:

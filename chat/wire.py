@@ -47,7 +47,7 @@ def message(
         "end": iso(at),
         "isError": error,
         "streaming": streaming,
-        "metadata": {"avatarName": author},
+        "metadata": {"avatarName": author.lower()},
     }
 
 

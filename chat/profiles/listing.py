@@ -47,7 +47,7 @@ def listed() -> list[Any]:
         types.ChatProfile(
             name=name,
             markdown_description=about,
-            icon=f"/chat/public/profiles/{picture}.svg",
+            icon=f"/public/profiles/{picture}.svg",
             default=name == FACTORY,
             starters=[types.Starter(label=label, message=text) for label, text in _STARTERS[name]],
         )
@@ -58,7 +58,7 @@ def listed() -> list[Any]:
 async def modes(factory: Factory, profile: str | None) -> list[dict[str, Any]]:
     """What is picked beside a message: a pipeline, a team, a project."""
     if profile in (None, "", FACTORY):
-        return [_mode("pipeline", "Pipeline", [("full", "all teams"), ("core", "five teams")])]
+        return [_mode("pipeline", "Pipeline", _pipelines(factory))]
     projects = (await Knowledge(factory).projects())[:_MOST_PROJECTS]
     named = [*((name, name) for name in projects), (NO_PROJECT, "no project")]
     teams = [(team, factory.registry.team(team).name) for team in factory.registry.ids]
@@ -77,3 +77,10 @@ def _mode(name: str, title: str, options: list[tuple[str, str]]) -> dict[str, An
             for number, (option, said) in enumerate(options)
         ],
     }
+
+
+def _pipelines(factory: Factory) -> list[tuple[str, str]]:
+    names = sorted(
+        factory.pipelines(), key=lambda name: name != "full"
+    )  # what is meant where nothing is picked
+    return [(name, f"pipeline {name}") for name in names]

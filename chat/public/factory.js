@@ -11,3 +11,43 @@
     window.history.replaceState(window.history.state, "", `${root}/thread/${told.thread}`);
   });
 })();
+
+// Buttons of the page that show a picture and say nothing to a screen reader.
+(() => {
+  const names = {
+    "upload-button": "Attach a file",
+    "chat-submit": "Send the message",
+    "stop-button": "Stop",
+    "sidebar-trigger-button": "Show or hide the conversations",
+    "new-chat-button": "New conversation",
+    "theme-toggle": "Light or dark",
+    "user-nav-button": "Your account",
+    "readme-button": "Help",
+    "command-button": "Commands",
+    "search-chats-button": "Search the conversations",
+    "thread-options": "More about this conversation"
+  };
+  const pictures = {
+    "lucide-copy": "Copy",
+    "lucide-check": "Copied",
+    "lucide-thumbs-up": "Helpful",
+    "lucide-thumbs-down": "Not helpful",
+    "lucide-arrow-down": "Down to the newest",
+    "lucide-eye": "Show",
+    "lucide-x": "Close"
+  };
+  const shown = (button) =>
+    Object.entries(pictures).find(([picture]) => button.querySelector(`svg.${picture}`))?.[1];
+  const say = () => {
+    for (const button of document.querySelectorAll("button:not([aria-label])")) {
+      const name = names[button.id] || shown(button);
+      if (name && !button.textContent.trim()) button.setAttribute("aria-label", name);
+    }
+  };
+  const start = () => {
+    say();
+    new MutationObserver(say).observe(document.body, { childList: true, subtree: true });
+  };
+  if (document.body) start();
+  else document.addEventListener("DOMContentLoaded", start);
+})();

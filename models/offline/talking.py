@@ -55,7 +55,8 @@ def _discuss(conversation: Conversation) -> str:
 def _decide(conversation: Conversation) -> str:
     question = " ".join(unquote(conversation.brief.section("Question")).split())
     turns: list[Section] = conversation.brief.children("Discussion")
-    held = "\n".join(f"- {_spoken(turn.title)}: {_first(unquote(turn.text))}" for turn in turns)
+    said = [(_spoken(turn.title), unquote(turn.text).replace(_SCRIPTED, "")) for turn in turns]
+    held = "\n".join(f"- {who}: {_first(text.removeprefix(f'{who}: '))}" for who, text in said)
     return (
         f"## Context\n\nA person asked: {question}\n\n"
         "## Decision\n\nNothing is changed: the script weighs nothing, so what is recorded stands.\n\n"

@@ -49,10 +49,21 @@ function List({ title, items }) {
   );
 }
 
+function Stat({ items }) {
+  if (!items?.length) return null;
+  const lines = items.join('\n').trimEnd().split('\n');
+  return (
+    <details className="text-sm" open={lines.length < 8}>
+      <summary className="cursor-pointer font-semibold">Impact: {lines[lines.length - 1].trim()}</summary>
+      <pre tabIndex={0} aria-label="Impact" className="factory-diff text-xs overflow-auto rounded border p-2 mt-2">{lines.join('\n')}</pre>
+    </details>
+  );
+}
+
 function Diff({ text }) {
   if (!text) return null;
   const look = (line) =>
-    line.startsWith('+') ? 'factory-added' : line.startsWith('-') ? 'factory-removed' : '';
+    /^(\+\+\+|---) /.test(line) ? 'factory-file' : line.startsWith('+') ? 'factory-added' : line.startsWith('-') ? 'factory-removed' : '';
   return (
     <details className="text-sm">
       <summary className="cursor-pointer font-semibold">The change, line by line</summary>
@@ -115,14 +126,14 @@ export default function Decision() {
     <Card className="factory-card p-4 flex flex-col gap-3 w-full" role="group" aria-labelledby={`${id}-title`}
       data-approval={props.approval_id} data-open={props.decided ? 'no' : 'yes'}>
       <div className="flex flex-wrap items-center gap-2">
-        <h3 id={`${id}-title`} className="text-base font-semibold">{props.decided ? 'Decided' : 'Your decision'}: {props.title}</h3>
+        <h3 id={`${id}-title`} className="text-base font-semibold">{props.decided ? 'Decided' : 'Your decision'}<span className="sr-only">: {props.title}</span></h3>
         <Badge variant="secondary">{props.kind}</Badge>
         {props.risk ? <Badge variant="outline">risk {props.risk.toLowerCase()}</Badge> : null}
         {props.team ? <Badge variant="outline">{props.team.replaceAll('_', ' ')}</Badge> : null}
       </div>
       <div className="text-sm whitespace-pre-wrap break-words">{props.question}</div>
       <List title="Why" items={props.reasons} />
-      <List title="Impact" items={props.impact} />
+      <Stat items={props.impact} />
       <List title="Alternatives" items={props.alternatives} />
       <Diff text={props.diff} />
       {props.decided ? (
@@ -130,7 +141,7 @@ export default function Decision() {
       ) : (
         <>
           {props.expires_at ? <div className="text-sm">Decide before <b>{when(props.expires_at)}</b>; after that it expires.</div> : null}
-          <ul className="text-sm list-disc pl-5">
+          <ul className="text-sm factory-list">
             {allowed.map((one) => <li key={one}><b>{labels[one] || one}</b>: {effect(one, props.kind)}</li>)}
           </ul>
           {wordy ? (

@@ -1,0 +1,169 @@
+"""The long journeys in a real browser: `factory serve` as a process, the offline model, all teams."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from tests.chat.browser import Visit, needs_browser, opened, visit
+
+pytestmark = [pytest.mark.slow, needs_browser]
+LONG = 240_000
+"""Milliseconds that seventeen teams may take on a busy machine."""
+
+
+@dataclass
+class Server:
+    """`factory serve`, which can be killed and started again."""
+
+    home: Path
+    port: int
+    environment: Mapping[str, str]
+    process: asyncio.subprocess.Process | None = None
+    link: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Start it, and wait until it says where the chat is."""
+        program = "import sys; from cli.main import main; sys.exit(main())"
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", program, "serve"),
+            *("--listen", f"127.0.0.1:{self.port}", "--model", "offline"),
+            cwd=self.home,
+            env={**os.environ, **self.environment, "PYTHONPATH": str(Path(__file__).parents[2])},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert self.process.stderr is not None
+        async with asyncio.timeout(60):
+            while found := await self.process.stderr.readline():
+                if told := re.search(rb"The chat: (\S+)", found):
+                    self.link = told[1].decode()
+                    return
+        raise AssertionError("the server did not start")
+
+    async def kill(self) -> None:
+        """`kill -9`."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        await self.process.wait()
+
+
+@asynccontextmanager
+async def served(home: Path, environment: Mapping[str, str]) -> AsyncIterator[Server]:
+    """A server on a free port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        server = Server(home, free.getsockname()[1], environment)
+    await server.start()
+    try:
+        yield server
+    finally:
+        assert server.process is not None
+        if server.process.returncode is None:
+            server.process.terminate()
+            await server.process.wait()
+
+
+async def _answer(seen: Visit) -> None:
+    """Answer what teams ask, until the review is there."""
+    review = seen.cards.filter(has_text="review")
+    while True:
+        await expect(seen.cards.first).to_be_visible(timeout=LONG)
+        if await review.count():
+            return
+        await seen.cards.first.get_by_role("button", name="Send answer").click()
+        await expect(seen.cards.filter(has_text="clarification")).to_have_count(0, timeout=20_000)
+
+
+async def test_seventeen_teams_five_reloads_a_killed_server_and_a_second_tab(
+    tmp_path: Path, factory_env: Mapping[str, str]
+) -> None:
+    async with served(tmp_path, factory_env) as server, opened() as browser:
+        seen = await visit(browser, server.url, link=server.link)
+        page = seen.page
+        await seen.say("A lending library: members borrow and return books")
+        stages = page.locator('[data-step-type="tool"]')
+        await page.wait_for_url("**/chat/thread/*")
+        await page.reload()  # 1: while it is planned
+        await expect(stages).to_have_count(17, timeout=LONG)
+        await page.reload()  # 2: while teams work
+        await expect(seen.cards).to_have_count(1, timeout=LONG)
+        await page.reload()  # 3: with an open card
+        await expect(seen.cards).to_have_count(1)
+        await expect(stages).to_have_count(17)
+
+        await server.kill()
+        await server.start()
+        await page.reload()  # 4: after the server was killed
+        await expect(seen.cards).to_have_count(1, timeout=30_000)
+        await seen.cards.get_by_role("button", name="Send answer").click()
+        await expect(page.get_by_text("Answered by")).to_be_visible(timeout=20_000)
+        await expect(page.get_by_text("Backend Engineering: done")).to_be_visible(timeout=LONG)
+        await server.kill()  # in mid-run, with the page open: it comes back by itself
+        await server.start()
+        await expect(page.locator("#session-error")).to_have_count(0, timeout=60_000)
+        await seen.say("/resume")
+        await _answer(seen)
+
+        second = await visit(browser, server.url, link=page.url, page=page)
+        await second.cards.get_by_role("button", name="Approve").click()
+        for one in (second, seen):
+            await expect(one.cards).to_have_count(0, timeout=20_000)
+            await expect(one.finished).to_have_count(1, timeout=60_000)
+        await page.reload()  # 5: when all is over
+        await expect(seen.finished).to_have_count(1, timeout=20_000)
+        await expect(page.locator("[data-approval]")).to_have_count(2)
+        await expect(stages).to_have_count(17)
+        async with page.context.expect_page() as opening:
+            await page.get_by_role("link", name="Open the result").click()
+        result = await opening.value
+        await expect(result.get_by_role("link", name="README.md", exact=True)).to_be_visible()
+        assert seen.elsewhere | second.elsewhere == set()
+
+
+async def test_each_profile_answers(tmp_path: Path, factory_env: Mapping[str, str]) -> None:
+    async with served(tmp_path, factory_env) as server, opened() as browser:
+        seen = await visit(browser, server.url, link=server.link)
+        page = seen.page
+        await seen.pick("pipeline full", "pipeline core")
+        await seen.say("A lending library: members borrow and return books")
+        await _answer(seen)
+        await seen.cards.get_by_role("button", name="Approve").click()
+        await expect(seen.finished).to_have_count(1, timeout=LONG)
+
+        for profile, asked, told in (
+            ("Team", "Add a search for overdue loans", "A change is proposed"),
+            (
+                "Group",
+                "Should @backend_engineering or @qa_engineering test the loans?",
+                "The discussion ended",
+            ),
+            ("Project Q&A", "Which lending library was wanted?", "Sources"),
+        ):
+            await page.goto(f"{server.url}/chat/")
+            await page.locator("#chat-profiles").click()
+            await page.get_by_role("option", name=profile).click()
+            await expect(page.locator("#chat-profiles")).to_contain_text(profile)
+            await page.wait_for_selector("#chat-input")
+            await expect(page.get_by_role("button", name="lending-library").first).to_be_visible()
+            await seen.say(asked)
+            await expect(page.get_by_text(told).first).to_be_visible(timeout=60_000)
+            if "CHAT_PICTURES" in os.environ:
+                await page.screenshot(path=f"{os.environ['CHAT_PICTURES']}/{profile.split()[-1].lower()}.png")
+        assert await seen.faults() == []
+        assert seen.elsewhere == set()
