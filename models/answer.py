@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Final, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
 
@@ -10,6 +11,23 @@ from models.window import tokens_of
 
 Heard = Callable[[AIMessageChunk], None]
 """Told of each piece of an answer while it comes. After the first one nothing is tried again."""
+
+
+CHARACTERS_PER_TOKEN: Final = 24
+"""More than this for each allowed token is no answer but a server gone astray."""
+
+
+def characters(chunk: AIMessageChunk) -> int:
+    """How much came with a piece of an answer, whatever it is: text, thinking, arguments of tools."""
+    content = cast("str | list[str | dict[str, Any]]", chunk.content)
+    blocks = [content] if isinstance(content, str) else content
+    said = sum(len(block) if isinstance(block, str) else _in_block(block) for block in blocks)
+    thought = len(str(chunk.additional_kwargs.get("reasoning_content", "")))
+    return said + thought + sum(len(call["args"] or "") for call in chunk.tool_call_chunks)
+
+
+def _in_block(block: dict[str, Any]) -> int:
+    return sum(len(str(block.get(name) or "")) for name in ("text", "thinking", "reasoning"))
 
 
 @dataclass(slots=True)
@@ -26,6 +44,9 @@ class Answer:
     done_reason: str | None = None
     """None until the server said that it is done; `length` where the answer was cut."""
 
+    came: int = 0
+    """Characters that came so far, of whatever kind; of calls too, which are known only when whole."""
+
     earlier_input_tokens: int = 0
     """Of exchanges before this one that are charged too: broken tries, a canary; so are the next."""
     earlier_output_tokens: int = 0
@@ -39,7 +60,7 @@ class Answer:
         self.text = self.thinking = ""
         self.tool_calls = []
         self.invalid_tool_calls = []
-        self.input_tokens = self.output_tokens = 0
+        self.input_tokens = self.output_tokens = self.came = 0
         self.done_reason = None
 
     def add(self, tokens: tuple[int, int]) -> None:
@@ -56,13 +77,14 @@ class Answer:
         inputs, outputs = self.earlier_input_tokens, self.earlier_output_tokens
         if self.begun or self.done_reason is not None:
             inputs += self.input_tokens or prompt
-            outputs += self.output_tokens or tokens_of(self.text + self.thinking, limits)
+            heard = tokens_of(self.text + self.thinking, limits)
+            outputs += self.output_tokens or max(heard, int(self.came / limits.bytes_per_token))
         return inputs, outputs
 
     @property
     def begun(self) -> bool:
         """Whether anything was said."""
-        return bool(self.text or self.thinking or self.tool_calls)
+        return bool(self.text or self.thinking or self.tool_calls or self.came)
 
     @property
     def message(self) -> AIMessage:

@@ -18,7 +18,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_ollama import ChatOllama
 
 from core.json import JsonObject, is_object
-from models.answer import Answer, Heard
+from models.answer import CHARACTERS_PER_TOKEN, Answer, Heard, characters
 from models.arguments import with_texts
 from models.calls import CallKind
 from models.catalogue import Catalogue
@@ -37,7 +37,6 @@ _CANARY_SCHEMA: JsonObject = {
     "properties": {"honoured": {"type": "boolean"}},
     "required": ["honoured"],
 }
-_CHARACTERS_PER_TOKEN = 24  # more than this for each allowed token is no answer but a server gone astray
 _THOUGHT = re.compile(r"\A\s*<think>(.*?)(?:</think>|\Z)", re.DOTALL)
 
 _log = structlog.get_logger(__name__)
@@ -182,8 +181,7 @@ class OllamaModel:
         heard: Heard | None = None,
     ) -> None:
         client = await self._chat_client()
-        characters = 0
-        longest = int(request["options"]["num_predict"]) * _CHARACTERS_PER_TOKEN
+        longest = int(request["options"]["num_predict"]) * CHARACTERS_PER_TOKEN
         stream = cast("AsyncGenerator[AIMessageChunk, None]", client.astream(list(messages), **request))
         async with aclosing(stream):
             async for chunk in stream:
@@ -192,8 +190,8 @@ class OllamaModel:
                 said.text += str(chunk.text)
                 said.thinking += str(chunk.additional_kwargs.get("reasoning_content", ""))
                 said.tool_calls.extend(chunk.tool_calls)
-                characters += len(str(chunk.text))
-                if characters > longest:
+                said.came += characters(chunk)
+                if said.came > longest:
                     raise ModelStopped(
                         f"{self.name} went on past the longest answer it was allowed",
                         todo="The reply is not used; another model may do better",

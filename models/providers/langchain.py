@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import add_ai_message_chunks
 
 from core.json import JsonObject
-from models.answer import Answer, Heard
+from models.answer import CHARACTERS_PER_TOKEN, Answer, Heard, characters
 from models.catalogue import ModelSpec
 from models.errors import ModelStopped
 from models.providers.clients import Addressee, Clients
@@ -19,7 +19,6 @@ _LENGTH = frozenset({"length", "max_tokens", "model_context_window_exceeded"})
 _FILTERED = frozenset(
     {"content_filter", "refusal", "safety", "recitation", "blocklist", "prohibited_content"}
 )
-_CHARACTERS_PER_TOKEN = 24  # more than this for each allowed token is no answer but a server gone astray
 
 
 class LangChainEndpoint:
@@ -41,7 +40,7 @@ class LangChainEndpoint:
         wish = _WISH[self._to.kind](request, formatted, self._to.base_url)
         asked: Any = client.bind_tools(wish.pop("bind")) if "bind" in wish else client
         chunks: list[AIMessageChunk] = []
-        longest = request.answer * _CHARACTERS_PER_TOKEN
+        longest = request.answer * CHARACTERS_PER_TOKEN
         stream = cast("AsyncGenerator[AIMessageChunk, None]", asked.astream(messages, **wish))
         async with aclosing(stream):
             async for chunk in stream:
@@ -49,7 +48,8 @@ class LangChainEndpoint:
                 if heard is not None and (chunk.text or chunk.tool_call_chunks):
                     heard(chunk)
                 said.text += str(chunk.text)
-                if len(said.text) > longest:
+                said.came += characters(chunk)
+                if said.came > longest:
                     raise ModelStopped(
                         f"{self._to.model} went on past the longest answer it was allowed",
                         todo="The reply is not used; another model may do better",

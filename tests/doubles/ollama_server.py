@@ -323,7 +323,8 @@ class _Handler(Handler):
             yield line("", thinking=message["thinking"])
         while "repeat" in failing:
             self.exchange.said += ENDLESS
-            yield line(ENDLESS)
+            # One that thinks does not come to an end with that.
+            yield line("", thinking=ENDLESS) if message.get("thinking") else line(ENDLESS)
         broken = failing & {"cut", "cut-clean", "bad-line", "error-line"}
         for word in words[: len(words) // 2] if broken else words:
             self.exchange.said += word

@@ -42,6 +42,7 @@ FailureName = Literal[
     "length",  # finish_reason length
     "filter",  # finish_reason content_filter
     "repeat",  # an answer that never ends
+    "repeat-call",  # nor do the arguments of a call
     "redirect",  # to somewhere else
     "usage-so-far",  # no failure: every piece of a stream says what was used, as some servers do
 ]
@@ -289,6 +290,11 @@ class _Handler(Handler):
             return json.dumps({**head, "choices": [choice], **so_far})
 
         yield event({"role": "assistant", "content": ""})
+        if "repeat-call" in failing:
+            function = {"name": "write_file", "arguments": '{"text": "'}
+            yield event({"tool_calls": [{"index": 0, "id": "1", "type": "function", "function": function}]})
+        while "repeat-call" in failing:
+            yield event({"tool_calls": [{"index": 0, "function": {"arguments": ENDLESS}}]})
         while "repeat" in failing:
             self.exchange.said += ENDLESS
             yield event({"content": ENDLESS})

@@ -322,9 +322,12 @@ async def test_an_answer_longer_than_num_predict_is_no_reply(
         await say(models)
 
 
-async def test_an_answer_that_never_ends_is_stopped(ollama_server: OllamaServer, opened: Open) -> None:
+@pytest.mark.parametrize("model", ["qwen3-coder:30b", "qwen3.5:9b"])
+async def test_an_answer_that_never_ends_is_stopped_and_so_is_thinking(
+    ollama_server: OllamaServer, opened: Open, model: str
+) -> None:
     ollama_server.fail("repeat", times=1)
-    models = await opened(models={"qwen3-coder:30b": {"num_predict": 64}})
+    models = await opened(aliases={CODER: [model]}, models={model: {"num_predict": 64}})
     with pytest.raises(ModelStopped, match="went on past"):
         await say(models)
     assert (await say(models)).text == "Good morning."

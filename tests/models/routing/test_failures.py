@@ -30,6 +30,7 @@ THE_MODELS_FAULT: dict[FailureName, str] = {
     "length": "stopped for length",
     "filter": "filter refused",
     "repeat": "went on past",
+    "repeat-call": "went on past",
 }
 THE_REQUESTS_FAULT: dict[FailureName, str] = {
     "http-400": "refused the request",
