@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from langchain_core._api import suppress_langchain_beta_warning
 from langchain_core.runnables import RunnableConfig
 from langgraph.stream.transformers import CustomTransformer, UpdatesTransformer
 from langgraph.types import StateSnapshot
@@ -157,9 +158,10 @@ async def _stream_events(
     """The thread's stream: LangGraph's own events, custom and updates whether the graph asked or not."""
     own = {spec for spec in getattr(graph, "stream_transformers", None) or () if isinstance(spec, type)}
     extra = [spec for spec in (CustomTransformer, UpdatesTransformer) if spec not in own]
-    stream = await cast(Any, graph).astream_events(
-        given, config, version="v3", transformers=extra, **_options(kwargs)
-    )
+    with suppress_langchain_beta_warning():
+        stream = await cast(Any, graph).astream_events(
+            given, config, version="v3", transformers=extra, **_options(kwargs)
+        )
     try:
         async for event in stream:
             params: dict[str, Any] = event["params"]

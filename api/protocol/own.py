@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4, uuid5
 
@@ -323,12 +322,6 @@ class Own:
             now = await threads.get(conn, row["thread_id"])
         assert now is not None
         return now
-
-    async def values_at(self, run_id: str, values: Any, created_at: str | None) -> Any:
-        """A state's values, with the conversation until then."""
-        moment = datetime.fromisoformat(created_at) if created_at else None
-        told = [one.view for one in await self.messages(run_id) if moment is None or one.at <= moment]
-        return {**values, "messages": told} if is_object(values) else values
 
 
 def pipeline_of(graph_id: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from api.protocol.encoding import plain
 from api.protocol.errors import Conflict, GraphNotFound, NotHere, ThreadNotFound
 from api.protocol.graphs import Access, Compiled
 from api.protocol.opened import AgentProtocol
+from api.protocol.presenting import Message
 from api.protocol.queries import events, runs, threads
 from core import clock
 from core.errors import BadInput
@@ -68,7 +70,9 @@ async def state(
             return views.state(_nothing())
         graph, name = found
         config = configuring.at_checkpoint(name, checkpoint, checkpoint_id)
-        return await _shown(protocol, thread, await _read(graph.aget_state(config, subgraphs=subgraphs)))
+        snapshot = await _read(graph.aget_state(config, subgraphs=subgraphs))
+        newest = checkpoint is None and checkpoint_id is None
+        return _shown(thread, snapshot, await _told(protocol, thread), newest=newest)
 
 
 async def history(
@@ -91,10 +95,11 @@ async def history(
             given: Any = {"checkpoint_id": before} if isinstance(before, str) else before
             earlier = configuring.at_checkpoint(name, given.get("configurable", given))
         shown: list[dict[str, Any]] = []
+        messages = await _told(protocol, thread)
         async for one in graph.aget_state_history(
             config, limit=limit, before=earlier, filter=dict(metadata or {}) or None
         ):
-            shown.append(await _shown(protocol, thread, one))
+            shown.append(_shown(thread, one, messages, newest=not shown and not before))
         return shown
 
 
@@ -177,13 +182,22 @@ async def _read(reading: Any) -> StateSnapshot:
         raise UpdateInvalid(str(error)) from error
 
 
-async def _shown(protocol: AgentProtocol, thread: DictRow, snapshot: StateSnapshot) -> dict[str, Any]:
+async def _told(protocol: AgentProtocol, thread: DictRow) -> list[Message]:
+    """A factory's run as a conversation; nothing for any other thread."""
+    return await protocol.own.messages(thread["of_run"]) if thread["of_run"] else []
+
+
+def _shown(
+    thread: DictRow, snapshot: StateSnapshot, messages: list[Message], *, newest: bool
+) -> dict[str, Any]:
+    """A state; that of a factory's run with the conversation until then."""
     shown = views.state(snapshot)
-    if thread["of_run"]:
-        for place in (shown["checkpoint"], shown["parent_checkpoint"]):
-            if place:
-                place["thread_id"] = str(thread["thread_id"])
-        shown["values"] = await protocol.own.values_at(
-            thread["of_run"], plain(shown["values"]), shown["created_at"]
-        )
+    if not thread["of_run"]:
+        return shown
+    for place in (shown["checkpoint"], shown["parent_checkpoint"]):
+        if place:
+            place["thread_id"] = str(thread["thread_id"])
+    until = None if newest or not snapshot.created_at else datetime.fromisoformat(snapshot.created_at)
+    told = [one.view for one in messages if until is None or one.at <= until]
+    shown["values"] = {**plain(shown["values"]), "messages": told}
     return shown
