@@ -1,8 +1,8 @@
-"""Runs the LangGraph project's own SDK integration suite against a server of ours, whose graphs are that suite's.
+"""Runs the LangGraph project's own SDK integration suite against a server of ours, on that suite's graphs.
 
     python tests/conformance/sdk_suite.py CHECKOUT [--packages FOLDER] [-- PYTEST ARGUMENTS]
 
-CHECKOUT is a clone of github.com/langchain-ai/langgraph; nothing of it is kept here. Two of the suite's graphs import
+CHECKOUT is a clone of github.com/langchain-ai/langgraph; nothing of it is kept here. Two of its graphs import
 `langchain` and `deepagents`, which the factory does not need: FOLDER is where they are installed, as with
 `pip install --no-deps --target FOLDER langchain deepagents wcmatch bracex`.
 
@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -72,13 +71,14 @@ def main() -> int:
     )
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--packages", type=Path, default=Path("/nonexistent"))
-    parser.add_argument("rest", nargs="*")
-    given = parser.parse_args()
+    given, rest = parser.parse_known_args()
     suite = given.checkout / "libs" / "sdk-py"
     if not (suite / "tests" / "integration").is_dir():
         parser.error(f"{given.checkout} is no checkout of langchain-ai/langgraph")
     with tempfile.TemporaryDirectory() as folder:
-        return _run(suite.resolve(), given.packages.resolve(), Path(folder), given.rest)
+        return _run(
+            suite.resolve(), given.packages.resolve(), Path(folder), [one for one in rest if one != "--"]
+        )
 
 
 def _run(suite: Path, packages: Path, folder: Path, rest: list[str]) -> int:
@@ -114,7 +114,7 @@ def _wait(server: subprocess.Popen[bytes], folder: Path) -> None:
         try:
             with urllib.request.urlopen(f"http://{ADDRESS}/ok", timeout=1):
                 return
-        except (urllib.error.URLError, TimeoutError):
+        except OSError:
             time.sleep(0.2)
     sys.exit("The server did not start:\n" + (folder / "server.log").read_text()[-4000:])
 

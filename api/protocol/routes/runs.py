@@ -194,7 +194,9 @@ async def _cancel(protocol: AgentProtocol, run: DictRow, action: str, caller: Ca
     if run["status"] in streaming.ENDED:
         raise Conflict(f"Run {run['run_id']} has ended: {run['status']}", untouched="Nothing was cancelled")
     if protocol.graphs.get(run["graph_id"]).of_factory:
+        # Who follows it sees it end, and ends with it.
         await protocol.own.cancel(run, action, caller)
+        return
     await executor.cancel(protocol.db, run["run_id"], action)
 
 
