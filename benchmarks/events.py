@@ -59,7 +59,7 @@ class Server:
     def asks(self, path: str) -> socket.socket:
         """A connection that has asked for a stream."""
         client = socket.create_connection((self.host, self.port))
-        request = f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {self.token}\r\n\r\n"
+        request = f"GET {path} HTTP/1.1\r\nHost: {self.host}\r\nAuthorization: Bearer {self.token}\r\n\r\n"
         client.sendall(request.encode())
         return client
 
@@ -76,7 +76,8 @@ class Server:
 
 @contextlib.contextmanager
 def _server(folder: Path) -> Generator[Server]:
-    env = os.environ | {"FACTORY_HOME": str(folder / "home")}
+    # All subscribers come with one token, which would be held to so many requests a minute.
+    env = os.environ | {"FACTORY_HOME": str(folder / "home"), "FACTORY_RATE_LIMIT": "0"}
     program = "import sys; from cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "serve", "--listen", "127.0.0.1:0", "--model", "offline"]
     process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
