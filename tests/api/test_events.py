@@ -20,6 +20,8 @@ from tests.api.conftest import TOKEN, OpenServed, Served
 from tests.api.sse import streaming
 
 ALL = "/api/v1/events/stream"
+OWN = 1
+"""Readers that a service has of its own: its metrics."""
 
 
 def _of(run_id: str) -> str:
@@ -117,7 +119,7 @@ async def test_a_storm_of_clients_that_come_back_misses_and_repeats_nothing(open
             )
         for seen in await asyncio.wait_for(asyncio.gather(*work), 60):
             assert seen == list(range(1, count + 2))
-        await _until(lambda: served.service.hub.readers == 0)
+        await _until(lambda: served.service.hub.readers == OWN)
 
 
 async def test_a_database_that_was_away_in_mid_stream_costs_no_event(
@@ -158,14 +160,14 @@ async def test_a_slow_reader_is_cut_while_others_go_on(open_served: OpenServed) 
         served.service.hub.most_bytes = 300_000
         run_id = await _run(served)
         slow = await _connect(served, ALL)
-        await _until(lambda: served.service.hub.readers == 1)
+        await _until(lambda: served.service.hub.readers == OWN + 1)
         log, count = served.factory.events, 200
         async with streaming(served.http, _of(run_id)) as quick:
             taking = asyncio.create_task(quick.take(count + 1))
             for n in range(count):
                 await log.append(run_id, "a.b", {"text": "x" * 20_000}, key=str(n))
             assert [event["seq"] for event in await asyncio.wait_for(taking, 20)] == list(range(1, count + 2))
-            await _until(lambda: served.service.hub.readers == 1)
+            await _until(lambda: served.service.hub.readers == OWN + 1)
         got = await asyncio.to_thread(_rest, slow)
         last = int(got.rpartition(b"id: ")[0].rpartition(b"id: ")[2].partition(b"\n")[0])
         assert last < count  # it is told nothing more; what it has it may go on from
@@ -201,11 +203,11 @@ def _rest(client: socket.socket) -> bytes:
 async def test_a_client_that_vanishes_is_noticed_though_nothing_happens(open_served: OpenServed) -> None:
     async with open_served(jobs=0) as served:
         clients = [await _connect(served, ALL) for _ in range(5)]
-        await _until(lambda: served.service.hub.readers == 5)
+        await _until(lambda: served.service.hub.readers == OWN + 5)
         for client in clients:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
             client.close()
-        await _until(lambda: served.service.hub.readers == 0)
+        await _until(lambda: served.service.hub.readers == OWN)
 
 
 async def test_a_quiet_stream_says_that_it_is_alive_and_how_far_the_log_is(open_served: OpenServed) -> None:
@@ -213,7 +215,7 @@ async def test_a_quiet_stream_says_that_it_is_alive_and_how_far_the_log_is(open_
         run_id = await _run(served)
         async with streaming(served.http, ALL, kind="run.ended") as stream:
             reading = asyncio.create_task(stream.take(1))
-            await _until(lambda: served.service.hub.readers == 1)
+            await _until(lambda: served.service.hub.readers == OWN + 1)
             for n in range(5):
                 await served.factory.events.append(run_id, "a.b", key=str(n))
             await _until(lambda: stream.last_id == "6" and len(stream.comments) > 1)
@@ -259,7 +261,7 @@ async def test_a_stream_ends_when_its_token_is_revoked(open_served: OpenServed) 
         headers = {"Authorization": f"Bearer {token}"}
         async with httpx.AsyncClient(base_url=served.url, headers=headers) as http:
             async with streaming(http, ALL) as stream:
-                await _until(lambda: served.service.hub.readers == 1)
+                await _until(lambda: served.service.hub.readers == OWN + 1)
                 await accounts.tokens.revoke(made.id, by="owner")
                 assert [event async for event in stream.events()] == []
             assert (await http.get(ALL)).status_code == 401
