@@ -64,6 +64,10 @@ def failure_of(error: Exception, now: datetime) -> Failure:
 
 def status_of(error: BaseException) -> int | None:
     """The HTTP status of a failure; None where there was no response."""
+    if type(error).__name__ == "ClientPayloadError":
+        # aiohttp's word for an answer that broke off (google-genai speaks through it if it is there): the 400
+        # of its cause is not the provider's.
+        return None
     for value in (getattr(error, "status_code", None), getattr(error, "code", None)):
         if isinstance(value, int) and 100 <= value < 600:
             return value
