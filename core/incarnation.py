@@ -14,11 +14,12 @@ from contextvars import ContextVar
 from datetime import datetime
 from weakref import WeakKeyDictionary
 
+import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg_pool import AsyncConnectionPool
 
-from core import queries
+from core import fencing, queries
 from core.postgres import DatabaseUnavailable
 
 Connection = AsyncConnection[DictRow]
@@ -27,6 +28,8 @@ Incarnation = tuple[datetime, datetime]
 where the server's first process lived on."""
 
 _lives: WeakKeyDictionary[Connection, Incarnation] = WeakKeyDictionary()
+_fences: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()
+"""What connections were told to write under."""
 _pin: ContextVar[Incarnation | None] = ContextVar("incarnation", default=None)
 
 
@@ -48,7 +51,21 @@ class Pool(AsyncConnectionPool[Connection]):
                     untouched="What was recorded before is kept",
                     todo="Take the work up again from its last checkpoint",
                 )
-            yield connection
+            await _fence(connection)
+            try:
+                yield connection
+            except psycopg.DatabaseError as error:
+                if error.sqlstate == fencing.SQLSTATE:
+                    raise fencing.overtaken(str(error).splitlines()[0]) from error
+                raise
+
+
+async def _fence(connection: Connection) -> None:
+    """Have the connection write under what this task works on, or under nothing."""
+    wanted = str(fencing.current() or "")
+    if _fences.get(connection, "") != wanted:
+        await connection.execute(queries.SET_FENCE, (wanted,))
+        _fences[connection] = wanted
 
 
 async def recognise(connection: Connection) -> None:

@@ -42,6 +42,15 @@ BEGIN
 END $$
 """
 
+# What a holder that was overtaken may not write any more (core/fencing.py).
+FENCE_CHECKPOINTS = """
+SELECT factory.fence_table(fenced) FROM unnest(ARRAY['factory.checkpoints', 'factory.checkpoint_blobs',
+    'factory.checkpoint_writes']::regclass[]) AS fenced
+"""
+
+# Under what this session writes, until it is said anew.
+SET_FENCE = "SELECT set_config('factory.fence', %s, false)"
+
 CREATE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS factory"
 
 # Tried again and again, not waited for: LangGraph builds indexes concurrently, and that waits for every

@@ -22,6 +22,7 @@ from langgraph.types import Command, StateSnapshot
 from core import logs
 from core.database import DatabaseUnavailable
 from core.errors import BadInput, FactoryError
+from core.fencing import Fenced
 from governance.approvals import AlreadyDecided, Approval
 from graph import control, paying, people, rollback, undoing
 from graph.holds import Hold
@@ -95,6 +96,11 @@ class Driver:
             try:
                 with logs.about(run=run_id):
                     return await self._drive(run_id, wait)
+            except Fenced as fenced:
+                # It stood still for so long that somebody else has the run: that one is waited for.
+                if not wait or pause is None:
+                    raise _busy(run_id) from fenced
+                await asyncio.sleep(pause)
             except (psycopg.OperationalError, DatabaseUnavailable) as error:
                 if pause is None:
                     raise DatabaseUnavailable(

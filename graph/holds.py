@@ -75,7 +75,8 @@ class Hold:
 class Holds:
     """What this process holds, on one connection of its own."""
 
-    def __init__(self, db: Database, lease: float) -> None:
+    def __init__(self, db: Database, lease: float, marks: Path | None = None) -> None:
+        self._marks = marks
         self._db = db
         self._lease = lease
         self._me = _myself()
@@ -142,7 +143,12 @@ class Holds:
             # A transaction of who had it before stands still in the middle.
             await self._end(await queries.fence_holders(connection, subject))
             row = await queries.take_hold(connection, subject, self._me, alive=alive)
-        hold = Hold(Fence(subject, row["attempt"], row["generation"]), connection)
+        mark = None
+        if self._marks is not None:
+            mark = self._marks / hashlib.sha256(subject.encode()).hexdigest()[:32]
+            await asyncio.to_thread(fencing.set_mark, mark, row["attempt"])
+        await queries.set_attempt(connection, subject, row["attempt"])
+        hold = Hold(Fence(subject, row["attempt"], row["generation"], mark), connection)
         self._held[subject] = hold
         if self._beating is None or self._beating.done():
             self._beating = asyncio.create_task(self._beat(), name="beat")

@@ -329,6 +329,13 @@ async def take_hold(conn: Connection, subject: str, holder: str, *, alive: bool)
     return await _one(conn, "SELECT * FROM take_hold(%s, %s, %s)", (subject, holder, alive))
 
 
+async def set_attempt(conn: Connection, run_id: str, attempt: int) -> None:
+    """Show in a run's record how often it was taken up."""
+    await conn.execute(
+        "UPDATE runs SET attempt = %(a)s WHERE id = %(id)s AND attempt < %(a)s", {"id": run_id, "a": attempt}
+    )
+
+
 async def give_back(conn: Connection, subject: str, attempt: int, lock_key: int) -> None:
     """Give a subject back in order, and its lock with it."""
     await conn.execute(

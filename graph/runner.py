@@ -98,7 +98,7 @@ class Factory:
             )
             sandbox = await Sandbox.open(settings)
             runs = Runs(db, events)
-            holds = Holds(db, settings.lease_seconds)
+            holds = Holds(db, settings.lease_seconds, settings.home / "fences")
             stack.push_async_callback(holds.close)
             services = Services(
                 settings=settings,

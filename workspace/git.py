@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core import clock, faults
+from core import clock, faults, fencing
 from workspace.errors import DiskFull, GitFailed
 
 _CONFIG: Mapping[str, str] = {
@@ -146,6 +146,7 @@ class Git:
     ) -> Answer:
         """Run one command and wait for it. Raises GitFailed where its exit code is not in `ok`."""
         faults.point("git")
+        fencing.check()
         more = tuple(part for key, value in (config or {}).items() for part in ("-c", f"{key}={value}"))
         try:
             process = await asyncio.create_subprocess_exec(

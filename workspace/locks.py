@@ -1,4 +1,9 @@
-"""One holder at a time, across tasks and processes, without ever blocking the event loop."""
+"""One holder at a time, across tasks and processes, without ever blocking the event loop.
+
+Who holds a lock writes into its file what it drives, and under which attempt (core/fencing.py). A holder that
+stands still, and was overtaken, keeps nobody waiting: the file makes room for a new one, and whatever the
+sleeper still wants to do under the old one is refused to it.
+"""
 
 import asyncio
 import fcntl
@@ -6,6 +11,12 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
+
+from core import fencing
+
+_PATIENCE: Final = 1.0
+"""Seconds between two looks at whether the holder is one that was overtaken."""
 
 
 class FileLock:
@@ -19,16 +30,59 @@ class FileLock:
     async def held(self) -> AsyncGenerator[int]:
         """Wait for the lock and hold it. Gives its file descriptor, for child processes to inherit."""
         async with self._turn:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = await self._taken()
             try:
-                pause = 0.002
-                while not _taken(descriptor):
-                    # flock can only be waited for by blocking a thread, and the pool's threads are few.
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 1.5, 0.05)
                 yield descriptor
             finally:
                 os.close(descriptor)
+
+    async def _taken(self) -> int:
+        descriptor, pause, waited = self._opened(), 0.002, 0.0
+        try:
+            while True:
+                if _taken(descriptor):
+                    if _is_at(descriptor, self._path):
+                        _sign(descriptor)
+                        return descriptor
+                    os.close(descriptor)  # it was replaced while we waited
+                    descriptor = self._opened()
+                    continue
+                # flock can only be waited for by blocking a thread, and the pool's threads are few.
+                await asyncio.sleep(pause)
+                waited += pause
+                pause = min(pause * 1.5, 0.05)
+                if waited > _PATIENCE:
+                    waited = 0.0
+                    if _overtaken(descriptor) and _is_at(descriptor, self._path):
+                        os.unlink(self._path)
+                    if not _is_at(descriptor, self._path):
+                        os.close(descriptor)
+                        descriptor = self._opened()
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def _opened(self) -> int:
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _sign(descriptor: int) -> None:
+    fence = fencing.current()
+    said = f"{fence.attempt} {fence.mark}" if fence is not None and fence.mark is not None else ""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, said.encode(), 0)
+
+
+def _overtaken(descriptor: int) -> bool:
+    attempt, _, mark = os.pread(descriptor, 4096, 0).decode("utf-8", "replace").partition(" ")
+    return attempt.isdecimal() and bool(mark) and fencing.marked(Path(mark)) > int(attempt)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _taken(descriptor: int) -> bool:

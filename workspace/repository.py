@@ -11,8 +11,9 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from core import faults
+from core import faults, fencing
 from workspace import posting, reconciling, refs, release
 from workspace.commits import Commits
 from workspace.errors import BranchMoved
@@ -27,6 +28,9 @@ from workspace.remote import Remote
 from workspace.spares import Spares
 from workspace.stage import StageTree, remove
 from workspace.sync import Synced, sync
+
+_NEXT: Final = ".next"
+"""Between a run's id and the number of its holders, in the folders of its stages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Repository(Commits):
         super().__init__(Git(self.path / ".git"))
         self._lock = FileLock(folder / "lock")
         self._spares = Spares(folder / "spares")
-        self._stages: dict[tuple[str, str], StageTree] = {}
+        self._stages: dict[tuple[str, str, str], StageTree] = {}
 
     async def create(self, source: Path | None = None) -> None:
         """Make the repository if it is not there: whole, or not at all."""
@@ -109,16 +113,21 @@ class Repository(Commits):
         The base of a stage that was opened before stays what it was.
         """
         refs.checked(stage)
-        if known := self._stages.get((run_id, stage)):
+        generation = _generation()
+        if known := self._stages.get((run_id, stage, generation)):
             return known
-        room = self._folder / "stages" / refs.checked(run_id) / stage
+        name = refs.checked(run_id) + generation
+        room = self._folder / "stages" / name / stage
         note = room / "base"
         recorded = await asyncio.to_thread(_opened, note)
+        # Who had the run before may still be at work in its own: what is taken over is only where it began.
+        before = "" if recorded else await asyncio.to_thread(self._began, run_id, stage)
         commit = (
             recorded
+            or before
             or (await self._git.resolve(f"{refs.revision(base or refs.branch(run_id))}^{{commit}}"))[0]
         )
-        path = self._folder / "worktrees" / run_id / stage
+        path = self._folder / "worktrees" / name / stage
         git = Git(self._git.git_dir, work_tree=path, index=room / "index")
         tree = StageTree(path, commit, stage, run_id, git, refs.stage(run_id, stage), room, self._limits)
         if not recorded or not path.is_dir():
@@ -126,12 +135,17 @@ class Repository(Commits):
         if not recorded:
             # Only now is it open: killed before, it is made again.
             await asyncio.to_thread(_note, note, commit)
-        return self._stages.setdefault((run_id, stage), tree)
+        return self._stages.setdefault((run_id, stage, generation), tree)
 
     async def open_stages(self, run_id: str) -> list[str]:
         """The stages of a run that were opened and not closed, in order."""
-        notes = (self._folder / "stages" / refs.checked(run_id)).glob("*/base")
-        return await asyncio.to_thread(lambda: sorted(note.parent.name for note in notes))
+        rooms = self._folder / "stages"
+
+        def opened() -> list[str]:
+            known = (rooms / refs.checked(run_id), *rooms.glob(f"{run_id}{_NEXT}*"))
+            return sorted({note.parent.name for room in known for note in room.glob("*/base")})
+
+        return await asyncio.to_thread(opened)
 
     async def checkout(self, run_id: str, name: str) -> StageTree:
         """A worktree at the run's head, named like a stage, for looking at what was merged so far."""
@@ -228,18 +242,35 @@ class Repository(Commits):
 
     async def close_stage(self, tree: StageTree) -> None:
         """Take the stage's worktree and snapshots away; what was merged stays. Closing twice is fine."""
-        self._stages.pop((tree.run_id, tree.stage), None)
-        room = self._folder / "stages" / refs.checked(tree.run_id) / refs.checked(tree.stage)
+        for known in [key for key in self._stages if key[:2] == (tree.run_id, tree.stage)]:
+            del self._stages[known]
+        room = tree.room
         await asyncio.to_thread((room / "base").unlink, missing_ok=True)
         async with self._lock.held():
             await asyncio.to_thread(self._spares.keep, tree.path, room / "index")
         await remove(tree.path)
         await remove(room)
+        for left in await asyncio.to_thread(self._left, refs.checked(tree.run_id), refs.checked(tree.stage)):
+            await remove(left)
         async with self._lock.held() as lock:
             ref = refs.stage(tree.run_id, tree.stage)
             git = self._git.locked(lock)
             await git.clear_stale_locks(ref, "packed-refs")
             await git("update-ref", "-d", ref)
+
+    def _left(self, run_id: str, stage: str) -> list[Path]:
+        """What is left of a stage, of any generation."""
+        folders = (self._folder / "worktrees", self._folder / "stages")
+        names = (run_id, f"{run_id}{_NEXT}*")
+        return [found for folder in folders for name in names for found in folder.glob(f"{name}/{stage}")]
+
+    def _began(self, run_id: str, stage: str) -> str:
+        """The commit at which a holder before opened the stage; empty where none did."""
+        rooms = sorted((self._folder / "stages").glob(f"{refs.checked(run_id)}{_NEXT}*"), reverse=True)
+        for room in (*rooms, self._folder / "stages" / run_id):
+            if found := _read_note(room / stage / "base"):
+                return found
+        return ""
 
     async def release(self, run_id: str, *, tag: str, message: str) -> str:
         """Merge the run's branch into main, tag it, and bring the checkout of main up to date, once.
@@ -340,7 +371,17 @@ async def _files_of(git: Git, commit: str) -> list[str]:
 def _opened(note: Path) -> str:
     """The commit that a stage was opened at, as its note says; empty where it is not open. Makes its room."""
     note.parent.mkdir(parents=True, exist_ok=True)
+    return _read_note(note)
+
+
+def _read_note(note: Path) -> str:
     return note.read_text().strip() if note.exists() else ""
+
+
+def _generation() -> str:
+    """What the folders of a run end in whose holder before may still be alive: it keeps its own."""
+    fence = fencing.current()
+    return f"{_NEXT}{fence.generation:06d}" if fence is not None and fence.generation else ""
 
 
 def _note(note: Path, commit: str) -> None:

@@ -37,6 +37,11 @@ class StageTree:
     _granted: Limits | None = field(default=None, init=False, repr=False)
     """The limits with what the base holds, once it was measured."""
 
+    @property
+    def room(self) -> Path:
+        """Folder of the index and the lock, outside the worktree."""
+        return self._room
+
     def __post_init__(self) -> None:
         self.files = Files(self.path)
         """Host-side access to the worktree's files."""

@@ -40,6 +40,7 @@ def upgrade(conninfo: str) -> None:
                 _run_alembic(conninfo)
                 PostgresSaver(connection).setup()
                 connection.execute(queries.GRANT_CHECKPOINTS)
+                connection.execute(queries.FENCE_CHECKPOINTS)
                 PostgresStore(connection).setup()
                 connection.execute(queries.GRANT_STORE)
             finally:
