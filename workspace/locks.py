@@ -53,14 +53,24 @@ class FileLock:
                 pause = min(pause * 1.5, 0.05)
                 if waited > _PATIENCE:
                     waited = 0.0
-                    if _overtaken(descriptor) and _is_at(descriptor, self._path):
-                        os.unlink(self._path)
+                    self._make_room(descriptor)
                     if not _is_at(descriptor, self._path):
                         os.close(descriptor)
                         descriptor = self._opened()
         except BaseException:
             os.close(descriptor)
             raise
+
+    def _make_room(self, descriptor: int) -> None:
+        """Take the file away where its holder was overtaken; one process at a time, so that it is that file."""
+        if not _overtaken(descriptor):
+            return
+        alone = os.open(self._path.with_name(f"{self._path.name}.room"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if _taken(alone) and _is_at(descriptor, self._path):
+                os.unlink(self._path)
+        finally:
+            os.close(alone)
 
     def _opened(self) -> int:
         return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
