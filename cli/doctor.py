@@ -46,13 +46,19 @@ class Check:
     todo: str = ""
 
 
-async def doctor(*, as_json: bool) -> int:
-    """Try everything; returns 0 when the factory can work here, 4 when something is missing."""
+async def doctor(server: str | None = None, *, as_json: bool) -> int:
+    """Try everything, here or at a server; returns 0 when it can work, 4 when something is missing."""
     screen = Screen(as_json)
-    settings = Settings.load()
     checks: list[Check] = []
-    for check in _CHECKS:
-        checks += await check(settings)
+    if server is not None:
+        from cli import service_doctor
+
+        checks = await service_doctor.checks(server)
+    else:
+        settings = Settings.load()
+        for check in _CHECKS:
+            checks += await check(settings)
+    where = "here" if server is None else "there"
     works = all(check.state != "missing" for check in checks)
     if as_json:
         screen.result(cast(JsonObject, {"ok": works, "checks": [asdict(check) for check in checks]}))
@@ -64,7 +70,7 @@ async def doctor(*, as_json: bool) -> int:
     screen.out.print(rows)
     screen.say()
     if works:
-        screen.say("✓ The factory can work here.", style="green")
+        screen.say(f"✓ The factory can work {where}.", style="green")
     else:
         screen.say("✗ Something is missing; see the advice above.", style="bold red")
     return 0 if works else 4

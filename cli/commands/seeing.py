@@ -124,8 +124,14 @@ def teams(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> int:
-    """Check that this machine has what is needed."""
+def doctor(
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Check the service that answers there, with FACTORY_TOKEN."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Check that this machine has what is needed, or that a service elsewhere works."""
     from cli import doctor as checks
 
-    return do(checks.doctor(as_json=as_json))
+    return do(checks.doctor(server, as_json=as_json))
