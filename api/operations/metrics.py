@@ -17,7 +17,15 @@ from typing import Any, Final
 import psycopg
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from starlette.types import Scope
 
 from api.operations import queries
@@ -36,6 +44,8 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "O
 _SECONDS: Final = (0.005, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _KNOWN: Final = frozenset({"pass", "clarify", "retry", "escalate", "fail"})
 _AGAIN: Final = 2.0  # seconds, after the feed was lost
+
+disable_created_metrics()  # a second series for each counter, of which nobody asks when it began
 
 logger = logs.get(__name__)
 

@@ -43,7 +43,7 @@ async def test_a_service_that_can_work_says_so_to_everybody(open_served: OpenSer
 
 
 async def test_each_part_that_does_not_work_is_named(open_served: OpenServed, intruder: Admin) -> None:
-    async with open_served() as served:
+    async with open_served(jobs=0) as served:
         await asyncio.to_thread(intruder.execute, "UPDATE factory.alembic_version SET version_num = '0001'")
         status, parts = await looked(served)
         assert (status, parts["database"]) == (503, "ok")
