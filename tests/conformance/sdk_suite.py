@@ -6,8 +6,8 @@ CHECKOUT is a clone of github.com/langchain-ai/langgraph; nothing of it is kept 
 `langchain` and `deepagents`, which the factory does not need: FOLDER is where they are installed, as with
 `pip install --no-deps --target FOLDER langchain deepagents wcmatch bracex`.
 
-The suite knows nothing of keys: a plugin adds ours to each request. Five of its tests have the address of the
-server written in them, so it listens at port 2024.
+The suite knows nothing of keys: a plugin adds ours to each request. Five of its tests have the address of a
+server written in them; the plugin puts ours in its place.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,6 @@ import time
 import urllib.request
 from pathlib import Path
 
-ADDRESS = "127.0.0.1:2024"
 ROOT = Path(__file__).parent.parent.parent
 START = 60
 """Seconds that the server has to start, with a database of its own to make."""
@@ -61,6 +61,11 @@ keyed(httpx.Client)
 keyed(httpx.AsyncClient)
 plain = ws.websocket_headers
 ws.websocket_headers = sync_ws.websocket_headers = lambda given: [*plain(given), ("x-api-key", KEY)]
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if hasattr(item.module, "URL"):
+            item.module.URL = os.environ["LANGGRAPH_INTEGRATION_URL"]
 """
 
 
@@ -75,7 +80,7 @@ def main() -> int:
     suite = given.checkout / "libs" / "sdk-py"
     if not (suite / "tests" / "integration").is_dir():
         parser.error(f"{given.checkout} is no checkout of langchain-ai/langgraph")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         return _run(
             suite.resolve(), given.packages.resolve(), Path(folder), [one for one in rest if one != "--"]
         )
@@ -83,14 +88,15 @@ def main() -> int:
 
 def _run(suite: Path, packages: Path, folder: Path, rest: list[str]) -> int:
     key = secrets.token_urlsafe(32)
+    address = f"127.0.0.1:{_free_port()}"
     (folder / "suite_key.py").write_text(PLUGIN)
     graphs = suite / "integration" / "langgraph.json"
-    arguments = [sys.executable, "-c", SERVER, str(ROOT), str(packages), ADDRESS, str(graphs), key]
+    arguments = [sys.executable, "-c", SERVER, str(ROOT), str(packages), address, str(graphs), key]
     environment = {**os.environ, "FACTORY_HOME": str(folder / "home")}
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(arguments, env=environment, cwd=folder, stderr=log)
         try:
-            _wait(server, folder)
+            _wait(server, address, folder)
             command = [sys.executable, "-m", "pytest", "-p", "suite_key", "-m", "integration"]
             command += ["-o", "addopts=", "-o", "asyncio_mode=auto", "-o", "filterwarnings=default"]
             command += ["-o", "faulthandler_timeout=60", "-o", "faulthandler_exit_on_timeout=true"]
@@ -99,7 +105,7 @@ def _run(suite: Path, packages: Path, folder: Path, rest: list[str]) -> int:
                 **os.environ,
                 "SUITE_KEY": key,
                 "PYTHONPATH": os.pathsep.join([str(folder), str(suite)]),
-                "LANGGRAPH_INTEGRATION_URL": f"http://{ADDRESS}",
+                "LANGGRAPH_INTEGRATION_URL": f"http://{address}",
             }
             return subprocess.run(command, cwd=suite, env=environment, check=False).returncode
         finally:
@@ -107,12 +113,17 @@ def _run(suite: Path, packages: Path, folder: Path, rest: list[str]) -> int:
             server.wait(30)
 
 
-def _wait(server: subprocess.Popen[bytes], folder: Path) -> None:
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
+
+
+def _wait(server: subprocess.Popen[bytes], address: str, folder: Path) -> None:
     for _ in range(START * 5):
         if server.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(f"http://{ADDRESS}/ok", timeout=1):
+            with urllib.request.urlopen(f"http://{address}/ok", timeout=1):
                 return
         except OSError:
             time.sleep(0.2)

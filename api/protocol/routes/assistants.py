@@ -14,6 +14,7 @@ from api.protocol import assistants, views
 from api.protocol.graphs import Compiled
 from api.protocol.opened import Opened
 from api.protocol.queries import assistants as queries
+from api.protocol.routes.json_route import JsonRoute
 from api.protocol.wanted import (
     AssistantPatch,
     AssistantsMatching,
@@ -22,7 +23,7 @@ from api.protocol.wanted import (
     VersionsMatching,
 )
 
-router = APIRouter(prefix="/assistants", tags=["agent protocol"])
+router = APIRouter(prefix="/assistants", tags=["agent protocol"], route_class=JsonRoute)
 
 
 @router.post("")

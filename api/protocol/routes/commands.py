@@ -11,10 +11,11 @@ from api.access import Caller, Reader, Submitter, may
 from api.protocol import commanding, streaming, views
 from api.protocol.opened import AgentProtocol, Opened
 from api.protocol.queries import events
+from api.protocol.routes.json_route import JsonRoute
 from api.protocol.wanted import Json
 from core.errors import BadInput, FactoryError
 
-router = APIRouter(prefix="/threads/{thread_id}", tags=["agent protocol"])
+router = APIRouter(prefix="/threads/{thread_id}", tags=["agent protocol"], route_class=JsonRoute)
 
 
 @router.post("/commands")

@@ -12,9 +12,10 @@ from api.protocol import assistants, crons, states, views
 from api.protocol.errors import CronNotFound
 from api.protocol.opened import Opened
 from api.protocol.queries import crons as queries
+from api.protocol.routes.json_route import JsonRoute
 from api.protocol.wanted import CronPatch, CronsMatching, CronWanted
 
-router = APIRouter(tags=["agent protocol"])
+router = APIRouter(tags=["agent protocol"], route_class=JsonRoute)
 
 
 @router.post("/runs/crons")

@@ -16,11 +16,12 @@ from api.protocol.errors import Conflict, RunNotFound
 from api.protocol.opened import AgentProtocol, Opened
 from api.protocol.queries import runs as queries
 from api.protocol.queries import threads
+from api.protocol.routes.json_route import JsonRoute
 from api.protocol.wanted import RunsCancelled, RunWanted
 from core.errors import BadInput
 from core.json import is_object
 
-router = APIRouter(tags=["agent protocol"])
+router = APIRouter(tags=["agent protocol"], route_class=JsonRoute)
 MOST_AT_ONCE = 100
 """Runs of one batch."""
 

@@ -10,9 +10,10 @@ from fastapi import APIRouter, Query, Response
 from api.access import Reader, Submitter
 from api.protocol import states, views
 from api.protocol.opened import Opened
+from api.protocol.routes.json_route import JsonRoute
 from api.protocol.wanted import CheckpointWanted, HistoryWanted, StateChange
 
-router = APIRouter(prefix="/threads/{thread_id}", tags=["agent protocol"])
+router = APIRouter(prefix="/threads/{thread_id}", tags=["agent protocol"], route_class=JsonRoute)
 
 
 @router.get("/state")

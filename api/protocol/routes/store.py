@@ -10,10 +10,11 @@ from langgraph.store.base import Item, SearchItem
 from api.access import Reader, Submitter
 from api.protocol import views
 from api.protocol.opened import Opened
+from api.protocol.routes.json_route import JsonRoute
 from api.protocol.wanted import ItemNamed, ItemsMatching, ItemWanted, NamespacesMatching
 from core.errors import BadInput
 
-router = APIRouter(prefix="/store", tags=["agent protocol"])
+router = APIRouter(prefix="/store", tags=["agent protocol"], route_class=JsonRoute)
 
 
 class NamespaceInvalid(BadInput):

@@ -11,9 +11,10 @@ from api.access import Reader
 from api.protocol import executor, states, streaming
 from api.protocol.opened import Opened
 from api.protocol.queries import events
+from api.protocol.routes.json_route import JsonRoute
 from api.protocol.routes.runs import run_of
 
-router = APIRouter(tags=["agent protocol"])
+router = APIRouter(tags=["agent protocol"], route_class=JsonRoute)
 
 
 @router.get("/threads/{thread_id}/runs/{run_id}/stream")

@@ -17,12 +17,13 @@ from api.protocol.errors import Conflict, GraphNotFound, NotHere, ThreadNotFound
 from api.protocol.opened import AgentProtocol, Opened
 from api.protocol.queries import events, runs
 from api.protocol.queries import threads as queries
+from api.protocol.routes.json_route import JsonRoute
 from api.protocol.wanted import Json, ThreadPatch, ThreadsMatching, ThreadsPruned, ThreadWanted
 from core import clock
 from core.errors import BadInput
 from core.json import is_array, is_object
 
-router = APIRouter(prefix="/threads", tags=["agent protocol"])
+router = APIRouter(prefix="/threads", tags=["agent protocol"], route_class=JsonRoute)
 
 
 @router.post("")

@@ -42,6 +42,16 @@ async def test_threads_are_made_found_changed_copied_and_forgotten(open_protocol
         assert await threads.get_state(copy)
 
 
+async def test_a_body_is_json_whatever_its_content_type_says(open_protocol: OpenProtocol) -> None:
+    async with open_protocol() as spoken:
+        for content_type in ("text/plain;charset=UTF-8", "application/json", "application/octet-stream"):
+            answer = await spoken.http.post(
+                "/threads/search", content=b'{"limit": 5}', headers={"Content-Type": content_type}
+            )
+            assert answer.json() == [], content_type
+        assert (await spoken.http.post("/threads/search", content=b"no json")).status_code == 422
+
+
 async def test_a_thread_that_has_outlived_its_time_is_forgotten(open_protocol: OpenProtocol) -> None:
     async with open_protocol() as spoken:
         threads = spoken.client.threads

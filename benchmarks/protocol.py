@@ -1,0 +1,144 @@
+"""The Agent Protocol: runs of a small graph over HTTP, executed by the server, against bare LangGraph.
+
+The graph has five nodes that do nothing but return. Bare means: `ainvoke` in this process, with a checkpointer of
+the same kind on the same Postgres, as many at a time. What is added is HTTP, accepting, claiming, the recorded
+stream, and the end. Both run in turn; the medians are compared, as seconds per run.
+"""
+
+# pyright: reportUnknownMemberType=false
+# (LangGraph's own StateGraph has unknown types in its signatures.)
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import httpx
+from langgraph.graph.state import CompiledStateGraph
+
+from benchmarks.measure import Measurement
+from core.database import Database
+from core.settings import Settings
+
+RUNS = 100
+AT_ONCE = 10
+TIMES = 3
+GOAL = 1 / 0.8
+"""Seconds per run, in those of bare LangGraph: at least 0.8 of its runs in the same time."""
+
+GRAPH = """
+import operator
+from typing import Annotated, TypedDict
+from langgraph.graph import END, START, StateGraph
+
+class State(TypedDict, total=False):
+    steps: Annotated[list[int], operator.add]
+
+def node(number):
+    async def step(state: State) -> State:
+        return {"steps": [number]}
+    return step
+
+_graph = StateGraph(State)
+for _number in range(5):
+    _graph.add_node(f"node{_number}", node(_number))
+    _graph.add_edge(START if _number == 0 else f"node{_number - 1}", f"node{_number}")
+_graph.add_edge("node4", END)
+graph = _graph.compile()
+"""
+
+
+def measure() -> Iterator[Measurement]:
+    """Seconds per run, ten at a time, over HTTP and bare; and how long it takes until a run is accepted."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        (home / "five.py").write_text(GRAPH)
+        (home / "langgraph.json").write_text('{"graphs": {"five": "./five.py:graph"}}')
+        with _server(home) as (url, token):
+            yield from asyncio.run(_measure(home, url, token))
+
+
+@contextlib.contextmanager
+def _server(home: Path) -> Generator[tuple[str, str]]:
+    env = os.environ | {"FACTORY_HOME": str(home / "home")}
+    program = "import sys; from cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "serve", "--listen", "127.0.0.1:0", "--model", "offline"]
+    command += ["--no-chat", "--graphs", str(home)]
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    url = token = ""
+    try:
+        for line in process.stderr:
+            url = line.split()[-1] if line.startswith("Listening") else url
+            token = line.split()[-1] if line.startswith("The token") else token
+            if line.startswith("Graphs beside"):
+                break
+        yield url, token
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def _measure(home: Path, url: str, token: str) -> list[Measurement]:
+    bare: list[float] = []
+    served: list[float] = []
+    accepted: list[float] = []
+    async with (
+        Database.open(Settings(home=home / "home")) as database,
+        httpx.AsyncClient(base_url=url, headers={"x-api-key": token}, timeout=60) as http,
+    ):
+        graph = _graph(home).copy(update={"checkpointer": await database.checkpointer()})
+
+        async def by_itself() -> None:
+            await graph.ainvoke({"steps": []}, {"configurable": {"thread_id": str(uuid.uuid4())}})
+
+        async def over_http() -> None:
+            thread = str(uuid.uuid4())
+            body = {"assistant_id": "five", "input": {"steps": []}, "if_not_exists": "create"}
+            begun = time.perf_counter()
+            run = (await http.post(f"/threads/{thread}/runs", json=body)).raise_for_status().json()
+            accepted.append((time.perf_counter() - begun) * 1_000)
+            done = await http.get(f"/threads/{thread}/runs/{run['run_id']}/join")
+            assert done.json()["steps"] == [0, 1, 2, 3, 4], done.text
+
+        for work in (by_itself, over_http):
+            await _timed(work, AT_ONCE)  # what is done once is done now
+        accepted.clear()
+        for _ in range(TIMES):
+            bare.append(await _timed(by_itself, RUNS))
+            served.append(await _timed(over_http, RUNS))
+    accepted.sort()
+    name = f"protocol: a run of five nodes over HTTP, {AT_ONCE} in flight"
+    return [
+        Measurement(name, median(served), "s", GOAL, median(bare)),
+        Measurement("protocol: accept, p95 of the same", accepted[int(len(accepted) * 0.95)], "ms", 30),
+    ]
+
+
+async def _timed(work: Callable[[], Awaitable[None]], runs: int) -> float:
+    """Seconds per run, so many of them, AT_ONCE at a time."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one() -> None:
+        async with turns:
+            await work()
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(runs)))
+    return (time.perf_counter() - begun) / runs
+
+
+def _graph(home: Path) -> CompiledStateGraph[Any, Any, Any, Any]:
+    names: dict[str, Any] = {}
+    exec(compile(GRAPH, str(home / "five.py"), "exec"), names)
+    return names["graph"]
