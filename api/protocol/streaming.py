@@ -98,32 +98,30 @@ def position(given: str | None) -> int:
         ) from None
 
 
-def run_lines(lines: AsyncIterator[DictRow | None], modes: Sequence[str] | None) -> AsyncIterator[bytes]:
+def run_lines(
+    run: DictRow, lines: AsyncIterator[DictRow | None], modes: Sequence[str] | None
+) -> AsyncIterator[bytes]:
     """A run's stream as server-sent events; only of some modes, where they are named."""
+    # A run that was started for a thread's stream has no lines of its own: its events are told as such.
+    only_events = bool(run["kwargs"].get("protocol"))
 
     async def told() -> AsyncIterator[bytes]:
         async for line in lines:
             if line is None:
                 yield _BEAT
-            elif (sent := _run_line(line, modes)) is not None:
-                yield sent
+            elif line["form"] == "stream":
+                if not modes or _of_mode(line["event"], modes):
+                    yield sse(line["event"], line["data"], line["seq"])
+            elif only_events and line["event"] in _AS_LINES and (not modes or line["event"] in modes):
+                yield _as_line(line)
 
     return told()
 
 
-def _run_line(line: DictRow, modes: Sequence[str] | None) -> bytes | None:
-    if line["form"] == "stream":
-        if modes and not _of_mode(line["event"], modes):
-            return None
-        return sse(line["event"], line["data"], line["seq"])
-    # A run that was started for a thread's stream: told as a run's, where it is the same thing.
-    if line["event"] not in _AS_LINES or (modes and line["event"] not in modes):
-        return None
-    event = orjson.loads(line["data"])
-    if any(str(part).startswith("__") for part in event["params"]["namespace"]):
-        return None
-    name = "|".join((line["event"], *event["params"]["namespace"]))
-    return sse(name, orjson.dumps(event["params"]["data"]).decode(), line["seq"])
+def _as_line(line: DictRow) -> bytes:
+    params: dict[str, Any] = orjson.loads(line["data"])["params"]
+    name = "|".join((line["event"], *params["namespace"]))
+    return sse(name, orjson.dumps(params["data"]).decode(), line["seq"])
 
 
 def _of_mode(event: str, modes: Sequence[str]) -> bool:

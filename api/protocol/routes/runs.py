@@ -214,7 +214,7 @@ def _accepted(run: DictRow) -> Response:
 def _streamed(protocol: AgentProtocol, run: DictRow, on_disconnect: str | None) -> Response:
     lines = streaming.Reader(protocol.db, protocol.bell).of_run(run, 0)
     return streaming.response(
-        streaming.run_lines(lines, None),
+        streaming.run_lines(run, lines, None),
         {
             "Content-Location": _place(run),
             "Location": f"/threads/{run['thread_id']}/runs/{run['run_id']}/stream",

@@ -36,7 +36,7 @@ async def join_run(
         await executor.cancel(protocol.db, run_id, "interrupt")
 
     return streaming.response(
-        streaming.run_lines(lines, modes), on_gone=gone if cancel_on_disconnect else None
+        streaming.run_lines(run, lines, modes), on_gone=gone if cancel_on_disconnect else None
     )
 
 

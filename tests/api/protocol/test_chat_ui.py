@@ -1,7 +1,8 @@
 """What Agent Chat UI asks for: its requests, recorded once from a browser, get what it needs.
 
-`chat_ui.json` has them as the browser sent them through the UI's own proxy, which says that a body is plain text.
-THREAD, RUN and ASSISTANT stand for what the server made.
+`chat_ui.json` has them as the browser sent them through the UI's own proxy, which says that a body is plain
+text. THREAD, RUN and ASSISTANT stand for what the server made. The last, the decision, was not recorded: it has
+the form that the UI's source gives it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Any
 
 from tests.api.protocol.conftest import OpenProtocol, Spoken
 
-RECORDED: list[dict[str, Any]] = json.loads((Path(__file__).parent / "chat_ui.json").read_text(encoding="utf-8"))
+RECORDED: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parent / "chat_ui.json").read_text(encoding="utf-8")
+)
 
 
 async def test_agent_chat_ui_gets_what_it_asks_for(open_protocol: OpenProtocol) -> None:

@@ -33,6 +33,8 @@ async def test_a_requirement_is_submitted_streamed_asked_about_and_released(
         assert (await spoken.http.get(f"/api/v1/runs/{thread_id}")).json()["status"] == "awaiting_input"
         kinds = [data["kind"] for name, data in parts if name == "custom"]
         assert kinds[0] == "run.created"
+        numbers = [data["seq"] for name, data in parts if name == "custom"]
+        assert numbers == sorted(set(numbers))  # each event once
         assert {"plan.decided", "stage.ended", "approval.requested"} <= set(kinds)
         said = [data[0] for name, data in parts if name == "messages"]
         assert (said[0]["type"], said[0]["content"]) == ("human", "A page about ferns")
