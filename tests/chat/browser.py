@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Locator, Page, async_playwright
+from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to drive")
+
+expect.set_options(timeout=30_000)  # milliseconds; a page of 5 MB of script on a busy machine
 
 OURS = (".factory-card", ".tasklist", "#message-composer", ".step")
 """What of the page is ours, or shows what is ours."""
