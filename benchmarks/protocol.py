@@ -105,7 +105,7 @@ async def _measure(home: Path, url: str, token: str) -> list[Measurement]:
 
         async def over_http() -> None:
             thread = str(uuid.uuid4())
-            body = {"assistant_id": "five", "input": {"steps": []}, "if_not_exists": "create"}
+            body: dict[str, Any] = {"assistant_id": "five", "input": {"steps": []}, "if_not_exists": "create"}
             begun = time.perf_counter()
             run = (await http.post(f"/threads/{thread}/runs", json=body)).raise_for_status().json()
             accepted.append((time.perf_counter() - begun) * 1_000)

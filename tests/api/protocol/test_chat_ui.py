@@ -1,8 +1,8 @@
 """What Agent Chat UI asks for: its requests, recorded once from a browser, get what it needs.
 
-`chat_ui.json` has them as the browser sent them through the UI's own proxy, which says that a body is plain
-text. THREAD, RUN and ASSISTANT stand for what the server made. The last, the decision, was not recorded: it has
-the form that the UI's source gives it.
+`chat_ui.json` has them as the browser sent them through the UI's own proxy, which says that a body is
+plain text. THREAD, RUN and ASSISTANT stand for what the server made. The last, the decision, was not
+recorded: it has the form that the UI's source gives it.
 """
 
 from __future__ import annotations
