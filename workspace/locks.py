@@ -62,7 +62,7 @@ class FileLock:
             raise
 
     def _make_room(self, descriptor: int) -> None:
-        """Take the file away where its holder was overtaken; one process at a time, so that it is that file."""
+        """Take the file away whose holder was overtaken; one process at a time, so that it is that file."""
         if not _overtaken(descriptor):
             return
         alone = os.open(self._path.with_name(f"{self._path.name}.room"), os.O_RDWR | os.O_CREAT, 0o600)

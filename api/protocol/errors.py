@@ -45,3 +45,5 @@ class NotHere(Conflict):
 
 class Fenced(FactoryError):
     """The run is another process's by now."""
+
+    http_status = 409

@@ -16,6 +16,7 @@ from typing import Any
 from core import faults
 from core.errors import FactoryError
 from core.settings import Settings
+from graph.queue.driving import Dispatch
 from graph.runner import Factory
 from memory.extraction.model import preload
 from tests import proved
@@ -85,6 +86,32 @@ def _begin(
     process = _context.Process(target=_drive, args=told)
     process.start()
     return process
+
+
+def work(settings: Mapping[str, Any], jobs: int = 2) -> context.ForkServerProcess:
+    """A worker process, which does what is in the queue until it is killed."""
+    _start_server()
+    told = (dict(settings), jobs, environment(""), proved.known())
+    process = _context.Process(target=_work, args=told)
+    process.start()
+    return process
+
+
+def _work(
+    settings: dict[str, Any], jobs: int, environment: dict[str, str], tried: dict[str, proved.Held]
+) -> None:
+    os.environ |= environment
+    proved.believe(tried)
+    asyncio.run(_working(settings, jobs))
+
+
+async def _working(settings: dict[str, Any], jobs: int) -> None:
+    async with (
+        Factory.open(Settings(**settings)) as factory,
+        Dispatch.open(factory) as dispatch,
+        dispatch.working(jobs),
+    ):
+        await asyncio.Event().wait()
 
 
 def environment(crash_at: str, trace: Path | None = None) -> dict[str, str]:
