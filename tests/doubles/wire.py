@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -21,7 +21,8 @@ class Wire:
         self._flowing.set()
         self._refusing = False
         self._lock = threading.Lock()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads: list[threading.Thread] = []
+        self._spawn(self._accept)
 
     def cut(self) -> None:
         """Break every connection; new ones are refused until `mend`."""
@@ -45,7 +46,15 @@ class Wire:
         """End it."""
         self.mend()
         self.cut()
+        self._listening.shutdown(socket.SHUT_RDWR)  # which wakes who waits for a connection
         self._listening.close()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _spawn(self, target: Callable[..., None], *ends: socket.socket) -> None:
+        thread = threading.Thread(target=target, args=ends, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _accept(self) -> None:
         while True:
@@ -61,7 +70,7 @@ class Wire:
             with self._lock:
                 self._ends |= {near, far}
             for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+                self._spawn(self._carry, source, sink)
 
     def _carry(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -72,9 +81,8 @@ class Wire:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         with self._lock:
-            if source in self._ends:
-                self._ends.discard(source)
-                source.close()
+            self._ends.discard(source)
+        source.close()  # the other thread closes the other end
 
 
 @contextlib.contextmanager
