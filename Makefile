@@ -8,7 +8,7 @@ WORKERS ?= 3
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help setup setup-dev demo test test-all lint types bench lock pictures clean
+.PHONY: help setup setup-dev demo test test-all lint types bench client lock pictures clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ types: setup-dev ## pyright, strict
 
 bench: setup-dev ## all benchmarks, or one: make bench ONLY=name
 	@$(BIN)/python -m benchmarks $(ONLY)
+
+client: setup-dev ## write the Python client anew (api/client/), from the OpenAPI document
+	@$(BIN)/python -m api.generating
 
 lock: setup-dev ## write the locks anew (never a registry's address in them)
 	@scripts/lock

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.types import Lifespan
 
 from api import openapi, perimeter, problems, v1
 from api.operations import health
@@ -26,18 +27,24 @@ def create_app(service: Service, *, host: str = "127.0.0.1") -> FastAPI:
         async with around.running(), metrics.running():
             yield
 
+    app = routed(running)
+    app.state.service, app.state.metrics, app.state.ready = service, metrics, Ready(service)
+    problems.install(app)
+    perimeter.install(app, around, service.factory.settings)
+    return app
+
+
+def routed(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """All operations, and the document that describes them, without a service behind them."""
     app = FastAPI(
         title="Factory",
         version=version("factory-ai"),
         docs_url=None,
         redoc_url=None,
-        lifespan=running,
+        lifespan=lifespan,
         generate_unique_id_function=openapi.operation_id,
     )
-    app.state.service, app.state.metrics, app.state.ready = service, metrics, Ready(service)
-    problems.install(app)
     openapi.install(app)
     app.include_router(health.router)
     app.include_router(v1.router)
-    perimeter.install(app, around, service.factory.settings)
     return app

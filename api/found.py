@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 from fastapi import Depends, Path, Request
+from pydantic import JsonValue
 
 from core.errors import NotFound
 from governance.approvals import Approval
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 LONGEST = 200
 """Characters of a name in a path."""
+SLASHES: Final[dict[str, JsonValue]] = {"x-slashes": True}
+"""Says of a name in a path that its slashes stay what they are."""
 
 
 async def run_of(request: Request) -> Run:

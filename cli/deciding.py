@@ -20,13 +20,18 @@ class AnswerEmpty(BadInput):
 
 async def answer(approval: str, text: str, *, go_on: bool, as_json: bool) -> int:
     """Record an answer in words (`-`: from standard input); returns the run's exit code."""
+    return await _record(approval, None, words(text), go_on=go_on, as_json=as_json)
+
+
+def words(text: str) -> str:
+    """What was said; for `-`, on standard input. Raises AnswerEmpty."""
     if text == "-":
         text = requirements.read_stream(sys.stdin.buffer, "standard input")
     if not text.strip():
         raise AnswerEmpty(
             untouched="The question is still open", todo='Give it in words: factory answer ID "…"'
         )
-    return await _record(approval, None, text.strip(), go_on=go_on, as_json=as_json)
+    return text.strip()
 
 
 async def decide(approval: str, decision: Decision, text: str | None, *, go_on: bool, as_json: bool) -> int:

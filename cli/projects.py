@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import cast
 
 from cli import records
-from cli.screen import Screen
+from cli.screen import Screen, table
 from core.database import Database
 from core.errors import BadInput, NotFound
 from core.json import JsonObject
 from core.settings import Settings
 from graph import cleaning, projects
+from graph.projects import Project
 from workspace import project_settings
 from workspace.errors import ProjectNameInvalid
 from workspace.leases import Lease, Leases
@@ -28,6 +29,32 @@ async def show(name: str, *, as_json: bool) -> int:
     screen, home = Screen(as_json), _home(name)
     loaded = await projects.settings(home, Workspace(Settings.load()), name)
     _print(screen, name, project_settings.operators_file(home, name), loaded, await _leases(name))
+    return 0
+
+
+async def list_(*, as_json: bool) -> int:
+    """List the projects; returns 0."""
+    screen = Screen(as_json)
+    found: list[Project] = []
+    async with records.opened() as kept:
+        while page := await projects.listed(kept.db, after=found[-1].name if found else None, limit=200):
+            found += page
+    return listed(found, screen)
+
+
+def listed(found: Sequence[Project], screen: Screen) -> int:
+    """Print projects; returns 0."""
+    if screen.as_json:
+        told = [asdict(one) | {"created_at": one.created_at.isoformat()} for one in found]
+        screen.result(cast(JsonObject, {"projects": told}))
+        return 0
+    if not found:
+        screen.say('There is no project yet. A run makes one: factory run "…"')
+        return 0
+    rows = table("project", "runs", "under way", "newest run", right=("runs", "under way"))
+    for one in found:
+        rows.add_row(one.name, f"{one.runs:,}", str(one.live or ""), one.last_run or "")
+    screen.out.print(rows)
     return 0
 
 

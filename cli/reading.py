@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from typing import Final, cast
 
 from cli import records, results
@@ -17,6 +18,7 @@ from core.json import JsonObject
 from core.settings import Settings
 from graph.lifecycle import ENDED, WAITING
 from graph.made import made
+from graph.summary import RunSummary
 from workspace.projects import Workspace
 
 _LOOK_AGAIN: Final = 5.0
@@ -27,15 +29,20 @@ async def runs(limit: int, *, as_json: bool) -> int:
     """List the newest runs; returns 0."""
     screen = Screen(as_json)
     async with records.opened() as kept:
-        listed = [await kept.summary(run) for run in await kept.runs.list(limit)]
-    if as_json:
-        screen.result(cast(JsonObject, {"runs": [summary.model_dump(mode="json") for summary in listed]}))
+        found = [await kept.summary(run) for run in await kept.runs.list(limit)]
+    return listed(found, screen)
+
+
+def listed(found: Sequence[RunSummary], screen: Screen) -> int:
+    """Print runs; returns 0."""
+    if screen.as_json:
+        screen.result(cast(JsonObject, {"runs": [summary.model_dump(mode="json") for summary in found]}))
         return 0
-    if not listed:
+    if not found:
         screen.say('There is no run yet. Start one with: factory run "…"')
         return 0
     rows = table("run", "status", "project", "stages", "time", "cost", right=("stages", "time", "cost"))
-    for summary in listed:
+    for summary in found:
         working = [stage for stage in summary.stages if not stage.skipped_because]
         waits = f" ({len(summary.waiting_for)} open)" if summary.waiting_for else ""
         rows.add_row(

@@ -17,7 +17,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
 from api.access import Reader
-from api.found import ThisRun
+from api.found import SLASHES, ThisRun
 from api.paging import After, Limit, Listing, Page
 from api.service import Service, Serving
 from core.errors import BadInput, NotFound
@@ -126,7 +126,15 @@ async def read(
     service: Serving,
     _: Reader,
     run: ThisRun,
-    path: Annotated[str, Path(description="The file's path.", examples=["src/app.py"], max_length=4_096)],
+    path: Annotated[
+        str,
+        Path(
+            description="The file's path.",
+            examples=["src/app.py"],
+            max_length=4_096,
+            json_schema_extra=SLASHES,
+        ),
+    ],
     range_: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
     if_range: Annotated[str | None, Header(description="An ETag that the range is of.")] = None,
     if_none_match: Annotated[str | None, Header(description="An ETag of before.")] = None,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.access import Configurer, ReaderWithin, narrowed
 from api.etags import Tags
-from api.found import LONGEST
+from api.found import LONGEST, SLASHES
 from api.once import Once, OnceRoute
 from api.paging import After, Limit, Listing, Page
 from api.service import Service, Serving
@@ -29,6 +29,7 @@ BudgetName = Annotated[
         description="A budget's id: `scope:subject`.",
         examples=["project:library", "stage:run-01kahm3x8q9c4w5e6r7t8y9z0a/backend_engineering"],
         max_length=2 * LONGEST,
+        json_schema_extra=SLASHES,
     ),
 ]
 

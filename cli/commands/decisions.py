@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.options import AsJson, do, family
+from cli.commands.options import AsJson, Server, do, family
 
 app = family("")
 
@@ -21,9 +21,14 @@ def answer(
     approval_id: ApprovalId,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="The answer.")],
     no_resume: NoResume = False,
+    server: Server = None,
     as_json: AsJson = False,
 ) -> int:
     """Answer a question in words, and continue the run."""
+    if server:
+        from cli.remote import runs
+
+        return do(runs.answer(server, approval_id, text, go_on=not no_resume, as_json=as_json))
     from cli import deciding
 
     return do(deciding.answer(approval_id, text, go_on=not no_resume, as_json=as_json))
@@ -36,9 +41,14 @@ def approve(
         str | None, typer.Option(metavar="TEXT", help="A note for the record; of a budget, the US dollars.")
     ] = None,
     no_resume: NoResume = False,
+    server: Server = None,
     as_json: AsJson = False,
 ) -> int:
     """Say yes to what waits, and continue the run."""
+    if server:
+        from cli.remote import runs
+
+        return do(runs.decide(server, approval_id, "approve", note, go_on=not no_resume, as_json=as_json))
     from cli import deciding
 
     return do(deciding.decide(approval_id, "approve", note, go_on=not no_resume, as_json=as_json))
@@ -49,9 +59,14 @@ def reject(
     approval_id: ApprovalId,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; the teams read it.")] = None,
     no_resume: NoResume = False,
+    server: Server = None,
     as_json: AsJson = False,
 ) -> int:
     """Say no to what waits; the run acts on it."""
+    if server:
+        from cli.remote import runs
+
+        return do(runs.decide(server, approval_id, "reject", reason, go_on=not no_resume, as_json=as_json))
     from cli import deciding
 
     return do(deciding.decide(approval_id, "reject", reason, go_on=not no_resume, as_json=as_json))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.options import AsJson, ProjectName, do, family
+from cli.commands.options import AsJson, ProjectName, Server, do, family
 
 app = family("What the teams of a project remember, and why.")
 
@@ -33,13 +33,22 @@ def search(
         datetime | None, typer.Option("--as-of", metavar="TIME", help="As it was known then, in UTC.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show what each score is made of.")] = False,
+    server: Server = None,
     as_json: AsJson = False,
 ) -> int:
     """Find what the teams know about something, the best first."""
-    from cli import memory
     from graph.memories import Wanted
 
     wanted = Wanted(project, team, shared=shared, kinds=tuple(kinds or ()))
+    if server:
+        from cli.remote import seeing
+
+        return do(
+            seeing.search(server, wanted, " ".join(words), limit, as_of, explain=explain, as_json=as_json)
+        )
+
+    from cli import memory
+
     return do(memory.search(wanted, " ".join(words), limit, as_of, explain=explain, as_json=as_json))
 
 

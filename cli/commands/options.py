@@ -39,6 +39,16 @@ Unsafe = Annotated[
     ),
 ]
 
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        envvar="FACTORY_SERVER",
+        help="Ask the factory that serves there, with the token in FACTORY_TOKEN.",
+    ),
+]
+
 
 class Interrupted(FactoryError):
     """Interrupted."""

@@ -6,9 +6,22 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.options import AsJson, ProjectName, do, family
+from cli.commands.options import AsJson, ProjectName, Server, do, family
 
 app = family("A project's settings, and what its runs left.")
+
+
+@app.command("list")
+def project_list(server: Server = None, as_json: AsJson = False) -> int:
+    """List the projects."""
+    if server:
+        from cli.remote import seeing
+
+        return do(seeing.project_list(server, as_json=as_json))
+
+    from cli import projects
+
+    return do(projects.list_(as_json=as_json))
 
 
 @app.command("show")

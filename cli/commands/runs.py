@@ -15,6 +15,7 @@ from cli.commands.options import (
     Pipeline,
     Record,
     RunId,
+    Server,
     Unsafe,
     do,
     family,
@@ -51,6 +52,7 @@ def run(
         typer.Option(metavar="FILE", help="Have a recorded run answer in place of any model."),
     ] = None,
     unsafe_no_sandbox: Unsafe = False,
+    server: Server = None,
     as_json: AsJson = False,
 ) -> int:
     """Turn a requirement into tested software in a git repository."""
@@ -58,6 +60,23 @@ def run(
 
     # Read before anything is loaded or opened: bad input is told at once, and leaves not as much as a folder.
     text = requirements.read(requirement)
+
+    if server:
+        from cli.remote import connecting, runs
+
+        connecting.refuse(model=model, record=record, replay=replay, unsafe_no_sandbox=unsafe_no_sandbox)
+        return do(
+            runs.run(
+                server,
+                text,
+                project=project,
+                repo=repo,
+                pipeline=pipeline,
+                approve_all=approve_all,
+                budget=budget,
+                as_json=as_json,
+            )
+        )
 
     from cli import running
 
@@ -157,9 +176,15 @@ def rollback(
 def cancel(
     run_id: RunId,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")] = "",
+    server: Server = None,
     as_json: AsJson = False,
 ) -> int:
     """End a run, whichever process drives it. What it merged stays on its branch."""
+    if server:
+        from cli.remote import runs
+
+        return do(runs.cancel(server, run_id, reason, as_json=as_json))
+
     from cli import controlling
 
     return do(controlling.cancel(run_id, reason, as_json=as_json))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.options import AsJson, RunId, do, family
+from cli.commands.options import AsJson, RunId, Server, do, family
 
 app = family("")
 
@@ -26,17 +26,26 @@ class By(StrEnum):
 @app.command()
 def runs(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    server: Server = None,
     as_json: AsJson = False,
 ) -> int:
     """List the runs."""
+    if server:
+        from cli.remote import runs as elsewhere
+
+        return do(elsewhere.runs(server, limit, as_json=as_json))
     from cli import reading
 
     return do(reading.runs(limit, as_json=as_json))
 
 
 @app.command()
-def show(run_id: RunId, as_json: AsJson = False) -> int:
+def show(run_id: RunId, server: Server = None, as_json: AsJson = False) -> int:
     """Show a run: stages, result, what it waits for."""
+    if server:
+        from cli.remote import runs as elsewhere
+
+        return do(elsewhere.show(server, run_id, as_json=as_json))
     from cli import reading
 
     return do(reading.show(run_id, as_json=as_json))
@@ -55,11 +64,15 @@ def diff(
 
 
 @app.command()
-def watch(run_id: RunId, as_json: AsJson = False) -> int:
+def watch(run_id: RunId, server: Server = None, as_json: AsJson = False) -> int:
     """Follow a run that works elsewhere, to its end.
 
     Without a terminal it also stops when the run waits for a person.
     """
+    if server:
+        from cli.remote import runs as elsewhere
+
+        return do(elsewhere.watch(server, run_id, as_json=as_json))
     from cli import reading
 
     return do(reading.watch(run_id, as_json=as_json))
@@ -100,9 +113,19 @@ def costs(
     since: Annotated[str | None, typer.Option(metavar="DAY", help="From this day (UTC) on.")] = None,
     until: Annotated[str | None, typer.Option(metavar="DAY", help="Up to this day (UTC).")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    server: Server = None,
     as_json: AsJson = False,
 ) -> int:
     """Sum up what was spent on models."""
+    if server:
+        from cli.remote import seeing as elsewhere
+
+        return do(
+            elsewhere.costs(
+                server, by.value, run=run_id, project=project, since=since, until=until, as_csv=as_csv,
+                as_json=as_json,
+            )
+        )  # fmt: skip
     from cli import costs as spending
 
     return do(

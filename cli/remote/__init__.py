@@ -1,0 +1,1 @@
+"""Commands with `--server`: the same output and exit codes as here, from a factory elsewhere."""
