@@ -141,6 +141,18 @@ def install(app: FastAPI) -> None:
             )
         )
 
+    @app.exception_handler(psycopg.DataError)
+    async def of_text(_: Request, error: psycopg.DataError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        # A text with NUL, a number without end: no row holds them, whichever route let them through.
+        logger.warning("request refused by the database", error=str(error))
+        return answer(
+            RequestInvalid(
+                "A value holds what cannot be kept, such as a NUL character or a number out of range",
+                untouched="Nothing was changed",
+                todo="Correct the request; /openapi.json says what each operation takes",
+            )
+        )
+
     @app.exception_handler(Exception)
     async def of_anything(_: Request, error: Exception) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
         # What it says may be anybody's data: it goes to the log, not to the client.
