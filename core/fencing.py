@@ -27,6 +27,8 @@ class Fenced(FactoryError):
 
     http_status = 409
 
+    http_status = 409
+
 
 @dataclass(frozen=True, slots=True)
 class Fence:

@@ -28,6 +28,7 @@ OURS = frozenset(
         "Stuck",
         "ResultInvalid",
         "AdvisoriesUnreadable",
+        "DumpFailed",
         "InstallFailed",
         "WorkspaceError",
         "GitFailed",
@@ -42,7 +43,14 @@ def _errors() -> list[type[FactoryError]]:
             if module.name not in PROGRAMS and ".versions" not in module.name:
                 importlib.import_module(module.name)
     names = tuple(f"{package.__name__}." for package in PACKAGES)
-    return sorted({e for e in _below(FactoryError) if e.__module__.startswith(names)}, key=lambda e: e.code)
+    return sorted(
+        {
+            e
+            for e in _below(FactoryError)
+            if e.__module__.startswith(names) and ".client." not in e.__module__
+        },
+        key=lambda e: e.code,
+    )
 
 
 def _below(kind: type[FactoryError]) -> Iterator[type[FactoryError]]:

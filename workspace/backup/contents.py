@@ -21,6 +21,8 @@ _NOT_KEPT: Final = frozenset({"worktrees", "spares", "stages", "repository", "lo
 class BackupInvalid(WorkspaceError):
     """The file is no backup of a factory, or was damaged."""
 
+    http_status = 422
+
     exit_code = 2
 
 
