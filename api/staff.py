@@ -35,7 +35,7 @@ async def _kept(jobs: int, model: str | None) -> None:
     while True:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "cli.main", "worker", "--jobs", str(jobs), *chosen),
+            *("-c", "from cli.main import main; main()", "worker", "--jobs", str(jobs), *chosen),
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C at a terminal is for the server, who passes it on in order
         )
