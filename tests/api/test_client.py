@@ -98,6 +98,7 @@ async def test_a_run_on_a_server_is_followed_asked_about_and_decided(open_served
         assert "was decided by owner" in again.err
 
 
+@pytest.mark.slow
 async def test_a_server_shows_the_same_as_its_own_machine(
     open_served: OpenServed, factory_env: Mapping[str, str], tmp_path: Path
 ) -> None:
