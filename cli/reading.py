@@ -16,6 +16,7 @@ from cli.screen import Screen, table
 from core.events import Event
 from core.json import JsonObject
 from core.settings import Settings
+from core.tasks import end
 from graph.lifecycle import ENDED, WAITING
 from graph.made import made
 from graph.summary import RunSummary
@@ -97,8 +98,7 @@ async def watch(name: str, *, as_json: bool) -> int:
         except asyncio.CancelledError:
             raise RunInterrupted(run.id, untouched="The run goes on where it is driven") from None
         finally:
-            time.cancel()
-            await asyncio.gather(time, return_exceptions=True)
+            await end(time)
         return results.show(await kept.summary(await kept.runs.get(run.id)), screen)
 
 

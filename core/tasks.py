@@ -1,0 +1,23 @@
+"""Ending tasks of asyncio."""
+
+import asyncio
+from typing import Any, Final
+
+_AGAIN: Final = 0.1
+"""Seconds until a task that is still there is cancelled once more."""
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until each is done; what they raise is dropped.
+
+    Cancels more than once: before Python 3.12 `asyncio.wait_for`, by which psycopg hands out connections,
+    loses a cancellation that meets the moment in which its wait ends.
+    """
+    waiting = {task for task in tasks if not task.done()}
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=_AGAIN)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
