@@ -50,8 +50,11 @@ async def ask(
     show: Show | None = None,
 ) -> Reply:
     """One reply of the team's model, or of the next in its chain; `show` is given its pieces as they come."""
-    models = factory.services.models.view(
-        project=turn.project, team=None if turn.team == "factory" else turn.team
+    services, team = factory.services, None if turn.team == "factory" else turn.team
+    models = (
+        services.models.view(project=None, team=team)
+        if turn.project is None
+        else await services.models_of(turn.project, team)
     )
     call = Call(turn.chain, turn.team, turn.operative, "talk", f"{turn.message_id}/{turn.part}")
     pieces: asyncio.Queue[str] = asyncio.Queue()

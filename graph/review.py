@@ -13,7 +13,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from core.json import JsonObject
-from graph import check_report, people
+from graph import check_report, people, scoring
 from graph.again import again
 from graph.attaching import attach
 from graph.dag import Pipeline
@@ -94,6 +94,7 @@ class Review:
         answer = await people.settle(services, state)
         if answer is None:
             return {}
+        await scoring.review(services, run_id, answer, key=passage("review", state))
         done = {"question": people.NOBODY_ASKED}
         if answer["decision"] == "approve":
             key = passage("review", state).replace(".", "/", 1)

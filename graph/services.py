@@ -77,7 +77,10 @@ class Services:
 
     async def models_for(self, run_id: str, team: str | None) -> Models:
         """The models as one team of the run's project sees them: its aliases, whether cloud is forbidden."""
-        project = await self.project_of(run_id)
+        return await self.models_of(await self.project_of(run_id), team)
+
+    async def models_of(self, project: str, team: str | None) -> Models:
+        """The models as one team of a project sees them."""
         # Read each time: cloud that was forbidden a moment ago is forbidden for the next call.
         settings = await project_settings.operators(self.settings.home, project)
         return self.models.view(project=project, team=team, local_only=settings.models.local_only)

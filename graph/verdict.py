@@ -11,7 +11,7 @@ from core import faults
 from core.events import Entry
 from core.json import JsonObject
 from governance.approvals import Decision
-from graph import people, retaining
+from graph import people, retaining, scoring
 from graph.evidence import attempt_key, gather
 from graph.gate import Ruling, decide
 from graph.leasing import give_back
@@ -267,9 +267,12 @@ class Verdicts:
             "reasons": list(ruling.reasons),
             "attempt": state["attempt"],
         }
-        told = await self.stage.event(state, "gate.decided", payload, f"gate/{attempt_key(state)}{suffix}")
+        stage = self.stage
+        told = await stage.event(state, "gate.decided", payload, f"gate/{attempt_key(state)}{suffix}")
         recorded: dict[str, Any] = told.payload
-        return Ruling(recorded["verdict"], tuple(recorded["reasons"]))
+        ruled = Ruling(recorded["verdict"], tuple(recorded["reasons"]))
+        await scoring.gate(stage, state, ruled, key=f"gate/{attempt_key(state)}{suffix}")
+        return ruled
 
     def _outcome(
         self, state: StageState, verdict: Any, *, commit: str | None, files: list[str]

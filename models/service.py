@@ -40,6 +40,7 @@ from models.routing.lending import Lending
 from models.routing.pool import AccountPool
 from models.routing.router import Router
 from models.spending.guard import BudgetReached
+from models.tracing import Score, Tracer, open_tracer, traced
 from models.window import estimate
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class _Office:
     replay: Replay | None = None
     """Answers in place of any model."""
     recorder: Recorder | None = None
+    tracer: Tracer | None = None
+    """Who is told of calls and rulings."""
 
 
 class Models:
@@ -115,7 +118,7 @@ class Models:
         if wanted == OFFLINE or (wanted or "").startswith(REPLAY):
             office = _office(catalogue, Chains(catalogue, Fleet(catalogue, None)), db, guard, offline=True)
             if wanted == OFFLINE:
-                return cls(replace(office, recorder=recorder))
+                return cls(replace(office, recorder=recorder, tracer=await open_tracer()))
             tape = Path(str(wanted).removeprefix(REPLAY))
             replay = await asyncio.to_thread(Replay.load, tape, settings.home)
             return cls(replace(office, replay=replay, is_offline=False))
@@ -128,17 +131,21 @@ class Models:
             await fleet.aclose()
             raise
         office = _office(catalogue, chains, db, guard, offline=not chains.anybody)
-        return cls(replace(office, recorder=recorder))
+        return cls(replace(office, recorder=recorder, tracer=await open_tracer()))
 
     def view(self, *, project: str | None, team: str | None = None, local_only: bool = False) -> "Models":
         """The same models as one team of one project sees them. Costs nothing; the original is closed."""
         return Models(self._office, project=project, team=team, local_only=local_only or self.local_only)
 
     async def aclose(self) -> None:
-        chains = self._office.chains
-        await chains.fleet.aclose()
-        if chains.server is not None:
-            await chains.server.aclose()
+        chains, tracer = self._office.chains, self._office.tracer
+        try:
+            await chains.fleet.aclose()
+            if chains.server is not None:
+                await chains.server.aclose()
+        finally:
+            if tracer is not None:
+                await tracer.flush()
 
     async def __aenter__(self) -> Self:
         return self
@@ -261,7 +268,7 @@ class Models:
         )
         started = clock.monotonic()
         try:
-            reply = await self._taped(chosen, question, candidate)
+            reply = await traced(self._office.tracer, question, self._taped(chosen, question, candidate))
         except BudgetReached:
             raise  # nothing was sent: no call
         except FactoryError as error:
@@ -286,6 +293,16 @@ class Models:
                 charges=reply.charges,
             )
         return reply
+
+    def score(self, score: Score) -> None:
+        """Tell whoever traces how somebody ruled; nobody, where nothing may leave this machine."""
+        if self._office.tracer is not None and not self.local_only:
+            self._office.tracer.scored(score)
+
+    @property
+    def traces(self) -> bool:
+        """Whether somebody is told of calls and rulings."""
+        return self._office.tracer is not None and not self.local_only
 
     async def _taped(self, chosen: "Candidate | None", question: Question, candidate: int) -> Reply:
         """Ask, and write down what came; or look it up where a cassette answers."""
