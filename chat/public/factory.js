@@ -12,6 +12,55 @@
   });
 })();
 
+// A server that is away for a moment has signed nobody out. The page asks who is signed in whenever its socket
+// fails, and takes no answer for "nobody": it would leave the conversation for the way in. So that question waits
+// until there is an answer. Who has to sign in again comes back to the conversation they were in.
+(() => {
+  const root = "/chat";
+  const kept = "factory-return";
+  const thread = /^\/chat\/thread\/[0-9a-zA-Z-]{1,64}\/?$/;
+  const ask = window.fetch.bind(window);
+  const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+  const store = window.sessionStorage;
+  let leaving = false;
+  let asking = null;
+
+  const persist = async (wanted, how) => {
+    for (let wait = 250; ; wait = Math.min(wait * 2, 2000)) {
+      try {
+        const answer = await ask(wanted, how);
+        if (answer.status < 500) return answer;
+      } catch (error) {
+        if (error.name === "AbortError") throw error;
+      }
+      await pause(wait);
+    }
+  };
+  const comeBack = (answer) => {
+    const here = window.location.pathname;
+    if (answer.status === 401 && thread.test(here) && !leaving) store.setItem(kept, here);
+    const before = store.getItem(kept);
+    if (!answer.ok || !before) return;
+    store.removeItem(kept);
+    const at = here.replace(/\/$/, "");
+    if (thread.test(before) && (at === root || at === `${root}/login`)) window.location.replace(before);
+  };
+
+  window.fetch = async (wanted, how) => {
+    const url = new URL(wanted instanceof Request ? wanted.url : wanted, window.location.href);
+    if (url.origin !== window.location.origin) return ask(wanted, how);
+    if (url.pathname === `${root}/logout`) {
+      leaving = true;
+      store.removeItem(kept);
+    }
+    if (url.pathname !== `${root}/user`) return ask(wanted, how);
+    asking ??= persist(wanted, how).finally(() => (asking = null));
+    const answer = (await asking).clone();
+    comeBack(answer);
+    return answer;
+  };
+})();
+
 // Buttons of the page that show a picture and say nothing to a screen reader.
 (() => {
   const names = {

@@ -46,6 +46,8 @@ class Visit:
         """Type a message and send it."""
         await self.page.locator("#chat-input").click()
         await self.page.keyboard.insert_text(text)
+        # Until its socket is open the page takes no message.
+        await expect(self.page.locator("#chat-submit")).to_be_enabled()
         await self.page.keyboard.press("Enter")
 
     async def pick(self, now: str, wanted: str) -> None:

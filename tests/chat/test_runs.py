@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.chat.conftest import OpenChat
+from collections.abc import Callable
+
+from tests.chat.conftest import OpenChat, Tab
 
 
 async def test_a_requirement_becomes_a_run_that_is_decided_on_a_card_and_ends_once(
@@ -70,3 +72,29 @@ async def test_a_socket_that_was_lost_is_told_what_it_missed(open_chat: OpenChat
         await tab.connect()
         await tab.until(lambda tab: tab.finished())
         assert len(tab.finished()) == 1
+
+
+async def test_commands_tell_hold_change_and_end_a_run(open_chat: OpenChat) -> None:
+    async with open_chat() as chat, chat.tab() as tab:
+
+        def told(words: str) -> Callable[[Tab], bool]:
+            return lambda tab: any(words in text for text in tab.texts())
+
+        await tab.say("A page about ferns", pipeline="one")
+        card = (await tab.until(lambda tab: tab.open_cards()))[0]
+        await tab.say("/costs")
+        await tab.until(told("| team | calls |"))
+        await tab.say("/why")
+        await tab.until(told("*(event "))
+        await tab.say("/pause")
+        await tab.until(told("is to stand still"))
+        await tab.say("/resume")
+        await tab.until(told("goes on"))
+        assert (await tab.decide(card["approval_id"], "approve"))["ok"]
+        await tab.until(lambda tab: tab.finished())
+        await tab.say("/change add a page about mosses")
+        await tab.until(lambda tab: tab.open_cards())
+        await tab.say("/cancel")
+        await tab.until(told("is to end"))
+        await tab.until(lambda tab: any("cancelled" in end for end in tab.finished()))
+        assert len(tab.finished()) == 2
