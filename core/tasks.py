@@ -3,12 +3,12 @@
 import asyncio
 from typing import Any, Final
 
-_AGAIN: Final = 0.1
+_AGAIN: Final = 1.0
 """Seconds until a task that is still there is cancelled once more."""
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait until each is done; what they raise is dropped.
+    """Cancel tasks and wait until each is done; what they raise is dropped. For those that clean up nothing.
 
     Cancels more than once: before Python 3.12 `asyncio.wait_for`, by which psycopg hands out connections,
     loses a cancellation that meets the moment in which its wait ends.

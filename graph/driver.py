@@ -23,6 +23,7 @@ from core import logs
 from core.database import DatabaseUnavailable
 from core.errors import BadInput, FactoryError
 from core.fencing import Fenced
+from core.tasks import end
 from governance.approvals import AlreadyDecided, Approval
 from graph import control, paying, people, rollback, undoing
 from graph.holds import Hold
@@ -271,9 +272,9 @@ class Driver:
         try:
             await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (working, watching):
-                task.cancel()
-            await asyncio.gather(working, watching, return_exceptions=True)
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            await end(watching)
         if not working.cancelled():
             working.result()
         elif hold.lost:

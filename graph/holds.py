@@ -26,6 +26,7 @@ from core import clock, fencing, logs
 from core.database import Database, DatabaseUnavailable
 from core.fencing import Fence
 from core.incarnation import pinned, recognise
+from core.tasks import end
 from graph import queries
 
 Connection = AsyncConnection[DictRow]
@@ -114,8 +115,7 @@ class Holds:
     async def close(self) -> None:
         """Give the connection back; call it when nothing is held any more."""
         if self._beating:
-            self._beating.cancel()
-            await asyncio.gather(self._beating, return_exceptions=True)
+            await end(self._beating)
         if self._connection:
             await self._connection.close()
 

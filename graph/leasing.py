@@ -12,6 +12,7 @@ import psycopg
 
 from core import logs
 from core.errors import FactoryError
+from core.tasks import end
 from graph.nodes import Node
 from graph.stage_context import StageContext
 from graph.state import StageState
@@ -81,8 +82,7 @@ async def _held(stage: StageContext, lease: Lease) -> AsyncGenerator[None]:
         with logs.about(team=stage.team.id):
             yield
     finally:
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
+        await end(beating)
 
 
 async def _beat(stage: StageContext, lease: Lease) -> None:

@@ -15,6 +15,8 @@ from typing import Final
 
 from core import fencing
 
+_SIGNED = 4_608
+"""Bytes at the beginning of a lock's file that say who holds it: an attempt and the longest path."""
 _PATIENCE: Final = 1.0
 """Seconds between two looks at whether the holder is one that was overtaken."""
 
@@ -79,12 +81,13 @@ class FileLock:
 def _sign(descriptor: int) -> None:
     fence = fencing.current()
     said = f"{fence.attempt} {fence.mark}" if fence is not None and fence.mark is not None else ""
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, said.encode(), 0)
+    # Over what the holder before wrote, at its full length: a truncation would be one more journey to the disk.
+    os.pwrite(descriptor, said.encode().ljust(_SIGNED), 0)
 
 
 def _overtaken(descriptor: int) -> bool:
-    attempt, _, mark = os.pread(descriptor, 4096, 0).decode("utf-8", "replace").partition(" ")
+    attempt, _, mark = os.pread(descriptor, _SIGNED, 0).decode("utf-8", "replace").partition(" ")
+    mark = mark.rstrip(" ")
     return attempt.isdecimal() and bool(mark) and fencing.marked(Path(mark)) > int(attempt)
 
 

@@ -15,6 +15,7 @@ from procrastinate.worker import Worker
 
 from core import logs
 from core.database import DatabaseUnavailable
+from core.tasks import end
 from graph.queue import queries
 from graph.queue.queue import Queue
 
@@ -55,8 +56,7 @@ class Workers:
         try:
             await self._work()
         finally:
-            reaping.cancel()
-            await asyncio.gather(reaping, return_exceptions=True)
+            await end(reaping)
 
     async def _work(self) -> None:
         pause = 0.1
