@@ -81,7 +81,7 @@ class FileLock:
 def _sign(descriptor: int) -> None:
     fence = fencing.current()
     said = f"{fence.attempt} {fence.mark}" if fence is not None and fence.mark is not None else ""
-    # Over what the holder before wrote, at its full length: a truncation would be one more journey to the disk.
+    # At its full length over what the holder before wrote: to cut the file is one more journey to the disk.
     os.pwrite(descriptor, said.encode().ljust(_SIGNED), 0)
 
 
