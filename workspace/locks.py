@@ -81,6 +81,8 @@ class FileLock:
 def _sign(descriptor: int) -> None:
     fence = fencing.current()
     said = f"{fence.attempt} {fence.mark}" if fence is not None and fence.mark is not None else ""
+    if not said and os.fstat(descriptor).st_size == 0:
+        return  # nothing to say and nothing to write over: a full disk keeps nobody from a lock
     # At its full length over what the holder before wrote: to cut the file is one more journey to the disk.
     os.pwrite(descriptor, said.encode().ljust(_SIGNED), 0)
 
