@@ -130,9 +130,18 @@ def _text(text: str | Text) -> Text:
     return text if isinstance(text, Text) else Text(clean(text))
 
 
+_WHOLE = frozenset({"id", "run", "thread", "webhook"})
+"""Columns of ids. They are copied into the next command, so no width of a terminal breaks them."""
+
+
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """A table in the one style of this program; columns in `right` hold numbers."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        made.add_column(
+            column,
+            justify="right" if column in right else "left",
+            overflow="fold",
+            no_wrap=column in _WHOLE,
+        )
     return made

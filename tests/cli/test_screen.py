@@ -103,3 +103,12 @@ def test_a_result_is_one_json_object_on_stdout(capsys: pytest.CaptureFixture[str
     assert json.loads(captured.out) == {"word": "größer", "escape": "\x1b[31m"}
     assert "\x1b" not in captured.out
     assert captured.err == "beside it\n"
+
+
+def test_an_id_in_a_table_is_whole_at_any_width() -> None:
+    shown = screen.table("id", "what")
+    identity = "dlv-01m7z9q6bwxdydknkea4tjsb6p"
+    shown.add_row(identity, "a long line of words that must be folded " * 3)
+    written = io.StringIO()
+    Console(file=written, width=60).print(shown)
+    assert identity in written.getvalue()
