@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
@@ -31,6 +29,7 @@ from graph.lifecycle import ENDED
 from graph.pipeline import build_pipeline
 from graph.progress import Progress
 from graph.remembering import Remembering
+from graph.requirement import checked_requirement, slug
 from graph.rollback import Aim
 from graph.runs import Run, Runs
 from graph.services import Services
@@ -47,13 +46,6 @@ from workspace import policies
 from workspace.leases import Leases
 from workspace.projects import Workspace
 from workspace.sandbox import Sandbox
-
-MOST_REQUIREMENT: Final = 100_000
-"""Characters of a requirement: about 25,000 tokens, more than the local models' context leaves room for."""
-
-
-class RequirementInvalid(BadInput):
-    """The requirement cannot be worked on."""
 
 
 class ProjectExists(BadInput):
@@ -396,62 +388,3 @@ def _has_repository(project: str, repo: Path) -> ProjectExists:
         untouched="Nothing was started, and neither repository was touched",
         todo="Leave out --repo to go on with the project, or choose another name for it",
     )
-
-
-def checked_requirement(text: str, *, example: str = 'factory run "A lending library …"') -> str:
-    """The requirement, stripped, its secrets masked; raises RequirementInvalid where there is none."""
-    nothing = "Nothing was started"
-    if "\x00" in text:
-        raise RequirementInvalid(
-            "The requirement is not text: it holds NUL characters",
-            untouched=nothing,
-            todo="Give plain text or Markdown",
-        )
-    stripped = text.strip()
-    if not any(character.isalnum() for character in stripped):
-        raise RequirementInvalid(
-            "The requirement is empty",
-            untouched=nothing,
-            todo=f"Say what is wanted, as in `{example}`",
-        )
-    if len(stripped) > MOST_REQUIREMENT:
-        raise RequirementInvalid(
-            f"The requirement has {len(stripped):,} characters; the most is {MOST_REQUIREMENT:,}",
-            untouched=nothing,
-            todo="Shorten it, or put the material into a repository and start with --repo",
-        )
-    return redact(stripped)
-
-
-def slug(requirement: str) -> str:
-    """A project name from a requirement's first words: lower-case letters, digits and hyphens, at most 40."""
-    plain = unicodedata.normalize("NFKD", requirement).encode("ascii", "ignore").decode().lower()
-    words = re.findall(r"[a-z0-9]+", plain)
-    meaningful = [word for word in words if word not in _FILLERS][:5]
-    return "-".join(meaningful)[:40].strip("-") or "project"
-
-
-_FILLERS: Final = frozenset(
-    {
-        "a",
-        "an",
-        "the",
-        "that",
-        "with",
-        "for",
-        "of",
-        "and",
-        "to",
-        "i",
-        "we",
-        "want",
-        "need",
-        "please",
-        "build",
-        "make",
-        "create",
-        "me",
-        "my",
-        "our",
-    }
-)

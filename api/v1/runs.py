@@ -18,7 +18,7 @@ from api.service import Service, Serving
 from api.v1.wanted import Money, Name, Wanted
 from graph import control
 from graph.lifecycle import RunStatus
-from graph.runner import MOST_REQUIREMENT
+from graph.requirement import MOST_REQUIREMENT
 from graph.runs import Run
 from graph.summary import RunSummary
 from models.spending.amount import AmountInvalid, usd
