@@ -10,20 +10,19 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
+from cli import service_doctor
+from cli.check import Check, State
 from cli.screen import Look, Screen, clean, table
 from core.database import Database
 from core.errors import FactoryError
 from core.json import JsonObject
 from core.settings import Settings
 from workspace.sandbox import Sandbox
-
-State = Literal["ok", "warning", "missing"]
-"""ok: works. warning: the factory works with less. missing: it does not work."""
 
 _LOOKS: dict[State, Look] = {
     "ok": Look("✓", "ok", "green"),
@@ -36,23 +35,11 @@ _LITTLE = 2_000_000_000
 _NO_SPACE = 200_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was tried."""
-
-    name: str
-    state: State
-    detail: str
-    todo: str = ""
-
-
 async def doctor(server: str | None = None, *, as_json: bool) -> int:
     """Try everything, here or at a server; returns 0 when it can work, 4 when something is missing."""
     screen = Screen(as_json)
     checks: list[Check] = []
     if server is not None:
-        from cli import service_doctor
-
         checks = await service_doctor.checks(server)
     else:
         settings = Settings.load()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import httpx
 
-from cli.doctor import Check
+from cli.check import Check
 from core.errors import BadInput
 from core.json import is_object
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from langchain_core.messages import BaseMessage
 
 from core import faults
 from core.errors import FactoryError
+from graph.gathered import Gathered
 from graph.stage_context import StageContext, called
 from graph.state import StageState
 from memory.evidence import Text, locate
@@ -26,9 +27,6 @@ from models.errors import ModelFailure, UnknownAlias, UnknownModel
 from models.following import first_reply
 from models.service import Models
 from teams import prompts
-
-if TYPE_CHECKING:
-    from graph.retaining import Gathered
 
 CHEAP: Final = "factory/cheap"
 """The alias that is asked; where nobody stands behind it, the team's own."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from core.errors import FactoryError
 from core.events import Event
 from core.json import JsonObject, JsonValue, canonical, is_object
 from graph import extracting, heard, learning, packing
+from graph.gathered import Gathered
 from graph.remembering import telling
 from graph.stage_context import StageContext
 from graph.state import StageState
@@ -49,18 +49,6 @@ _BY_SUBJECT: Final = ("interface:", "table:", "use:", "adr:")
 """Subjects of what is worded by us and not by its file: it is superseded by them alone."""
 _LAST_LINES: Final = 30
 """Of a command's output, in which it says how it went."""
-
-
-@dataclass(slots=True)
-class Gathered:
-    """What a stage left, and what of it was left out."""
-
-    claims: list[Claim] = field(default_factory=list[Claim])
-    unsupported: int = 0
-    echoes: int = 0
-    masked: int = 0
-    model: str = ""
-    """How the model's reading went: a number of claims, or why there is none. Empty where none was asked."""
 
 
 async def remember(
