@@ -22,6 +22,11 @@ Show = Callable[[str], Awaitable[None]]
 LIBRARIAN_ALIAS: Final = "factory/fast"
 
 
+def talk_chain(thread_id: str) -> str:
+    """The chain of the log that has what models said in a conversation."""
+    return f"chat_{thread_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """Whose turn it is, and in which talk."""
@@ -38,7 +43,7 @@ class Turn:
     @property
     def chain(self) -> str:
         """The chain of the log that has the talk's model calls."""
-        return f"chat_{self.thread_id}"
+        return talk_chain(self.thread_id)
 
 
 async def ask(

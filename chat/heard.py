@@ -42,13 +42,20 @@ class Talk:
         return self.room.thread_id
 
     async def reply(
-        self, text: str, *, to: str, author: str = FACTORY, error: bool = False, part: str = ""
+        self,
+        text: str,
+        *,
+        to: str,
+        author: str = FACTORY,
+        error: bool = False,
+        part: str = "",
+        meta: dict[str, Any] | None = None,
     ) -> None:
         """Say something in answer to a message; said again after a crash, it takes its own place."""
         name = f"{to}/reply{f'/{part}' if part else ''}"
-        await self.room.say(
-            *reply(name, self.thread_id, redact(text), at=clock.now(), author=author, error=error)
-        )
+        steps = reply(name, self.thread_id, redact(text), at=clock.now(), author=author, error=error)
+        steps[-1]["metadata"].update(meta or {})
+        await self.room.say(*steps)
 
     async def propose(self, props: dict[str, Any], *, to: str, number: int) -> None:
         """Put a proposal before the person; its card belongs to the message (threads.py)."""

@@ -58,7 +58,7 @@ class Layer(BaseDataLayer):
         """Take it back."""
         thread_id, _, step_id = feedback_id.partition("/")
         person, _ = await self._mine(thread_id)
-        await take_back(self._desk.factory, thread_id, step_id, person.name)
+        await take_back(self._desk.factory, self._threads, thread_id, step_id, person.name)
         return True
 
     async def _mine(self, thread_id: str | None) -> tuple[Principal, str]:

@@ -171,9 +171,10 @@ async def feedback(conn: Connection, thread_id: str) -> Sequence[DictRow]:
     return await cursor.fetchall()
 
 
-async def delete_feedback(conn: Connection, thread_id: str, step_id: str, by: str) -> None:
-    """Take back what a person thought."""
-    await conn.execute(
+async def delete_feedback(conn: Connection, thread_id: str, step_id: str, by: str) -> bool:
+    """Take back what a person thought; whether there was anything."""
+    done = await conn.execute(
         "DELETE FROM chat_feedback WHERE thread_id = %s AND step_id = %s AND by = %s",
         (thread_id, step_id, by),
     )
+    return done.rowcount > 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chat import queries
+from chat.asking import talk_chain
 from chat.timeline import Timeline, step_id
 from chat.wire import ROOT, Element, Step, iso, proposal_card, proposal_of
 from core.database import Database
@@ -25,6 +26,19 @@ class Shown:
 
     steps: list[Step]
     elements: list[Element]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a thumb is about."""
+
+    chain: str
+    """The chain of the log that tells it: a run's, or a talk's."""
+    project: str | None
+    team: str | None = None
+    """Who said it, in a talk."""
+    about: str = ""
+    """Which message of the talk it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +161,16 @@ class Threads:
                 }
         return Shown(steps, elements)
 
-    async def run_of_step(self, thread_id: str, wanted: str) -> str | None:
-        """The run whose end a step of the thread tells; None where it tells something else."""
+    async def judged(self, thread_id: str, wanted: str) -> Judged | None:
+        """What a step tells: the end of a run, or what a model said; None where it is something else."""
         for run_id in await self.runs(thread_id):
             if wanted == f"{step_id(run_id, 'finished')}/run":
-                return run_id
+                return Judged(run_id, await self._factory.services.project_of(run_id))
+        for step in await self.messages(thread_id):
+            metadata: dict[str, Any] = step.get("metadata") or {}
+            if wanted == f"{step['id']}/run" and "project" in metadata:
+                chain = talk_chain(thread_id)
+                return Judged(chain, metadata["project"], metadata.get("team"), about=str(step["id"]))
         return None
 
 

@@ -1,6 +1,8 @@
-"""Tells whoever traces how the gate and a reviewer ruled, as scores of the run; a run never fails of it."""
+"""Tells whoever traces how the gate and people ruled, as scores; nothing fails of it."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
 
 from core import logs
 from core.errors import FactoryError
@@ -9,6 +11,7 @@ from graph.people import Answer
 from graph.services import Services
 from graph.stage_context import StageContext
 from graph.state import StageState
+from models.service import Models
 from models.tracing import Score
 
 _log = logs.get(__name__)
@@ -24,20 +27,33 @@ async def gate(stage: StageContext, state: StageState, ruling: Ruling, *, key: s
         comment="\n".join(ruling.reasons),
         about={"team": stage.team.id, "round": state["round"], "attempt": state["attempt"]},
     )
-    await _tell(stage.services, score, stage.team.id)
+    services, team = stage.services, stage.team.id
+    await _tell(services, score, lambda: services.models_for(score.run_id, team))
 
 
 async def review(services: Services, run_id: str, answer: Answer, *, key: str) -> None:
     """What a person decided about the whole change, or that nobody did."""
     about: dict[str, str | int] = {"by": answer["by"]} if answer["by"] else {}
-    await _tell(services, Score(run_id, key, "review", answer["decision"], answer["text"], about), None)
+    score = Score(run_id, key, "review", answer["decision"], answer["text"], about)
+    await _tell(services, score, lambda: services.models_for(run_id, None))
 
 
-async def _tell(services: Services, score: Score, team: str | None) -> None:
+async def opinion(services: Services, score: Score, *, project: str | None, team: str | None) -> None:
+    """What a person thought of a run, or of what a team said in a talk: about `project`, or about none."""
+
+    async def models() -> Models:
+        view = services.models.view(project=None, team=team)
+        return view if project is None else await services.models_of(project, team)
+
+    await _tell(services, score, models)
+
+
+async def _tell(services: Services, score: Score, models_of: Callable[[], Awaitable[Models]]) -> None:
+    """Tell of a score, unless nothing of what it is about may leave this machine."""
     if not services.models.traces:
         return
     try:
-        models = await services.models_for(score.run_id, team)
+        models = await models_of()
     except FactoryError as error:  # who may not be told cannot be known: nobody is
         _log.warning("not scored", run=score.run_id, error=str(error))
         return

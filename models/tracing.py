@@ -24,13 +24,14 @@ KEYS: Final = ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How somebody ruled on the work of a run."""
+    """How somebody ruled on the work of a run, or on what was said in a talk."""
 
     run_id: str
+    """The run, or the talk's chain of the log: the session that it belongs to."""
     key: str
-    """Idempotency key: one score for one (run, key)."""
+    """Idempotency key: one score for one (run, key); told again, it takes its own place."""
     name: str
-    """Who ruled: `gate` or `review`."""
+    """Who ruled: `gate`, `review` or `feedback`."""
     value: str
     """The ruling, one of a few words."""
     comment: str = ""

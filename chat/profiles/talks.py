@@ -47,7 +47,7 @@ class Talks:
         turn = _turn(talk, said, team, "talk", project)
         reply = await ask(talk.desk.factory, turn, messages, show=streamed.piece)
         text, proposed = talking.proposals(reply.text, talk.desk.factory.registry.ids)
-        await streamed.end(text, meta={"team": team.id})
+        await streamed.end(text, meta={"team": team.id, "project": project})
         for number, proposal in enumerate(proposed):
             await talk.propose(_card(proposal, team, project, number, said.id), to=said.id, number=number)
 
@@ -72,7 +72,7 @@ class Talks:
             streamed = talk.streamed(to=said.id, author=team.name, part=part)
             turn = _turn(talk, said, team, part, project)
             reply = await ask(factory, turn, messages, show=streamed.piece)
-            await streamed.end(reply.text.strip(), meta={"team": team.id})
+            await streamed.end(reply.text.strip(), meta={"team": team.id, "project": project})
             turns.append(talking.Turn(team.id, reply.text.strip()))
             tokens += reply.input_tokens + reply.output_tokens
         await self._conclude(talk, said, teams[group[0]], turns, f"{choice.why}; {tokens:,} tokens", project)
@@ -85,7 +85,7 @@ class Talks:
         reply = await ask(talk.desk.factory, turn, messages)
         ended = f"*The discussion ended: {escaped(why)}. Written by {team.name}.*"
         text = f"### Decision\n\n{ended}\n\n{reply.text.strip()}"
-        await talk.reply(text, to=said.id, part="decision")
+        await talk.reply(text, to=said.id, part="decision", meta={"project": project})
         if project is not None:
             wanted = f"Record this decision as an ADR in docs/adr/:\n\n{reply.text.strip()}"
             proposal = Proposal("change", "", wanted)
@@ -108,7 +108,8 @@ class Talks:
         used = sorted({number for _, numbers in told for number in numbers})
         lines = [f"{escaped(text)} {''.join(f'[{number}]' for number in numbers)}" for text, numbers in told]
         listed = "\n".join(f"{_source(number, sources[number])}" for number in used)
-        await talk.reply("\n\n".join([*lines, "**Sources**", listed]), to=said.id)
+        text = "\n\n".join([*lines, "**Sources**", listed])
+        await talk.reply(text, to=said.id, meta={"project": project})
 
     async def _from_sources(
         self, talk: Talk, said: Said, project: str, sources: dict[int, Source]
