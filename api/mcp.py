@@ -134,7 +134,12 @@ class _Tools:
         """Give the factory a requirement. Returns at once; the run goes on in the background."""
         roles.require(self._role, "submit")
         run_id = await self._factory.submit(
-            requirement, project=project, pipeline=pipeline, budget_usd=_amount(budget), widens=False
+            requirement,
+            project=project,
+            pipeline=pipeline,
+            budget_usd=_amount(budget),
+            widens=False,
+            by=self._by,
         )
         await self._dispatch.go_on(run_id)
         return await self._status(run_id)

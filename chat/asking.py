@@ -39,6 +39,8 @@ class Turn:
     operative: str
     alias: str
     project: str | None
+    by: str = ""
+    """Who talks."""
 
     @property
     def chain(self) -> str:
@@ -57,9 +59,9 @@ async def ask(
     """One reply of the team's model, or of the next in its chain; `show` is given its pieces as they come."""
     services, team = factory.services, None if turn.team == "factory" else turn.team
     models = (
-        services.models.view(project=None, team=team)
+        services.models.view(project=None, team=team, by=turn.by)
         if turn.project is None
-        else await services.models_of(turn.project, team)
+        else await services.models_of(turn.project, team, by=turn.by)
     )
     call = Call(turn.chain, turn.team, turn.operative, "talk", f"{turn.message_id}/{turn.part}")
     pieces: asyncio.Queue[str] = asyncio.Queue()

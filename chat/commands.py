@@ -142,7 +142,9 @@ async def change(talk: Talk, said: Said) -> None:
     target = await newest(talk)
 
     async def make(run_id: str) -> str:
-        return await talk.desk.factory.change(target, said.text, widens=False, run_id=run_id)
+        return await talk.desk.factory.change(
+            target, said.text, widens=False, by=said.person.name, run_id=run_id
+        )
 
     await started(talk, said.id, make)
 

@@ -56,7 +56,7 @@ async def _change(talk: Talk, person: Principal, step: Step, text: str) -> str:
     project = str(step["metadata"]["proposal"]["project"])
 
     async def make(run_id: str) -> str:
-        return await talk.desk.factory.change(project, text, widens=False, run_id=run_id)
+        return await talk.desk.factory.change(project, text, widens=False, by=person.name, run_id=run_id)
 
     await started(talk, str(step["id"]), make)
     return "Started"

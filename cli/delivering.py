@@ -5,6 +5,7 @@ from __future__ import annotations
 from cli.driving import to_the_end
 from cli.mail import opened
 from cli.screen import Screen
+from cli.whoami import whoami
 from core import faults
 from core.settings import Settings
 from graph.lifecycle import ENDED
@@ -56,8 +57,10 @@ async def _submitted(
         faults.point("mail.received")
         # To a project that holds something a letter asks for a change of it.
         if any(not is_mail(path) for path in await repository.files("refs/heads/main")):
-            return await factory.change(project, letter.text, pipeline=pipeline, mail=letter.key)
-        return await factory.submit(letter.text, project=project, pipeline=pipeline, mail=letter.key)
+            return await factory.change(project, letter.text, pipeline=pipeline, by=whoami(), mail=letter.key)
+        return await factory.submit(
+            letter.text, project=project, pipeline=pipeline, by=whoami(), mail=letter.key
+        )
 
 
 async def answer(factory: Factory, repository: Repository, letter: Letter, run_id: str) -> bool:

@@ -42,7 +42,7 @@ def listed(found: Sequence[RunSummary], screen: Screen) -> int:
     if not found:
         screen.say('There is no run yet. Start one with: factory run "…"')
         return 0
-    rows = table("run", "status", "project", "stages", "time", "cost", right=("stages", "time", "cost"))
+    rows = table("run", "status", "project", "by", "stages", "time", "cost", right=("stages", "time", "cost"))
     for summary in found:
         working = [stage for stage in summary.stages if not stage.skipped_because]
         waits = f" ({len(summary.waiting_for)} open)" if summary.waiting_for else ""
@@ -50,6 +50,7 @@ def listed(found: Sequence[RunSummary], screen: Screen) -> int:
             summary.run_id,
             look_of.look(summary.status).text() + waits,
             look_of.clean(summary.project),
+            look_of.clean(summary.by or ""),
             f"{sum(1 for stage in working if stage.verdict == 'pass')}/{len(working)}" if working else "",
             look_of.seconds(summary.seconds),
             look_of.cost(summary.cost_usd),

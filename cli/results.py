@@ -67,6 +67,8 @@ def page(summary: RunSummary, screen: Screen) -> None:
         screen.say(f"  {summary.failure}")
         screen.say(f"  All of it: factory replay {summary.run_id}")
     screen.say(f"  project     {summary.project}")
+    if summary.by:
+        screen.say(f"  by          {look_of.clean(summary.by)}")
     if summary.repository:
         screen.say(f"  repository  {summary.repository}")
     if summary.tag:

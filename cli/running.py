@@ -53,6 +53,7 @@ async def run(
             pipeline=pipeline,
             approve_all=approve_all,
             budget_usd=amount,
+            by=whoami(),
         )
         screen.note(f"run {run_id}", style="bold")
         return await to_the_end(factory, run_id, screen)
@@ -77,7 +78,13 @@ async def change(
     async with Factory.open(settings, model=model) as factory:
         screen.announce(factory.announcements)
         run_id = await factory.change(
-            target, text, repo=repo, pipeline=pipeline, approve_all=approve_all, budget_usd=amount
+            target,
+            text,
+            repo=repo,
+            pipeline=pipeline,
+            approve_all=approve_all,
+            budget_usd=amount,
+            by=whoami(),
         )
         screen.note(f"run {run_id}", style="bold")
         return await to_the_end(factory, run_id, screen)

@@ -171,14 +171,15 @@ class Factory:
         approve_all: bool = False,
         budget_usd: Decimal | None = None,
         widens: bool = True,
+        by: str = "",
         mail: str = "",
         run_id: str | None = None,
     ) -> str:
         """Record a run and return its id, which is `run_id` where one is given. Nothing is created when the
         input is refused.
 
-        Unless it `widens`, `budget_usd` is refused where the project's settings give a run less. Under a
-        `run_id` that was given it is recorded once, however often it is submitted.
+        Unless it `widens`, `budget_usd` is refused where the project's settings give a run less. `by` is who
+        submits it. Under a `run_id` that was given it is recorded once, however often it is submitted.
         """
         text = checked_requirement(requirement)
         self.pipeline(pipeline)
@@ -199,6 +200,7 @@ class Factory:
             model=self.model,
             approve_all=approve_all,
             budget_usd=budget_usd,
+            by=by,
             mail=mail,
             run_id=run_id,
         )
@@ -213,14 +215,15 @@ class Factory:
         approve_all: bool = False,
         budget_usd: Decimal | None = None,
         widens: bool = True,
+        by: str = "",
         mail: str = "",
         run_id: str | None = None,
     ) -> str:
         """Record a run that changes what a finished run made, or what a project holds; return its id.
 
         `repo` imports a repository as the new project `target` first. Nothing is created when the input is
-        refused. `widens`, `mail` and `run_id` as for `submit`. Raises NotFound, RunUnfinished, ResultNotHere,
-        ProjectExists.
+        refused. `widens`, `by`, `mail` and `run_id` as for `submit`. Raises NotFound, RunUnfinished,
+        ResultNotHere, ProjectExists.
         """
         text = checked_requirement(text, example='factory change RUN "Members have a phone number"')
         services = self.services
@@ -244,11 +247,12 @@ class Factory:
             approve_all=approve_all,
             change=found.change,
             budget_usd=budget_usd,
+            by=by,
             mail=mail,
             run_id=run_id,
         )
 
-    async def retry(self, run_id: str, *, new_id: str | None = None) -> str:
+    async def retry(self, run_id: str, *, by: str = "", new_id: str | None = None) -> str:
         """Record a run that begins anew with what an ended one was given; return its id.
 
         Raises RunUnfinished.
@@ -271,6 +275,7 @@ class Factory:
             approve_all=run.approve_all,
             change=run.change,
             budget_usd=run.budget_usd,
+            by=by,
             run_id=new_id,
         )
 

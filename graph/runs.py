@@ -45,6 +45,8 @@ class Run:
     """What a person wants of whoever drives it."""
     attempt: int
     """How often it was taken up."""
+    by: str
+    """Who submitted it; empty where that is not recorded."""
     change: Change | None
     """What it changes; None where it builds from its requirement alone."""
     tag: str | None
@@ -75,13 +77,14 @@ class Runs:
         approve_all: bool,
         change: Change | None = None,
         budget_usd: Decimal | None = None,
+        by: str = "",
         mail: str = "",
         run_id: str | None = None,
     ) -> str:
         """Record a run as `draft`, with its first event, in one transaction; returns its id.
 
-        `mail` names the file of the inbox that it answers. Under a `run_id` that was given it is recorded
-        once, as it was given first.
+        `by` is who submitted it, `mail` the file of the inbox that it answers. Under a `run_id` that was
+        given it is recorded once, as it was given first.
         """
         run_id = run_id or clock.new_id("run")
         async with self._db.pool.connection() as conn, conn.transaction():
@@ -98,6 +101,7 @@ class Runs:
                     **({"change": change} if change else {}),
                     **({} if budget_usd is None else {"budget_usd": str(budget_usd)}),
                     **({"mail": mail} if mail else {}),
+                    **({"by": by} if by else {}),
                 },
             )
             if not fresh:
@@ -113,6 +117,7 @@ class Runs:
                     "approve_all": approve_all,
                     **({} if budget_usd is None else {"budget_usd": str(budget_usd)}),
                     **({"changes": change["of"] or project} if change else {}),
+                    **({"by": by} if by else {}),
                 },
                 key="run.created",
                 conn=conn,
@@ -227,6 +232,7 @@ def _run(row: dict[str, Any]) -> Run:
         budget_usd=Decimal(options["budget_usd"]) if "budget_usd" in options else None,
         wanted=Wanted.of(row["wanted"]),
         attempt=row["attempt"],
+        by=str(options.get("by", "")),
         change=options.get("change"),
         tag=row["tag"],
         result_commit=row["result_commit"],

@@ -58,7 +58,8 @@ class Services:
     """The projects' repositories that this process has opened."""
     baselines: dict[str, Baseline | None] = field(default_factory=dict[str, "Baseline | None"], repr=False)
     """What the checks say of the commits that runs started from; None for one without a file."""
-    _projects: dict[str, str] = field(default_factory=dict[str, str], repr=False)
+    _origins: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]], repr=False)
+    """Each run's project, and who submitted it."""
     _wishes: dict[str, str | None] = field(default_factory=dict[str, str | None], repr=False)
 
     async def run(self, run_id: str) -> Run:
@@ -67,9 +68,13 @@ class Services:
 
     async def project_of(self, run_id: str) -> str:
         """The name of the run's project."""
-        if run_id not in self._projects:
-            self._projects[run_id] = (await self.runs.get(run_id)).project
-        return self._projects[run_id]
+        return (await self._origin(run_id))[0]
+
+    async def _origin(self, run_id: str) -> tuple[str, str]:
+        if run_id not in self._origins:
+            run = await self.runs.get(run_id)
+            self._origins[run_id] = run.project, run.by
+        return self._origins[run_id]
 
     async def repository(self, run_id: str) -> Repository:
         """The repository of the run's project."""
@@ -77,24 +82,22 @@ class Services:
 
     async def models_for(self, run_id: str, team: str | None) -> Models:
         """The models as one team of the run's project sees them: its aliases, whether cloud is forbidden."""
-        return await self.models_of(await self.project_of(run_id), team)
+        project, by = await self._origin(run_id)
+        return await self.models_of(project, team, by=by)
 
-    async def models_of(self, project: str, team: str | None) -> Models:
-        """The models as one team of a project sees them."""
+    async def models_of(self, project: str, team: str | None, *, by: str = "") -> Models:
+        """The models as one team of a project sees them, `by` for whom."""
         # Read each time: cloud that was forbidden a moment ago is forbidden for the next call.
         settings = await project_settings.operators(self.settings.home, project)
-        return self.models.view(project=project, team=team, local_only=settings.models.local_only)
+        return self.models.view(project=project, team=team, local_only=settings.models.local_only, by=by)
 
     async def tools_from_outside(self, team: Team, run_id: str) -> Offer:
         """The tools of MCP servers for a team, by what `project.toml` said when the run began."""
-        run = None
         if run_id not in self._wishes:
             run = await self.runs.get(run_id)
             commit = run.base_commit or "main"
             self._wishes[run_id] = await (await self.repository(run_id)).read(commit, "project.toml")
-        if run_id not in self._projects:
-            self._projects[run_id] = (run or await self.runs.get(run_id)).project
-        return await self.outside.offer(team, self._projects[run_id], self._wishes[run_id])
+        return await self.outside.offer(team, await self.project_of(run_id), self._wishes[run_id])
 
     async def mail(self, run_id: str) -> Mailing:
         """The mail of a run."""

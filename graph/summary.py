@@ -65,6 +65,8 @@ class RunSummary(BaseModel):
     run_id: str
     status: str
     project: str
+    by: str | None = None
+    """Who submitted it; null where that is not recorded."""
     repository: str
     tag: str | None
     cost_usd: float
@@ -92,6 +94,7 @@ def summarise(
         run_id=run.id,
         status=run.status,
         project=run.project,
+        by=run.by or None,
         repository=str(run.repository),
         tag=run.tag,
         cost_usd=round(progress.cost_usd, 6),

@@ -44,6 +44,8 @@ class Question:
     tools: Sequence[BaseTool | JsonObject] = ()
     heard: Heard | None = None
     options: JsonObject | None = None
+    by: str = ""
+    """The person behind it, for traces."""
 
 
 async def ask_pool(router: Router, pool: AccountPool, question: Question, limits: Limits) -> Reply:

@@ -47,6 +47,8 @@ QUIET_SECONDS: Final = 300.0
 """After a line about trouble, for how long each library's logger says nothing more."""
 MOST_COMMENT: Final = 2_000
 """Characters of a score's comment."""
+MOST_NAME: Final = 200
+"""Characters of a person's name; the SDK leaves a longer one out."""
 
 _LOGGERS: Final = (
     "langfuse",
@@ -92,7 +94,10 @@ class _Asked:
         call, tags = question.call, [question.call.team, question.alias]
         wanted = question.tools if question.schema is None else ()
         # The callback takes session and tags off a chain's metadata; of a call alone it only keeps them.
-        with propagate_attributes(session_id=call.run_id, tags=tags, trace_name=f"{call.team}/{call.kind}"):
+        by = redact(question.by)[:MOST_NAME] or None
+        with propagate_attributes(
+            session_id=call.run_id, user_id=by, tags=tags, trace_name=f"{call.team}/{call.kind}"
+        ):
             self._owner.handler.on_chat_model_start(
                 {"name": question.alias},
                 [list(question.messages)],
@@ -100,6 +105,7 @@ class _Asked:
                 name=f"{call.team}/{call.kind}",
                 metadata={
                     "langfuse_session_id": call.run_id,
+                    **({"langfuse_user_id": by} if by else {}),
                     "langfuse_tags": tags,
                     "ls_model_name": question.alias,
                     "operative": call.operative,

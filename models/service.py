@@ -83,10 +83,12 @@ class Models:
         project: str | None = None,
         team: str | None = None,
         local_only: bool = False,
+        by: str = "",
     ) -> None:
         self._office = office
         self._project = project
         self._team = team
+        self._by = by
         self.local_only = local_only or office.catalogue.local_only(project, team)
         """Whether nothing may leave this machine."""
         self.announcement = ANNOUNCEMENT if office.is_offline else None
@@ -133,9 +135,16 @@ class Models:
         office = _office(catalogue, chains, db, guard, offline=not chains.anybody)
         return cls(replace(office, recorder=recorder, tracer=await open_tracer()))
 
-    def view(self, *, project: str | None, team: str | None = None, local_only: bool = False) -> "Models":
-        """The same models as one team of one project sees them. Costs nothing; the original is closed."""
-        return Models(self._office, project=project, team=team, local_only=local_only or self.local_only)
+    def view(
+        self, *, project: str | None, team: str | None = None, local_only: bool = False, by: str = ""
+    ) -> "Models":
+        """The same models as one team of one project sees them, `by` for whom: for traces.
+
+        Costs nothing; the original is closed.
+        """
+        return Models(
+            self._office, project=project, team=team, local_only=local_only or self.local_only, by=by
+        )
 
     async def aclose(self) -> None:
         chains, tracer = self._office.chains, self._office.tracer
@@ -264,7 +273,7 @@ class Models:
         scripted = self._office.replay is not None or self._is_offline(alias)
         chosen = None if scripted else self.candidate(alias, candidate)
         question = Question(
-            alias, messages, call, self._project, self.local_only, schema, tools, heard, options
+            alias, messages, call, self._project, self.local_only, schema, tools, heard, options, self._by
         )
         started = clock.monotonic()
         try:

@@ -813,6 +813,7 @@ class RunRecord(TypedDict):
     pipeline: str
     model: str | None
     approve_all: bool
+    by: str | None
     budget_usd: str | None
     changes: str | None
     round: int
@@ -827,6 +828,7 @@ class RunSummary(TypedDict):
     run_id: str
     status: str
     project: str
+    by: str | None
     repository: str
     tag: str | None
     cost_usd: float

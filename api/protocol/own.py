@@ -113,6 +113,7 @@ class Own:
                 approve_all=bool(options.get("approve_all")),
                 budget_usd=None if budget is None else usd(str(budget)),
                 widens=False,
+                by=caller.name,
                 run_id=run_id,
             )
         async with factory.db.pool.connection() as conn:
@@ -271,12 +272,12 @@ class Own:
             by = f"{caller.name} (Agent Protocol)"
             await control.cancel(self.service.factory.services, thread["of_run"], by=by)
 
-    async def copy(self, thread: DictRow) -> DictRow:
+    async def copy(self, thread: DictRow, by: str) -> DictRow:
         """Fork a run of the factory: the same requirement, in a project of its own, from its beginning on."""
         factory = self.service.factory
         run = await factory.services.run(thread["of_run"])
         target = uuid4()
-        await factory.submit(run.requirement, pipeline=run.pipeline, run_id=str(target), widens=False)
+        await factory.submit(run.requirement, pipeline=run.pipeline, by=by, run_id=str(target), widens=False)
         async with factory.db.pool.connection() as conn:
             metadata = {**thread["metadata"], "forked_from": str(thread["thread_id"])}
             row = await threads.insert(conn, target, now=clock.now(), metadata=metadata, of_run=str(target))

@@ -76,6 +76,8 @@ class RunRecord(BaseModel):
     model: str | None
     """The model behind every team, where one was chosen."""
     approve_all: bool
+    by: str | None
+    """Who submitted it; null where that is not recorded."""
     budget_usd: str | None
     changes: str | None
     """The run or project that it changes; null where it builds from its requirement alone."""
@@ -122,6 +124,7 @@ async def submit(
         approve_all=wanted.approve_all,
         budget_usd=_amount(wanted.budget_usd),
         widens=False,
+        by=caller.name,
         run_id=once.named("run"),
     )
     return await _begun(service, run_id, response)
@@ -143,6 +146,7 @@ async def change(
         approve_all=wanted.approve_all,
         budget_usd=_amount(wanted.budget_usd),
         widens=False,
+        by=caller.name,
         run_id=once.named("run"),
     )
     return await _begun(service, run_id, response)
@@ -228,7 +232,8 @@ async def retry(
     """Begin anew with what an ended run was given: a run of its own, in the same project."""
     if run.approve_all:
         caller.require("approve")
-    return await _begun(service, await service.factory.retry(run.id, new_id=once.named("run")), response)
+    run_id = await service.factory.retry(run.id, by=caller.name, new_id=once.named("run"))
+    return await _begun(service, run_id, response)
 
 
 async def _target(service: Service, name: str) -> tuple[str, str]:
@@ -277,6 +282,7 @@ def _record(run: Run) -> RunRecord:
         pipeline=run.pipeline,
         model=run.model,
         approve_all=run.approve_all,
+        by=run.by or None,
         budget_usd=None if run.budget_usd is None else f"{run.budget_usd:f}",
         changes=(run.change["of"] or run.project) if run.change else None,
         round=run.revision + 1,

@@ -66,16 +66,24 @@ class FactoryProfile:
     async def _start(self, talk: Talk, said: Said, wanted: Wanted) -> None:
         last = await self._finished(talk)
         pipeline = said.modes.get("pipeline") or "full"
-        factory = talk.desk.factory
+        factory, by = talk.desk.factory, said.person.name
 
         async def make(run_id: str) -> str:
             if last is not None and wanted.repository is None:
-                return await factory.change(last, wanted.text, widens=False, run_id=run_id)
+                return await factory.change(last, wanted.text, widens=False, by=by, run_id=run_id)
             if wanted.repository is None:
-                return await factory.submit(wanted.text, pipeline=pipeline, widens=False, run_id=run_id)
+                return await factory.submit(
+                    wanted.text, pipeline=pipeline, widens=False, by=by, run_id=run_id
+                )
             name = await factory.free_project(wanted.text)
             return await factory.change(
-                name, wanted.text, repo=wanted.repository, pipeline=pipeline, widens=False, run_id=run_id
+                name,
+                wanted.text,
+                repo=wanted.repository,
+                pipeline=pipeline,
+                widens=False,
+                by=by,
+                run_id=run_id,
             )
 
         await started(talk, said.id, make)

@@ -116,7 +116,8 @@ class Talks:
     ) -> list[tuple[str, tuple[int, ...]]]:
         texts = {number: f"{source.where}\n{source.text}" for number, source in sources.items()}
         messages = talking.from_sources(topic=talk.thread_id, sources=texts, question=said.text)
-        turn = Turn(talk.thread_id, said.id, "sources", "factory", "librarian", LIBRARIAN_ALIAS, project)
+        by = said.person.name
+        turn = Turn(talk.thread_id, said.id, "sources", "factory", "librarian", LIBRARIAN_ALIAS, project, by)
         for attempt in ("", "/again"):
             turn = replace(turn, part=f"sources{attempt}")
             reply = await ask(talk.desk.factory, turn, messages, schema=talking.sources_schema())
@@ -163,7 +164,9 @@ async def _earlier(talk: Talk, said: Said) -> list[talking.Turn]:
 
 
 def _turn(talk: Talk, said: Said, team: Team, part: str, project: str | None) -> Turn:
-    return Turn(talk.thread_id, said.id, part, team.id, team.author.id, team.author.alias, project)
+    return Turn(
+        talk.thread_id, said.id, part, team.id, team.author.id, team.author.alias, project, said.person.name
+    )
 
 
 def _source(number: int, source: Source) -> str:

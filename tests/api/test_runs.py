@@ -111,6 +111,20 @@ async def test_a_run_that_has_ended_is_not_resumed_but_retried(open_served: Open
         assert records[0]["requirement"] == records[1]["requirement"] == ONE["requirement"]
 
 
+async def test_a_run_says_who_submitted_it_on_every_surface(open_served: OpenServed) -> None:
+    async with open_served() as served:
+        await served.http.post("/api/v1/users", json={"name": "ada", "role": "operator"})
+        made = await served.http.post("/api/v1/tokens", json={"label": "hers", "user": "ada"})
+        await submitted(served, ASKING)
+        hers = {"Authorization": f"Bearer {made.json()['secret']}"}
+        again = await served.http.post("/api/v1/runs", json=ASKING, headers=hers)
+        listed = (await served.http.get("/api/v1/runs")).json()["items"]
+        assert [run["by"] for run in listed] == ["ada", "owner"]
+        record = (await served.http.get(f"/api/v1/runs/{again.json()['run_id']}/record")).json()
+        (created,) = await served.factory.events.read(again.json()["run_id"], kinds=["run.created"])
+        assert record["by"] == created.payload["by"] == "ada"
+
+
 async def test_a_run_is_rolled_back_and_goes_on(open_served: OpenServed) -> None:
     async with open_served() as served:
         run_id = await submitted(served)

@@ -46,7 +46,7 @@ def keys(monkeypatch: pytest.MonkeyPatch, langfuse: LangfuseServer) -> tuple[str
 
 async def completed(factory: Factory, project: str | None = None) -> str:
     """A run that went round once more and was then approved; what its teams ask is answered."""
-    run_id = await factory.submit(f"Small pages; the shop's login is {VALUE}", project=project)
+    run_id = await factory.submit(f"Small pages; the shop's login is {VALUE}", project=project, by="grace")
     decisions: list[tuple[Decision, str | None]] = [("respond", f"again, with {VALUE}"), ("approve", None)]
     while asked := (await factory.drive(run_id)).waiting:
         decision, text = decisions.pop(0) if asked[0].kind == "review" else ("respond", "blue")
@@ -76,6 +76,7 @@ async def test_each_model_call_of_a_run_is_traced_with_its_session_and_tags(
             ).fetchall()
     assert len(rows) == len(langfuse.spans) > 3
     assert {each["session.id"] for each in langfuse.spans} == {run_id}
+    assert {each["user.id"] for each in langfuse.spans} == {"grace"}
     assert sorted(each["name"] for each in langfuse.spans) == sorted(
         f"{row['team']}/{row['call']}" for row in rows
     )
@@ -163,7 +164,7 @@ async def test_no_talk_about_a_local_only_project_arrives(
     open_small: OpenSmall, langfuse: LangfuseServer, keys: tuple[str, str]
 ) -> None:
     def turn(project: str) -> Turn:
-        return Turn(f"about-{project}", "message", "1", "maker", "author", "factory/fast", project)
+        return Turn(f"about-{project}", "message", "1", "maker", "author", "factory/fast", project, "ada")
 
     async with open_small() as factory:
         keep_private(factory, "private")
@@ -171,7 +172,7 @@ async def test_no_talk_about_a_local_only_project_arrives(
             await ask(
                 factory, turn(project), [HumanMessage("---\ncall: talk\nteam: maker\n---\nWhat is it?")]
             )
-    assert {each["session.id"] for each in langfuse.spans} == {"chat_about-open"}
+    assert {(each["session.id"], each["user.id"]) for each in langfuse.spans} == {("chat_about-open", "ada")}
 
 
 @pytest.mark.parametrize("how", ["away", "hanging"])

@@ -127,11 +127,11 @@ async def delete(thread_id: UUID, protocol: Opened, _: Submitter) -> None:
 
 
 @router.post("/{thread_id}/copy")
-async def copy(thread_id: UUID, protocol: Opened, _: Submitter) -> Response:
+async def copy(thread_id: UUID, protocol: Opened, caller: Submitter) -> Response:
     """A new thread with the same states."""
     thread = await states.thread_of(protocol, thread_id)
     if thread["of_run"]:
-        return views.answer(views.thread(await protocol.own.copy(thread)))
+        return views.answer(views.thread(await protocol.own.copy(thread, caller.name)))
     target = uuid4()
     async with protocol.db.pool.connection() as conn, conn.transaction():
         await queries.get(conn, thread_id, lock=True)
