@@ -16,7 +16,7 @@ from chat.profiles.runs import FactoryProfile
 from chat.profiles.talks import Talks
 from chat.rooms import Rooms, Tab
 from chat.sessions import Sessions
-from chat.threads import Sent
+from chat.threads import Sent, Shown
 from chat.uploads import Uploads
 from core import clock, logs
 from core.errors import FactoryError
@@ -48,22 +48,22 @@ class Conversation:
         }
         self.actions = {deciding.ACTION: self.decided, proposing.ACTION: self.accepted}
 
-    async def joined(self, tab: Any) -> None:
-        """A tab is there, for the first time or again."""
+    async def joined(self, tab: Any, told: Shown | None = None) -> None:
+        """A tab is there, for the first time or again; `told` is what it was shown when it came."""
         room = self._rooms.room(tab.thread_id)
         if tab.user is None or await self._rooms.threads.owner(tab.thread_id) is None:
             room.tabs[tab.id] = tab  # a conversation that has not begun
         else:
             await self._runs.recover(Talk(self._desk, room))
-            await room.join(tab)
+            await room.join(tab, told)
             await tab.emit("window_message", {"type": "factory-thread", "thread": tab.thread_id})
         factory = tab.chat_profile in (None, "", FACTORY)
-        told = [
+        offered = [
             {"id": name, "description": line, "icon": icon, "button": False, "persistent": False}
             for name, (_, line, icon) in commands.COMMANDS.items()
             if factory
         ]
-        await tab.emit("set_commands", told)
+        await tab.emit("set_commands", offered)
         await tab.emit("set_modes", await modes(self._desk.factory, tab.chat_profile))
 
     async def left(self, tab: Tab) -> None:

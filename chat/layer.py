@@ -19,7 +19,7 @@ from chainlit.types import Feedback, PageInfo, PaginatedResponse, Pagination, Th
 from chainlit.user import PersistedUser, User
 
 from chat import queries
-from chat.calling import calling
+from chat.calling import calling, resuming
 from chat.desk import Desk
 from chat.feedback import Thought, record, take_back
 from chat.threads import Sent, Threads
@@ -130,6 +130,8 @@ class Layer(BaseDataLayer):
         if row is None:
             return None
         shown = await self._threads.show(thread_id)
+        if (resumed := resuming.get()) is not None:
+            resumed.append(shown)
         whole: dict[str, Any] = {**_thread(row), "steps": shown.steps, "elements": shown.elements}
         return whole
 

@@ -22,6 +22,7 @@ from fastapi import FastAPI
 
 from chat import appearance
 from chat.assets import Assets
+from chat.calling import resuming
 from chat.conversation import Conversation
 from chat.desk import Desk
 from chat.guard import Guard
@@ -29,7 +30,7 @@ from chat.pages import Files
 from chat.profiles.listing import listed
 from chat.rooms import Rooms, Tab
 from chat.sessions import Sessions
-from chat.threads import Threads
+from chat.threads import Shown, Threads
 from chat.wire import ROOT
 
 _ELSEWHERE: Final = re.compile(r"""<link\b[^>]*?href="https?://[^>]*?>""", re.DOTALL)
@@ -136,10 +137,15 @@ def _sockets(sio: Any, conversation: Conversation) -> None:
     session = cast(Any, importlib.import_module("chainlit.session"))
 
     async def connected(sid: str) -> None:
-        await socket.connection_successful(sid)
+        resumed: list[Shown] = []
+        mark = resuming.set(resumed)
+        try:
+            await socket.connection_successful(sid)
+        finally:
+            resuming.reset(mark)
         tab = session.WebsocketSession.get(sid)
         if tab is not None:
-            await conversation.joined(cast(Tab, tab))
+            await conversation.joined(cast(Tab, tab), resumed[-1] if resumed else None)
 
     async def left(sid: str) -> None:
         tab = session.WebsocketSession.get(sid)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from chat.threads import Threads
+from chat.threads import Shown, Threads
 from chat.timeline import Timeline
 from chat.wire import Piece, Step
 from core import logs
@@ -39,6 +40,8 @@ class _Follower:
     """Brings one run into one conversation."""
 
     timeline: Timeline
+    whole: bool
+    """Nothing of it was shown yet."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
@@ -52,6 +55,8 @@ class Room:
     hub: Hub
     tabs: dict[str, Tab] = field(default_factory=dict[str, Tab])
     _followers: dict[str, _Follower] = field(default_factory=dict[str, _Follower])
+    _telling: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while something is shown that was put together before, so that nothing newer comes in between."""
 
     async def tell(self, event: str, data: Any) -> None:
         """Send something to every tab."""
@@ -66,10 +71,17 @@ class Room:
             await self.tell("new_message", step)
 
     async def show(self, run_id: str) -> None:
-        """Follow a run from its beginning, if it is not followed here already."""
+        """Follow a run, if it is not followed here already, and show what it has done so far."""
+        async with self._telling:
+            await self._follow(run_id, whole=True)
+
+    async def _follow(self, run_id: str, *, whole: bool) -> None:
         if run_id in self._followers:
             return
-        follower = self._followers[run_id] = _Follower(Timeline(run_id, self.thread_id))
+        known = await self.threads.folds.get(self.thread_id, run_id)
+        follower = self._followers[run_id] = _Follower(deepcopy(known), whole)
+        if whole:
+            follower.news.set()
         follower.tasks = [
             asyncio.create_task(self._listen(follower), name=f"listen {run_id}"),
             asyncio.create_task(self._report(follower), name=f"report {run_id}"),
@@ -79,16 +91,21 @@ class Room:
         """The runs that are followed, the oldest first."""
         return [follower.timeline for follower in self._followers.values()]
 
-    async def join(self, tab: Tab) -> None:
-        """Let a tab in, and send it the whole conversation as it is now."""
+    async def join(self, tab: Tab, told: Shown | None = None) -> None:
+        """Let a tab in, and send it the conversation as it is now; of it what `told`, which it has, is not.
+
+        What happens after a run is followed, its follower tells; what happened before, is in what is sent.
+        """
         self.tabs[tab.id] = tab
-        shown = await self.threads.show(self.thread_id)
-        for step in shown.steps:
-            await _send(tab, "new_message", step)
-        for element in shown.elements:
-            await _send(tab, "element", element)
-        for run_id in await self.threads.runs(self.thread_id):
-            await self.show(run_id)
+        async with self._telling:
+            for run_id in await self.threads.runs(self.thread_id):
+                await self._follow(run_id, whole=False)
+            shown = await self.threads.show(self.thread_id)
+            news = shown if told is None else shown.beyond(told)
+            for step in news.steps:
+                await _send(tab, "new_message", step)
+            for element in news.elements:
+                await _send(tab, "element", element)
 
     async def close(self) -> None:
         """Stop following; nobody looks any more."""
@@ -115,11 +132,14 @@ class Room:
             await follower.news.wait()
             follower.news.clear()
             try:
-                await self.threads.look_up(timeline)
+                await self.threads.folds.look_up(timeline)
             except FactoryError as error:
                 logger.warning("questions not read", run_id=timeline.run_id, error=str(error))
-            for piece in timeline.show(timeline.touched()):
-                await self._send_piece(piece)
+            async with self._telling:
+                touched, whole = timeline.touched(), follower.whole
+                follower.whole = False
+                for piece in timeline.show(None if whole else touched):
+                    await self._send_piece(piece)
             await asyncio.sleep(PACE)
 
     async def _send_piece(self, piece: Piece) -> None:

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from chat import queries
 from chat.asking import talk_chain
-from chat.timeline import Timeline, step_id
+from chat.folds import Folds
+from chat.timeline import step_id
 from chat.wire import ROOT, Element, Step, iso, proposal_card, proposal_of
 from core.database import Database
 from graph.runner import Factory
@@ -26,6 +27,14 @@ class Shown:
 
     steps: list[Step]
     elements: list[Element]
+
+    def beyond(self, told: Shown) -> Shown:
+        """What of it is not in `told` as it is."""
+        known = {piece["id"]: piece for piece in (*told.steps, *told.elements)}
+        return Shown(
+            [step for step in self.steps if known.get(step["id"]) != step],
+            [element for element in self.elements if known.get(element["id"]) != element],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,7 @@ class Threads:
 
     def __init__(self, factory: Factory, root: Path) -> None:
         self._factory = factory
+        self.folds = Folds(factory)
         self._files = root / "files"
 
     @property
@@ -123,20 +133,6 @@ class Threads:
             rows = await queries.runs(conn, thread_id)
         return list(dict.fromkeys(str(row["run_id"]) for row in rows if row["made"]))
 
-    async def timeline(self, thread_id: str, run_id: str) -> Timeline:
-        """A run as it is now."""
-        timeline = Timeline(run_id, thread_id)
-        for event in await self._factory.events.read(run_id):
-            timeline.apply(event)
-        await self.look_up(timeline)
-        timeline.touched()
-        return timeline
-
-    async def look_up(self, timeline: Timeline) -> None:
-        """Read the rows of the questions that the timeline shows and does not know yet."""
-        for name in timeline.wanted():
-            timeline.details[name] = await self._factory.approvals.get(name)
-
     async def show(self, thread_id: str) -> Shown:
         """All of a conversation, in the order of time; a step stands before those within it."""
         async with self._db.pool.connection() as conn:
@@ -147,7 +143,7 @@ class Threads:
         elements: list[Element] = [_file(row) for row in files]
         elements += [proposal_card(step) for step in steps if proposal_of(step)]
         for run_id in await self.runs(thread_id):
-            for kind, piece in (await self.timeline(thread_id, run_id)).show():
+            for kind, piece in (await self.folds.get(thread_id, run_id)).show():
                 (steps if kind == "step" else elements).append(piece)
         steps.sort(key=lambda step: str(step.get("createdAt") or ""))
         opinions = {str(row["step_id"]): row for row in thought}

@@ -12,6 +12,59 @@
   });
 })();
 
+// The page's script is big. What it asks for first is asked while the browser still reads it, and handed over then.
+const factoryEarly = (() => {
+  const root = "/chat";
+  const name = (address) => {
+    const url = new URL(address, window.location.href);
+    const asked = [...url.searchParams].filter(([key]) => key).map((pair) => pair.join("="));
+    return [url.origin, url.pathname, ...asked.sort()].join(" ");
+  };
+  const language = navigator.language || "en-US";
+  const under = window.location.pathname.startsWith(`${root}/login`)
+    ? []
+    : ["auth/config", "user", `project/translations?language=${language}`, `project/settings?language=${language}`,
+       `project/settings?language=${language}&chat_profile=Factory`];
+  const how = { credentials: "include", headers: { "Content-Type": "application/json" } };
+  const asked = new Map(
+    under.map((path) => [name(`${root}/${path}`), window.fetch(`${root}/${path}`, how).catch(() => null)])
+  );
+  setTimeout(() => asked.clear(), 10000); // later it is no news any more
+  return async (address, method) => {
+    const key = name(address);
+    if (!asked.has(key) || (method && method !== "GET")) return null;
+    const answer = asked.get(key);
+    asked.delete(key);
+    return answer;
+  };
+})();
+
+// One connection instead of a few requests before it. Where none of its kind comes through, though the server is
+// there, the page goes back to requests.
+(() => {
+  const kept = "factory-requests";
+  if (window.sessionStorage.getItem(kept)) return;
+  window.transports = ["websocket"];
+  const Native = window.WebSocket;
+  let opened = false;
+  let failed = 0;
+  const fail = async () => {
+    failed += 1;
+    if (opened || failed < 3) return;
+    const answer = await window.fetch("/chat/user", { credentials: "include" }).catch(() => null);
+    if (opened || !answer || !answer.ok) return;
+    window.sessionStorage.setItem(kept, "yes");
+    window.location.reload();
+  };
+  window.WebSocket = class extends Native {
+    constructor(...how) {
+      super(...how);
+      this.addEventListener("open", () => (opened = true));
+      this.addEventListener("error", fail);
+    }
+  };
+})();
+
 // A server that is away for a moment has signed nobody out. The page asks who is signed in whenever its socket
 // fails, and takes no answer for "nobody": it would leave the conversation for the way in. So that question waits
 // until there is an answer. Who has to sign in again comes back to the conversation they were in.
@@ -28,7 +81,7 @@
   const persist = async (wanted, how) => {
     for (let wait = 250; ; wait = Math.min(wait * 2, 2000)) {
       try {
-        const answer = await ask(wanted, how);
+        const answer = (await factoryEarly(wanted, how?.method)) || (await ask(wanted, how));
         if (answer.status < 500) return answer;
       } catch (error) {
         if (error.name === "AbortError") throw error;
@@ -53,7 +106,7 @@
       leaving = true;
       store.removeItem(kept);
     }
-    if (url.pathname !== `${root}/user`) return ask(wanted, how);
+    if (url.pathname !== `${root}/user`) return (await factoryEarly(url, how?.method)) || ask(wanted, how);
     asking ??= persist(wanted, how).finally(() => (asking = null));
     const answer = (await asking).clone();
     comeBack(answer);
@@ -93,9 +146,18 @@
       if (name && !button.textContent.trim()) button.setAttribute("aria-label", name);
     }
   };
+  let due = false;
+  const soon = () => {
+    if (due) return;
+    due = true;
+    requestAnimationFrame(() => {
+      due = false;
+      say();
+    });
+  };
   const start = () => {
     say();
-    new MutationObserver(say).observe(document.body, { childList: true, subtree: true });
+    new MutationObserver(soon).observe(document.body, { childList: true, subtree: true });
   };
   if (document.body) start();
   else document.addEventListener("DOMContentLoaded", start);

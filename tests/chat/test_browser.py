@@ -25,6 +25,7 @@ async def test_a_person_types_decides_reloads_and_sees_one_end(open_chat: OpenCh
         assert await seen.faults() == []
         await seen.theme("light")
         await expect(seen.cards).to_have_count(1)
+        await expect(seen.cards.get_by_role("heading")).to_be_in_viewport()
         assert await seen.faults() == []
 
         second = await visit(browser, chat.url, link=seen.page.url, page=seen.page)

@@ -105,6 +105,7 @@ async def test_seventeen_teams_five_reloads_a_killed_server_and_a_second_tab(
         await expect(seen.cards).to_have_count(1, timeout=LONG)
         await page.reload()  # 3: with an open card
         await expect(seen.cards).to_have_count(1)
+        await expect(seen.cards.get_by_role("heading")).to_be_in_viewport()
         await expect(stages).to_have_count(17)
 
         await server.kill()

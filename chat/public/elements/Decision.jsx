@@ -3,7 +3,7 @@ import { Button } from '@/components/ui/button';
 import { Card } from '@/components/ui/card';
 import { Textarea } from '@/components/ui/textarea';
 import { useAuth } from '@chainlit/react-client';
-import { useId, useState } from 'react';
+import { useEffect, useId, useRef, useState } from 'react';
 
 // One question to a person. The server decides who may and who was first; this only shows it and asks.
 const WORDS = ['clarification', 'escalation', 'review'];
@@ -87,12 +87,31 @@ function Decided({ decided }) {
   );
 }
 
+// The first open card is what the run waits for: it is brought into view, unless somebody is writing.
+function useInView(open) {
+  const mark = useRef(null);
+  useEffect(() => {
+    if (!open) return;
+    const show = () => {
+      const card = mark.current?.closest('[data-approval]');
+      const busy = document.activeElement?.matches('textarea, [contenteditable="true"]') && document.activeElement.textContent;
+      if (!card || busy || card !== document.querySelector('[data-approval][data-open="yes"]')) return;
+      card.scrollIntoView({ block: card.offsetHeight > window.innerHeight * 0.6 ? 'start' : 'center' });
+    };
+    show();
+    const again = setTimeout(show, 400); // the page scrolls by itself when a conversation comes
+    return () => clearTimeout(again);
+  }, [open]);
+  return mark;
+}
+
 export default function Decision() {
   const { user } = useAuth();
   const id = useId();
   const [text, setText] = useState(props.default_answer || '');
   const [busy, setBusy] = useState(false);
   const [wrong, setWrong] = useState('');
+  const mark = useInView(!props.decided);
   const role = user?.metadata?.role || '';
   const allowed = props.allowed || [];
   const wordy = allowed.some((one) => one !== 'approve');
@@ -125,7 +144,7 @@ export default function Decision() {
   return (
     <Card className="factory-card p-4 flex flex-col gap-3 w-full" role="group" aria-labelledby={`${id}-title`}
       data-approval={props.approval_id} data-open={props.decided ? 'no' : 'yes'}>
-      <div className="flex flex-wrap items-center gap-2">
+      <div ref={mark} className="flex flex-wrap items-center gap-2">
         <h3 id={`${id}-title`} className="text-base font-semibold">{props.decided ? 'Decided' : 'Your decision'}<span className="sr-only">: {props.title}</span></h3>
         <Badge variant="secondary">{props.kind}</Badge>
         {props.risk ? <Badge variant="outline">risk {props.risk.toLowerCase()}</Badge> : null}
