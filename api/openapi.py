@@ -26,6 +26,7 @@ TAGS: Final[dict[str, str]] = {
     "teams": "Who works here.",
     "memory": "What the teams of a project remember, and why.",
     "models": "Who answers: aliases, pools, accounts.",
+    "schedules": "What projects are given again and again.",
     "costs": "What was spent on models, and the budgets.",
     "audit": "The proof of what happened.",
     "access": "Who comes in, and with what.",

@@ -21,6 +21,7 @@ from cli.commands import (
     people,
     projects,
     runs,
+    schedules,
     seeing,
     service,
     webhooks,
@@ -42,6 +43,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(projects.app, name="project")
 app.add_typer(mail.app, name="mail")
 app.add_typer(memory.app, name="memory")
+app.add_typer(schedules.app, name="schedule")
 app.add_typer(audit.app, name="audit")
 app.add_typer(mcp.app, name="mcp")
 app.add_typer(people.users, name="user")

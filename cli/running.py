@@ -42,7 +42,7 @@ async def run(
 ) -> int:
     """Submit a requirement and drive its run; returns the exit code."""
     screen = Screen(as_json)
-    amount = _amount(budget)
+    spends = amount(budget)
     settings = _settings(unsafe_no_sandbox, model=model, record=record)
     async with Factory.open(settings, model=model) as factory:
         screen.announce(factory.announcements)
@@ -52,7 +52,7 @@ async def run(
             repo=repo,
             pipeline=pipeline,
             approve_all=approve_all,
-            budget_usd=amount,
+            budget_usd=spends,
             by=whoami(),
         )
         screen.note(f"run {run_id}", style="bold")
@@ -73,7 +73,7 @@ async def change(
 ) -> int:
     """Submit a change and drive its run; returns the exit code."""
     screen = Screen(as_json)
-    amount = _amount(budget)
+    spends = amount(budget)
     settings = _settings(unsafe_no_sandbox, model=model)
     async with Factory.open(settings, model=model) as factory:
         screen.announce(factory.announcements)
@@ -83,7 +83,7 @@ async def change(
             repo=repo,
             pipeline=pipeline,
             approve_all=approve_all,
-            budget_usd=amount,
+            budget_usd=spends,
             by=whoami(),
         )
         screen.note(f"run {run_id}", style="bold")
@@ -152,7 +152,8 @@ def chosen(model: str | None, record: Path | None, replay: Path | None) -> str |
     return model if replay is None else f"{REPLAY}{replay.absolute()}"
 
 
-def _amount(budget: str | None) -> Decimal | None:
+def amount(budget: str | None) -> Decimal | None:
+    """US dollars of `--budget`. Raises AmountInvalid."""
     try:
         return None if budget is None else usd(budget)
     except AmountInvalid as invalid:

@@ -48,6 +48,21 @@ async def within(services: Services, project: str, amount: Decimal) -> None:
         )
 
 
+async def exhausted(services: Services, project: str) -> str:
+    """Which budget of a project or of the day leaves a new run no room, in words; empty where none does."""
+    told = (await operators(services.settings.home, project)).budget.project
+    for one in await caps.of_run(services.db, "", project):
+        cap = one.cap_usd
+        if one.scope == "project":
+            if told is None:
+                continue
+            cap = told + one.extended_usd  # the row still says what was set when the last run began
+        if one.scope in {"project", "day"} and one.spent_usd >= caps.ASK_FROM * cap:
+            whose = project if one.scope == "project" else "the day"
+            return f"{shown(one.spent_usd)} of the {shown(cap)} US dollars of {whose} are spent"
+    return ""
+
+
 async def agree(services: Services, run: Run) -> None:
     """Make the budgets of a run what its options, the operator's files and the models file say now.
 

@@ -32,6 +32,7 @@ from graph.remembering import Remembering
 from graph.requirement import checked_requirement, slug
 from graph.rollback import Aim
 from graph.runs import Run, Runs
+from graph.schedules import Schedules
 from graph.services import Services
 from graph.summary import RunSummary, summarise
 from graph.supplies import Supplies
@@ -150,6 +151,11 @@ class Factory:
     def approvals(self) -> Approvals:
         """The questions to people."""
         return self.services.approvals
+
+    @property
+    def schedules(self) -> Schedules:
+        """What projects are given again and again."""
+        return Schedules(self.db, self.events)
 
     @property
     def registry(self) -> Registry:

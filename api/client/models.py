@@ -853,6 +853,48 @@ class RunWanted(TypedDict):
     budget_usd: NotRequired[str | None]
 
 
+class SchedulePage(TypedDict):
+    """Schedules in the order in which they were made."""
+
+    items: list[ScheduleShown]
+    next: str | None
+
+
+class ScheduleShown(TypedDict):
+    """A schedule, and what became of its last time."""
+
+    id: str
+    project: str
+    requirement: str
+    pipeline: str
+    approve_all: bool
+    budget_usd: str | None
+    cron: str | None
+    timezone: str | None
+    seconds: float | None
+    next_at: str
+    paused_at: str | None
+    paused_by: str | None
+    created_by: str
+    created_at: str
+    last_due: str | None
+    last_run: str | None
+    last_said: str | None
+
+
+class ScheduleWanted(TypedDict):
+    """A schedule to be: by `cron`, or every so many `seconds`."""
+
+    project: str
+    requirement: str
+    cron: NotRequired[str | None]
+    timezone: NotRequired[str | None]
+    seconds: NotRequired[int | None]
+    pipeline: NotRequired[str]
+    approve_all: NotRequired[bool]
+    budget_usd: NotRequired[str | None]
+
+
 class Session(TypedDict):
     """What somebody gets who signs in."""
 

@@ -591,6 +591,50 @@ class Operations(Transport):
         """Chains and their texts as JSONL that proves itself; nothing is sent where one is not whole."""
         return self.stream("GET", "/api/v1/audit/export", params={"run": run})
 
+    async def schedules_list(
+        self, *, project: str | None = None, limit: int | None = None, after: str | None = None
+    ) -> models.SchedulePage:
+        """The schedules."""
+        return await self.call(
+            "GET", "/api/v1/schedules", params={"project": project, "limit": limit, "after": after}
+        )
+
+    async def schedules_add(
+        self, body: models.ScheduleWanted, *, idempotency_key: str | None = None
+    ) -> models.ScheduleShown:
+        """Have workers submit a run at each of these times, on behalf of who asks for it here."""
+        return await self.call(
+            "POST", "/api/v1/schedules", headers={"idempotency-key": idempotency_key}, json=body
+        )
+
+    async def schedules_show(self, schedule_id: str) -> models.ScheduleShown:
+        """One schedule."""
+        return await self.call("GET", f"/api/v1/schedules/{part(schedule_id)}")
+
+    async def schedules_remove(self, schedule_id: str) -> None:
+        """Take a schedule away. Runs that it has started go on."""
+        await self.call("DELETE", f"/api/v1/schedules/{part(schedule_id)}")
+
+    async def schedules_pause(
+        self, schedule_id: str, *, idempotency_key: str | None = None
+    ) -> models.ScheduleShown:
+        """Let a schedule rest until it is resumed. Runs that it has started go on."""
+        return await self.call(
+            "POST",
+            f"/api/v1/schedules/{part(schedule_id)}/pause",
+            headers={"idempotency-key": idempotency_key},
+        )
+
+    async def schedules_resume(
+        self, schedule_id: str, *, idempotency_key: str | None = None
+    ) -> models.ScheduleShown:
+        """Let a schedule go on with its next time; what came while it rested is not made up."""
+        return await self.call(
+            "POST",
+            f"/api/v1/schedules/{part(schedule_id)}/resume",
+            headers={"idempotency-key": idempotency_key},
+        )
+
     async def webhooks_list(
         self, *, limit: int | None = None, after: str | None = None
     ) -> models.WebhookPage:

@@ -89,6 +89,10 @@ class Metrics:
         )
         self.queue = Gauge("factory_queue_jobs", "Jobs in the queue", ["status"], registry=registry)
         self.queue_age = Gauge("factory_queue_oldest_seconds", "Wait of the oldest job", registry=registry)
+        self.schedules = Gauge("factory_schedules", "Schedules by state", ["state"], registry=registry)
+        self.overdue = Gauge(
+            "factory_schedules_overdue_seconds", "Delay of the schedule that is late most", registry=registry
+        )
         self.workers = Gauge("factory_workers", "Workers that give signs of life", registry=registry)
         self.database_up = Gauge("factory_database_up", "Whether the database answers", registry=registry)
         self.disk = Gauge("factory_disk_free_ratio", "Free part of the home's disk", registry=registry)
@@ -140,6 +144,7 @@ class Metrics:
                 asked = await (await conn.execute(queries.APPROVALS)).fetchall()
                 lease = {"lease": settings.lease_seconds}
                 queue = await (await conn.execute(queries.QUEUE, lease)).fetchone()
+                schedules = await (await conn.execute(queries.SCHEDULES)).fetchone()
         except (psycopg.Error, FactoryError, TimeoutError):
             self.database_up.set(0)
             return
@@ -147,6 +152,9 @@ class Metrics:
         _set_all(self.runs, {row["status"]: row["count"] for row in runs})
         _set_all(self.approvals, {row["kind"]: row["count"] for row in asked})
         self.oldest_approval.set(max((row["oldest"] for row in asked), default=0.0))
+        if schedules is not None:
+            _set_all(self.schedules, {name: schedules[name] for name in ("active", "paused")})
+            self.overdue.set(schedules["overdue"] or 0.0)
         if queue is not None:
             _set_all(self.queue, {name: queue[name] for name in ("waiting", "doing", "failed")})
             self.queue_age.set(queue["oldest"] or 0.0)

@@ -20,6 +20,15 @@ WHERE j.status IN ('todo', 'doing', 'failed')
     AND (j.scheduled_at IS NULL OR j.scheduled_at <= clock_timestamp())
 """
 
+# How many there are, and how late the latest is that nobody has taken up: workers look every few seconds.
+SCHEDULES = """
+SELECT count(*) FILTER (WHERE paused_at IS NULL) AS active,
+    count(*) FILTER (WHERE paused_at IS NOT NULL) AS paused,
+    greatest(extract(epoch FROM clock_timestamp()
+        - min(next_at) FILTER (WHERE paused_at IS NULL)), 0)::float AS overdue
+FROM factory.schedules
+"""
+
 RUNS = "SELECT status, count(*) AS count FROM factory.runs GROUP BY status"
 
 APPROVALS = """

@@ -96,9 +96,14 @@ class Ready:
         lease = self.service.factory.settings.lease_seconds
         async with self.service.factory.db.pool.connection(timeout=PATIENCE) as conn:
             row = await (await conn.execute(queries.QUEUE, {"lease": lease})).fetchone()
-        if row is None or row["workers"] or (row["oldest"] or 0.0) < UNATTENDED:
+            late = await (await conn.execute(queries.SCHEDULES)).fetchone()
+        if row is None or row["workers"]:
             return "ok"
-        return f"{row['waiting']} jobs wait, and no worker gives a sign of life"
+        if (row["oldest"] or 0.0) >= UNATTENDED:
+            return f"{row['waiting']} jobs wait, and no worker gives a sign of life"
+        if late is not None and (late["overdue"] or 0.0) >= UNATTENDED:
+            return "a schedule is due, and no worker gives a sign of life"
+        return "ok"
 
     async def _models(self) -> str:
         nobody = [

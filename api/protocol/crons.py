@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import croniter
 from psycopg.rows import DictRow
 
 from api.protocol import assistants
@@ -15,34 +13,9 @@ from api.protocol.errors import CronNotFound
 from api.protocol.opened import AgentProtocol
 from api.protocol.queries import crons as queries
 from api.protocol.wanted import CronPatch, CronWanted
-from core import clock
-from core.errors import BadInput
+from graph.schedules import ScheduleInvalid, next_time
 
 _OWN = frozenset({"schedule", "timezone", "end_time", "metadata", "on_run_completed", "enabled"})
-
-
-class ScheduleInvalid(BadInput):
-    """The schedule cannot be used."""
-
-
-def next_time(schedule: str, timezone: str | None, after: datetime) -> datetime:
-    """The next moment of a schedule (five fields of cron); raises ScheduleInvalid."""
-    try:
-        zone = ZoneInfo(timezone) if timezone else UTC
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ScheduleInvalid(
-            f"There is no time zone {timezone!r}", untouched="No cron was changed"
-        ) from None
-    if len(schedule.split()) != 5 or not croniter.is_valid(schedule):
-        raise ScheduleInvalid(
-            f"{schedule[:80]!r} is no schedule",
-            untouched="No cron was changed",
-            todo="Write five fields, as in `0 6 * * 1-5`",
-        )
-    try:
-        return croniter(schedule, after.astimezone(zone)).get_next(datetime).astimezone(UTC)
-    except ValueError as error:  # the 30th of February
-        raise ScheduleInvalid(f"{schedule!r} never comes: {error}", untouched="No cron was changed") from None
 
 
 def _moment(given: str | None) -> datetime | None:
@@ -60,14 +33,15 @@ def _moment(given: str | None) -> datetime | None:
 async def create(protocol: AgentProtocol, wanted: CronWanted, thread_id: UUID | None, by: str) -> DictRow:
     """A new cron; raises AssistantNotFound, ScheduleInvalid."""
     end = _moment(wanted.end_time)
-    upcoming = next_time(wanted.schedule, wanted.timezone, clock.now())
+    now = await protocol.db.now()
+    upcoming = next_time(wanted.schedule, wanted.timezone, now)
     payload: dict[str, Any] = wanted.model_dump(exclude_none=True, exclude=set(_OWN))
     async with protocol.db.pool.connection() as conn:
         assistant = await assistants.find(conn, wanted.assistant_id)
         protocol.graphs.get(assistant["graph_id"])
         return await queries.insert(
             conn,
-            now=clock.now(),
+            now=now,
             cron_id=uuid4(),
             assistant_id=assistant["assistant_id"],
             thread_id=thread_id,
@@ -100,11 +74,12 @@ async def change(protocol: AgentProtocol, cron_id: UUID, wanted: CronPatch) -> D
     if "end_time" in given:
         after["end_time"] = _moment(given["end_time"])
     payload = {name: value for name, value in given.items() if name not in _OWN}
-    upcoming = next_time(after["schedule"], after["timezone"], clock.now())
+    now = await protocol.db.now()
+    upcoming = next_time(after["schedule"], after["timezone"], now)
     async with protocol.db.pool.connection() as conn:
         row = await queries.update(
             conn,
-            now=clock.now(),
+            now=now,
             cron_id=cron_id,
             payload={**before["payload"], **payload},
             next_run_date=upcoming,

@@ -15,6 +15,7 @@ from api.protocol.wanted import RunWanted
 from core import clock, logs
 from core.errors import FactoryError
 from governance.access.principal import whole
+from graph.schedules import next_time
 
 if TYPE_CHECKING:
     from api.protocol.opened import AgentProtocol
@@ -34,7 +35,7 @@ async def tend(protocol: AgentProtocol) -> None:
     looks = 0
     while True:
         try:
-            await start_due(protocol, clock.now())
+            await start_due(protocol, await protocol.db.now())
             if looks % _SWEEP == 0:
                 await sweep(protocol, clock.now())
         except Exception:  # the database may be away for a while; the process stays
@@ -45,15 +46,13 @@ async def tend(protocol: AgentProtocol) -> None:
 
 async def start_due(protocol: AgentProtocol, now: datetime) -> int:
     """Start the runs of crons whose moment has come, each once, whichever process is first; how many."""
-    from api.protocol import crons  # noqa: PLC0415  (it is opened with this module)
-
     started = 0
     while True:
         async with protocol.db.pool.connection() as conn, conn.transaction():
             cron = await cron_queries.due(conn, now)
             if cron is None:
                 return started
-            upcoming = crons.next_time(cron["schedule"], cron["timezone"], now)
+            upcoming = next_time(cron["schedule"], cron["timezone"], now)
             await cron_queries.set_next(conn, cron["cron_id"], upcoming)
         # A moment that is missed between the two is missed: a cron's run is never started twice.
         await _start(protocol, cron)

@@ -16,6 +16,7 @@ from api.v1 import (
     people,
     projects,
     runs,
+    schedules,
     teams,
     webhooks,
 )
@@ -23,7 +24,7 @@ from api.v1 import (
 router = APIRouter(prefix=PREFIX)
 for noun in (
     *(projects, runs, events, log, artifacts, approvals, clarifications, teams),
-    *(memory, models, costs, audit, webhooks),
+    *(memory, models, costs, audit, schedules, webhooks),
 ):
     router.include_router(noun.router)
 router.include_router(projects.uploads)

@@ -122,7 +122,7 @@ async def submit(
         project=wanted.project,
         pipeline=wanted.pipeline,
         approve_all=wanted.approve_all,
-        budget_usd=_amount(wanted.budget_usd),
+        budget_usd=amount(wanted.budget_usd),
         widens=False,
         by=caller.name,
         run_id=once.named("run"),
@@ -144,7 +144,7 @@ async def change(
         wanted.text,
         pipeline=wanted.pipeline,
         approve_all=wanted.approve_all,
-        budget_usd=_amount(wanted.budget_usd),
+        budget_usd=amount(wanted.budget_usd),
         widens=False,
         by=caller.name,
         run_id=once.named("run"),
@@ -264,7 +264,8 @@ async def _rolled_back(service: Service, run_id: str, stage: str, caller: Caller
     )
 
 
-def _amount(budget: str | None) -> Decimal | None:
+def amount(budget: str | None) -> Decimal | None:
+    """US dollars of `budget_usd`. Raises AmountInvalid."""
     try:
         return None if budget is None else usd(budget)
     except AmountInvalid as invalid:

@@ -17,6 +17,7 @@ from graph.queue.kinds import Job, Later
 from graph.queue.queue import Queue
 from graph.queue.worker import Chore, Workers
 from graph.runner import Factory
+from graph.schedules.recurring import Recurring
 from workspace.project_settings import load_operators
 
 DRIVE: Final = "drive"
@@ -38,11 +39,12 @@ class Dispatch:
     def __init__(self, factory: Factory, queue: Queue) -> None:
         self.queue = queue
         """For jobs of other kinds."""
-        self.chores: list[Chore] = [self.keep]
-        """What workers of this process do every few seconds."""
         self._factory = factory
         self._failures: dict[str, str] = {}
         queue.register(DRIVE, self._drive)
+        self.recurring = Recurring(factory, queue)
+        self.chores: list[Chore] = [self.keep, self.recurring.start_due]
+        """What workers of this process do every few seconds."""
         factory.services.runs.created = self._created
         factory.approvals.decided = self._decided
 

@@ -1,0 +1,130 @@
+"""`factory schedule`, straight in the database of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from cli import screen as look_of
+from cli.running import amount
+from cli.screen import Screen, one_line, table
+from cli.whoami import whoami
+from core.database import Database
+from core.events import EventLog
+from core.json import JsonObject
+from core.settings import Settings
+from graph.runner import Factory
+from graph.schedules import NoSuchSchedule, Schedule, Schedules, Times, Work, interval
+
+
+@asynccontextmanager
+async def _opened() -> AsyncGenerator[Schedules]:
+    async with Database.open(Settings.load()) as db:
+        yield Schedules(db, EventLog(db))
+
+
+async def add(
+    project: str,
+    text: str,
+    *,
+    cron: str | None,
+    timezone: str | None,
+    every: str | None,
+    pipeline: str,
+    approve_all: bool,
+    budget: str | None,
+    as_json: bool,
+) -> int:
+    """Make one; returns 0."""
+    screen = Screen(as_json)
+    usd = amount(budget)
+    times = Times(cron, timezone, None if every is None else interval(every))
+    work = Work(text, pipeline, approve_all=approve_all, budget_usd=None if usd is None else f"{usd:f}")
+    async with Factory.open(Settings.load()) as factory:  # which knows the pipelines
+        factory.pipeline(pipeline)
+        made = await factory.schedules.add(project, work, times, by=whoami())
+    return _show(screen, made, f"{made.id}: {made.times}, first at {_moment(made.next_at)}. Workers do it.")
+
+
+async def list_(project: str | None, *, as_json: bool) -> int:
+    """Print them; returns 0."""
+    screen = Screen(as_json)
+    async with _opened() as schedules:
+        found = await schedules.page(projects=None if project is None else [project])
+    if as_json:
+        screen.result(cast(JsonObject, {"schedules": [_told(one) for one in found]}))
+        return 0
+    if not found:
+        screen.say('There is no schedule. Make one with: factory schedule add PROJECT "…" --every 1d')
+        return 0
+    rows = table("id", "project", "times", "next", "last", "what")
+    for one in found:
+        last = f"{_moment(one.last_due)}: {one.last_said} {one.last_run or ''}" if one.last_due else ""
+        rows.add_row(
+            one.id,
+            look_of.clean(one.project),
+            look_of.clean(str(one.times)),
+            f"paused by {look_of.clean(one.paused_by or '')}" if one.paused_at else _moment(one.next_at),
+            look_of.clean(last),
+            one_line(one.work.requirement, 60),
+        )
+    screen.out.print(rows)
+    return 0
+
+
+async def pause(name: str, *, as_json: bool) -> int:
+    """Let one rest; returns 0."""
+    screen = Screen(as_json)
+    async with _opened() as schedules:
+        found = await schedules.pause(await _find(schedules, name), by=whoami())
+    return _show(screen, found, f"{found.id} rests until: factory schedule resume {found.id}")
+
+
+async def resume(name: str, *, as_json: bool) -> int:
+    """Let one go on; returns 0."""
+    screen = Screen(as_json)
+    async with _opened() as schedules:
+        found = await schedules.resume(await _find(schedules, name), by=whoami())
+    return _show(screen, found, f"{found.id} goes on at {_moment(found.next_at)}.")
+
+
+async def remove(name: str, *, as_json: bool) -> int:
+    """Take one away; returns 0."""
+    screen = Screen(as_json)
+    async with _opened() as schedules:
+        found = await schedules.remove(await _find(schedules, name), by=whoami())
+    return _show(screen, found, f"{found.id} is gone. Runs that it has started go on.")
+
+
+async def _find(schedules: Schedules, name: str) -> str:
+    matches = [one.id for one in await schedules.page() if one.id.startswith(name)]
+    if name in matches or len(matches) == 1:
+        return name if name in matches else matches[0]
+    if matches:
+        raise NoSuchSchedule(
+            f"Several schedules start with {name[:80]!r}",
+            untouched="Nothing was changed",
+            todo="Give more of the id",
+        )
+    return name  # which is refused by its name
+
+
+def _moment(at: datetime | None) -> str:
+    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _told(schedule: Schedule) -> dict[str, Any]:
+    told = asdict(schedule)
+    work, times = told.pop("work"), told.pop("times")
+    return {**told, **work, **times}
+
+
+def _show(screen: Screen, schedule: Schedule, said: str) -> int:
+    if screen.as_json:
+        screen.result(cast(JsonObject, _told(schedule)))
+    else:
+        screen.say(said)
+    return 0

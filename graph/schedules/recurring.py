@@ -1,0 +1,136 @@
+"""What schedules say is done: each time that comes becomes one job, and the job one run.
+
+Who sees first that a time has come moves the schedule on and puts the job into the queue, in one transaction
+under the row's lock: so a time is one job with any number of workers. The run's id stands in the job, so a
+job that is done twice makes one run. Times that passed while nobody looked are made up by one run.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from core import clock, faults, logs
+from core.database import DatabaseUnavailable
+from core.errors import FactoryError
+from core.events import SERVICE
+from core.fencing import Fenced
+from core.json import JsonObject
+from core.redaction import redact
+from graph import paying
+from graph.lifecycle import ENDED
+from graph.queue.kinds import Job
+from graph.queue.queue import Queue
+from graph.runner import Factory
+from graph.schedules import queries
+from graph.schedules.schedules import Schedule, schedule_of
+from models.errors import ModelUnavailable
+from workspace.mail.message import is_mail
+
+SUBMIT: Final = "schedule"
+"""The kind of such a job."""
+_AT_ONCE: Final = 100
+"""Times that one look takes up; what is more comes with the next one, seconds later."""
+
+_log = logs.get(__name__)
+
+
+class Recurring:
+    """Submits what is due, in processes with workers."""
+
+    def __init__(self, factory: Factory, queue: Queue) -> None:
+        self._factory = factory
+        self._queue = queue
+        queue.register(SUBMIT, self._submit)
+
+    async def start_due(self) -> None:
+        """A chore: put a job into the queue for each schedule whose time has come."""
+        for _ in range(_AT_ONCE):
+            async with self._factory.db.pool.connection() as conn, conn.transaction():
+                now = await self._factory.db.now(conn)
+                row = await queries.due(conn, now)
+                if row is None:
+                    return
+                await self._came(conn, schedule_of(row, row["id"]), now)
+
+    async def _came(self, conn: queries.Connection, schedule: Schedule, now: datetime) -> None:
+        due, upcoming = schedule.next_at, schedule.after(now)
+        why = await queries.under_way(conn, schedule.id, sorted(ENDED))
+        why = why or await paying.exhausted(self._factory.services, schedule.project)
+        if why:
+            said = f"skipped: {why}"
+            await queries.came(conn, schedule.id, next_at=upcoming, due_at=due, said=said, run_id=None)
+            told: JsonObject = {
+                "schedule": schedule.id,
+                "project": schedule.project,
+                "due": due.isoformat(),
+                "why": why,
+            }
+            await self._factory.events.append(SERVICE, "schedule.skipped", told, conn=conn)
+            return
+        run_id = clock.new_id("run")
+        await queries.came(conn, schedule.id, next_at=upcoming, due_at=due, said="due", run_id=run_id)
+        payload = {"schedule": schedule.id, "run": run_id, "due": due.isoformat()}
+        await self._queue.defer(SUBMIT, payload, conn=conn, lock=f"schedule {schedule.id}")
+
+    async def _submit(self, job: Job) -> None:
+        schedule_id, run_id = str(job.payload["schedule"]), str(job.payload["run"])
+        async with self._factory.db.pool.connection() as conn:
+            row = await queries.get(conn, schedule_id)
+        if row is None:
+            return  # taken away in the moment that it was due
+        schedule = schedule_of(row, schedule_id)
+        told: JsonObject = {
+            "schedule": schedule_id,
+            "project": schedule.project,
+            "due": str(job.payload["due"]),
+            "run": run_id,
+        }
+        try:
+            await self._make(schedule, run_id)
+        except (DatabaseUnavailable, ModelUnavailable, Fenced):
+            raise  # which comes again
+        except FactoryError as refused:
+            _log.warning("schedule.refused", schedule=schedule_id, error=str(refused))
+            why = redact(str(refused))[:1_000]
+            await self._became("refused", job, f"refused: {why}", {**told, "why": why})
+            return
+        faults.point("schedule.submitted")
+        await self._became("started", job, "started", {**told, "by": schedule.created_by})
+
+    async def _became(self, what: str, job: Job, said: str, told: JsonObject) -> None:
+        run_id = str(job.payload["run"])
+        async with self._factory.db.pool.connection() as conn, conn.transaction():
+            made = what == "started"
+            await queries.say(conn, str(job.payload["schedule"]), run_id, said, made=made)
+            key = f"schedule/{run_id}/{what}"
+            await self._factory.events.append(SERVICE, f"schedule.{what}", told, key=key, conn=conn)
+
+    async def _make(self, schedule: Schedule, run_id: str) -> None:
+        factory, work = self._factory, schedule.work
+        budget = None if work.budget_usd is None else Decimal(work.budget_usd)
+        repository = await factory.services.project(schedule.project)
+        # In a project that holds something, a run from the text alone would begin from nothing.
+        if any(not is_mail(path) for path in await repository.files("refs/heads/main")):
+            await factory.change(
+                schedule.project,
+                work.requirement,
+                pipeline=work.pipeline,
+                approve_all=work.approve_all,
+                budget_usd=budget,
+                widens=False,
+                by=schedule.created_by,
+                run_id=run_id,
+            )
+        else:
+            await factory.submit(
+                work.requirement,
+                project=schedule.project,
+                pipeline=work.pipeline,
+                approve_all=work.approve_all,
+                budget_usd=budget,
+                widens=False,
+                by=schedule.created_by,
+                run_id=run_id,
+            )
