@@ -25,7 +25,7 @@ import httpx
 
 from benchmarks.events import Server
 from benchmarks.events import _server as serving  # pyright: ignore[reportPrivateUsage]
-from benchmarks.measure import Measurement
+from benchmarks.measure import Measurement, cpu_seconds
 from chat import queries
 from core.database import Database
 from core.events import Entry, EventLog
@@ -41,6 +41,14 @@ SHORT = "00000000-0000-4000-8000-000000000002"
 _WAIT = 60_000
 """Milliseconds until the page is given up."""
 
+_IMPORT = """
+import pathlib, tempfile
+import api.serving
+from chat import appearance, mounting
+from core.settings import Settings
+with tempfile.TemporaryDirectory() as home:
+    mounting._import(appearance.prepare(Settings(home=pathlib.Path(home))))
+"""
 _PLAIN = """
 import chainlit as cl
 
@@ -84,7 +92,11 @@ async def _measure(server: Server, plain: str, program: str) -> list[Measurement
         finally:
             await browser.close()
     cold, warm = ours
+    imported = cpu_seconds(
+        [sys.executable, "-c", _IMPORT], environment={**os.environ, "HOME": str(server.home)}
+    )
     return [
+        Measurement("chat: import of the server with it, CPU", imported, "s", 5),
         Measurement("chat: until one can type, first visit", cold, "s", 3),
         Measurement("chat: until one can type, later", warm, "s", 3),
         Measurement("the same of a bare Chainlit page, first visit", theirs[0], "s", 6),

@@ -39,6 +39,8 @@ class Folds:
         self._kept.move_to_end(key)
         while len(self._kept) > MOST:
             self._kept.popitem(last=False)
+        services = self.factory.services
+        timeline.traced = services.models.traces and (await services.models_for(run_id, None)).traces
         await self.look_up(timeline)
         return timeline
 

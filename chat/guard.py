@@ -46,7 +46,7 @@ _SIGNED_IN: Final = re.compile(
        | (PUT|DELETE)\ /project/thread
        | GET\ /project/file/{_UUID}
        | (PUT|DELETE)\ /feedback
-       | GET\ /(artifacts|files)/.+
+       | GET\ /(artifacts|files|traces)/.+
        """,
     re.VERBOSE,
 )
@@ -74,7 +74,7 @@ _HEADERS: Final = {
 """Nothing is asked of another host, whatever a requirement or a model has written."""
 
 Pages = Callable[[Scope, Principal, str], Awaitable[Response]]
-"""Answers a path below `/artifacts/` or `/files/`."""
+"""Answers a path below `/artifacts/`, `/files/` or `/traces/`."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Guard:
             _forget(scope)
         mark = calling.set(person)
         try:
-            if person is not None and path.startswith(("/artifacts/", "/files/")):
+            if person is not None and path.startswith(("/artifacts/", "/files/", "/traces/")):
                 page = await self.pages(scope, person, path)
                 await page(scope, receive, _dressed(send))
             else:

@@ -11,11 +11,14 @@ from __future__ import annotations
 import asyncio
 import importlib
 import re
+import sys
 import warnings
 from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, cast
 
 from fastapi import FastAPI
@@ -66,7 +69,7 @@ async def mount(app: FastAPI, desk: Desk) -> Mounted:
 
 def _import(root: Path) -> Any:
     """Chainlit's server, pointed at `root`."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _spared():
         warnings.simplefilter("ignore")  # what its dependencies use that is deprecated is not ours to mend
         config = cast(Any, importlib.import_module("chainlit.config"))
         server = cast(Any, importlib.import_module("chainlit.server"))
@@ -84,6 +87,25 @@ def _import(root: Path) -> Any:
         server._template = server.get_html_template
         server.get_html_template = partial(_template, server._template)
     return server
+
+
+@contextmanager
+def _spared() -> Generator[None]:
+    """Without a tracing SDK, the greatest part of Chainlit's import, that one of its libraries loads.
+
+    Only that library's client calls it, which nobody makes here. Who wants it later gets the real one.
+    """
+    standing = {name: ModuleType(name) for name in ("traceloop", "traceloop.sdk") if name not in sys.modules}
+    if len(standing) < 2:
+        yield
+        return
+    cast(Any, standing["traceloop.sdk"]).Traceloop = None
+    sys.modules.update(standing)
+    try:
+        yield
+    finally:
+        for name in standing:
+            del sys.modules[name]
 
 
 def _template(made: Callable[[str], str], path: str) -> str:

@@ -9,7 +9,14 @@ from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import quote, unquote
 
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.types import Scope
 
 from chat.desk import Desk
@@ -28,7 +35,7 @@ _QUIET: Final = {
 
 
 class Files:
-    """Answers `/artifacts/RUN/COMMIT/PATH` and `/files/ID`."""
+    """Answers `/artifacts/RUN/COMMIT/PATH`, `/files/ID` and `/traces/RUN`."""
 
     def __init__(self, desk: Desk, threads: Threads) -> None:
         self._desk = desk
@@ -41,6 +48,8 @@ class Files:
         except NotPermitted as refused:
             return JSONResponse({"detail": str(refused)}, status_code=refused.http_status)
         kind, _, rest = unquote(path).removeprefix("/").partition("/")
+        if kind == "traces":
+            return await self._traces(rest)
         found = await (self._artifact(rest) if kind == "artifacts" else self._sent(rest, person))
         return found or JSONResponse({"detail": "There is no such file"}, status_code=404)
 
@@ -61,6 +70,18 @@ class Files:
         name = quote(PurePosixPath(path).name)
         shown = {"Content-Disposition": f"inline; filename*=UTF-8''{name}"}
         return PlainTextResponse(text, headers={**_QUIET, **shown})
+
+    async def _traces(self, run_id: str) -> Response:
+        """On to Langfuse, which is asked for the way only when somebody wants to go there."""
+        try:
+            models = await self._desk.factory.services.models_for(run_id, None)
+            where = await models.traced_at(run_id)
+        except FactoryError as error:
+            return JSONResponse({"detail": str(error)}, status_code=error.http_status)
+        if where is None:
+            told = "Langfuse is told nothing of this run, or does not say which project its keys are of"
+            return JSONResponse({"detail": told}, status_code=404)
+        return RedirectResponse(where, status_code=303, headers={"Cache-Control": "no-store"})
 
     async def _sent(self, file_id: str, person: Principal) -> Response | None:
         found = await self._threads.file(file_id, person.name)

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from uuid import UUID, uuid5
 
 from chat.cards import Asked, card
-from chat.wire import FACTORY, Element, Piece, Step, artifact, escaped, iso, message, reply, task_list
+from chat.wire import FACTORY, Element, Piece, Step, artifact, escaped, iso, message, reply, task_list, traces
 from core.events import Event
 from core.plain import cost, one_line, seconds, tokens
 from governance.approvals import Approval
@@ -74,6 +74,8 @@ class Timeline:
     progress: Progress = field(default_factory=Progress)
     seq: int = 0
     """The last event it has seen."""
+    traced: bool = False
+    """Whether a tracing service is told of its model calls."""
     details: dict[str, Approval] = field(default_factory=dict[str, Approval])
     """The rows of its questions, where whoever shows it has looked them up."""
     _notes: dict[str, _Notes] = field(default_factory=dict[str, _Notes])
@@ -179,7 +181,7 @@ class Timeline:
             "parentId": None,
             "name": f"{title}: {word}{_spent(progress.seconds, progress.tokens, progress.cost_usd)}",
             "type": "run",
-            "output": "" if progress.rows else "Assessing the risk and choosing the teams …",
+            "output": self._root_text(),
             "createdAt": iso(start),
             "start": iso(start),
             "end": iso(progress.ended_at) if self.ended else None,
@@ -188,6 +190,11 @@ class Timeline:
             "metadata": {"run_id": self.run_id, "avatarName": FACTORY.lower()},
         }
         return ("step", step)
+
+    def _root_text(self) -> str:
+        if not self.progress.rows:
+            return "Assessing the risk and choosing the teams …"
+        return f"[Its model calls in Langfuse]({traces(self.run_id)})" if self.traced else ""
 
     def _stage(self, row: StageRow) -> Piece:
         notes = self._notes.get(row.team, _Notes())

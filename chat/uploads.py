@@ -7,11 +7,13 @@ plain files come out of it. Links, devices, absolute paths and `..` are refused.
 from __future__ import annotations
 
 import asyncio
+import lzma
 import stat
 import subprocess
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,6 +32,17 @@ MOST_TEXT: Final = 400_000
 _ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz")
 _TEXTS: Final = (".md", ".txt")
 _LINE: Final = 65_536
+_UNREADABLE: Final = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    # What zipfile raises for a password; its kind NotImplementedError, for a way of packing it cannot undo.
+    RuntimeError,
+)
+"""What comes of an archive that is broken, locked, or packed in a way that is not known here."""
 
 
 class UploadRefused(BadInput):
@@ -94,14 +107,7 @@ def _unpack(sent: Sent, target: Path) -> None:
             _unzip(sent, target)
         else:
             _untar(sent, target)
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        EOFError,
-        OSError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
+    except _UNREADABLE as error:
         raise _refused(
             sent, f"it cannot be unpacked ({error})", "Pack it again, without a password"
         ) from None

@@ -111,6 +111,11 @@ def escaped(text: str) -> str:
     return text.translate(_MARKS)
 
 
+def traces(run_id: str) -> str:
+    """Where the page finds the way to a run's traces."""
+    return f"{ROOT}/traces/{quote(run_id)}"
+
+
 def artifact(run_id: str, commit: str, path: str) -> str:
     """Where the page finds a file of a run's; without a path, the list of them."""
     return f"{ROOT}/artifacts/{quote(run_id)}/{quote(commit)}/{quote(path)}"

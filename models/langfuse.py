@@ -21,6 +21,7 @@ from functools import partial
 from hashlib import sha256
 from queue import Queue
 from typing import Any, Final, cast
+from urllib.parse import quote
 from uuid import uuid4
 
 from langchain_core.outputs import ChatGeneration, LLMResult
@@ -41,6 +42,8 @@ _log = logs.get(__name__)
 
 FLUSH_SECONDS: Final = 5.0
 """How long a process that ends waits for the last traces to be sent."""
+ADDRESS_SECONDS: Final = 5
+"""How long Langfuse may think about which project the keys are of."""
 MOST_WAITING: Final = 1_000
 """Calls and scores that wait for the thread; what comes on top is left out, so that memory is bounded."""
 QUIET_SECONDS: Final = 300.0
@@ -133,6 +136,7 @@ class Traces:
         self._client = client
         self.handler = handler
         self._jobs: Queue[Callable[[], object]] = Queue()
+        self._project_id = ""
         self._flushing: tuple[threading.Event, float] | None = None
         threading.Thread(target=self._work, name="traces", daemon=True).start()
 
@@ -150,6 +154,22 @@ class Traces:
             return False
         self._jobs.put(job)
         return True
+
+    async def address(self, session: str) -> str | None:
+        """The session's page; which project the keys are of, Langfuse is asked once."""
+        try:
+            project = await asyncio.to_thread(self._project)
+        except Exception as error:  # noqa: BLE001  (whatever a server or the SDK makes of it)
+            _log.warning("Langfuse does not say whose keys they are", error=str(error))
+            return None
+        base = str(cast(Any, self._client)._base_url).rstrip("/")
+        return f"{base}/project/{quote(project, safe='')}/sessions/{quote(session, safe='')}"
+
+    def _project(self) -> str:
+        if not self._project_id:
+            limits: Any = {"timeout_in_seconds": ADDRESS_SECONDS, "max_retries": 0}
+            self._project_id = str(self._client.api.projects.get(request_options=limits).data[0].id)
+        return self._project_id
 
     async def flush(self) -> None:
         """Send what was told, within FLUSH_SECONDS; what is not sent by then is left behind, and said."""

@@ -313,6 +313,11 @@ class Models:
         """Whether somebody is told of calls and rulings."""
         return self._office.tracer is not None and not self.local_only
 
+    async def traced_at(self, session: str) -> str | None:
+        """Where a person sees what was told of a run or a talk; None where nothing is, or nobody knows."""
+        tracer = self._office.tracer
+        return None if tracer is None or self.local_only else await tracer.address(session)
+
     async def _taped(self, chosen: "Candidate | None", question: Question, candidate: int) -> Reply:
         """Ask, and write down what came; or look it up where a cassette answers."""
         replay, recorder = self._office.replay, self._office.recorder

@@ -46,10 +46,14 @@ class Asked(Protocol):
 
 
 class Tracer(Protocol):
-    """A tracing service. Nothing but `flush` waits, and nothing raises."""
+    """A tracing service. Nothing but `address` and `flush` waits, and nothing raises."""
 
     def asked(self, question: Question) -> Asked: ...
     def scored(self, score: Score) -> None: ...
+
+    async def address(self, session: str) -> str | None:
+        """Where a person sees a session; None where the service does not say so in time."""
+        ...
 
     async def flush(self) -> None:
         """Send what was told so far, for a bounded time."""

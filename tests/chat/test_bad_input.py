@@ -93,6 +93,29 @@ def test_a_bomb_is_refused_by_what_comes_out_of_it(tmp_path: Path, monkeypatch: 
         read_files((_sent(tmp_path, "a.zip", packed.getvalue()),), tmp_path / "target")
 
 
+def _damaged(packed: bytes, how: str) -> bytes:
+    """A zip that is locked, packed in a way nobody knows, or with other bytes in the middle."""
+    content = bytearray(packed)
+    listed = packed.index(b"PK\x01\x02")
+    if how == "locked":
+        content[6] |= 1
+        content[listed + 8] |= 1
+    elif how == "unknown":
+        content[8] = content[listed + 10] = 99
+    else:
+        content[45:60] = b"\xff" * 15
+    return bytes(content)
+
+
+@pytest.mark.parametrize("how", ["locked", "unknown", "broken"])
+def test_an_archive_that_cannot_be_unpacked_is_refused(tmp_path: Path, how: str) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("src/app.py", "x = 1\n" * 200)
+    with pytest.raises(UploadRefused, match="cannot be unpacked"):
+        read_files((_sent(tmp_path, "a.zip", _damaged(packed.getvalue(), how)),), tmp_path / "target")
+
+
 async def test_an_operator_answers_but_does_not_approve_and_a_late_decision_is_told_so(
     open_chat: OpenChat,
 ) -> None:

@@ -39,6 +39,18 @@ class LangfuseServer(Serving):
 
 
 class _Langfuse(Handler):
+    def do_GET(self) -> None:
+        double: Any = self.server.double
+        with double.lock:
+            double.asked += 1
+        if double.hangs:
+            return self.hang()
+        if self.path == "/api/public/projects":
+            whose = {"id": "org", "name": "Org"}
+            found = {"data": [{"id": "bench", "name": "Bench", "metadata": {}, "organization": whose}]}
+            return self.send(json.dumps(found).encode(), "application/json")
+        return self.send(b"{}", "application/json", 404)
+
     def do_POST(self) -> None:
         double: Any = self.server.double
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
