@@ -42,7 +42,7 @@ class Service:
         return self.factory.hub
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
     return cast(Service, request.app.state.service)
 
 

@@ -141,7 +141,7 @@ class Holds:
             row = await queries.take_hold(connection, subject, self._me, alive=alive)
         except psycopg.errors.LockNotAvailable:
             # A transaction of who had it before stands still in the middle.
-            await self._end(await queries.fence_holders(connection, subject))
+            await _end(self._db, await queries.fence_holders(connection, subject))
             row = await queries.take_hold(connection, subject, self._me, alive=alive)
         mark = None
         if self._marks is not None:
@@ -170,23 +170,13 @@ class Holds:
     async def _wrest(self, connection: Connection, subject: str, key: int, backend: int) -> bool:
         """Take the lock from a holder that gives no sign; whether that worked."""
         _log.warning("hold.wrested", subject=subject, after_seconds=self._lease)
-        await self._end([backend])
+        await _end(self._db, [backend])
         until = clock.monotonic() + _FREED
         while clock.monotonic() < until:
             if (await queries.try_hold(connection, subject, key, self._lease))["got"]:
                 return True
             await asyncio.sleep(0.05)
         return False
-
-    async def _end(self, backends: list[int]) -> None:
-        """End connections of others. As the login: the service's role alone may not."""
-        own = await self._db.connect()
-        try:
-            await queries.end_backends(own, backends)
-        except psycopg.errors.InsufficientPrivilege as error:
-            _log.error("hold.not_wrested", error=str(error).strip())
-        finally:
-            await own.close()
 
     async def _beat(self) -> None:
         """Say that this process lives, and look at what is wanted, for as long as it holds anything."""
@@ -233,6 +223,24 @@ class Holds:
         if gone is not None:
             with suppress(psycopg.Error):
                 await gone.close()
+
+
+async def end_writers(db: Database, subject: str) -> None:
+    """End the connections that stand in the middle of a write on a subject which somebody else takes up."""
+    async with db.pool.connection() as connection:
+        backends = await queries.fence_holders(connection, subject)
+    await _end(db, backends)
+
+
+async def _end(db: Database, backends: list[int]) -> None:
+    """End connections of others. As the login: the service's role alone may not."""
+    own = await db.connect()
+    try:
+        await queries.end_backends(own, backends)
+    except psycopg.errors.InsufficientPrivilege as error:
+        _log.error("hold.not_wrested", error=str(error).strip())
+    finally:
+        await own.close()
 
 
 def lock_key(subject: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
@@ -26,6 +26,9 @@ class Bell:
 
     db: Database
     _waiting: dict[str, set[asyncio.Event]] = field(default_factory=dict[str, set[asyncio.Event]])
+    _ending: dict[str, set[asyncio.Event]] = field(default_factory=dict[str, set[asyncio.Event]])
+    ends: int = 0
+    """How many ends of runs were heard. While it stays the same, a run that had not ended has not."""
     _on: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])
 
     @classmethod
@@ -44,28 +47,28 @@ class Bell:
         """Have `call` told what is rung that is about no thread: `run ID`, `cancel ID`."""
         self._on.append(call)
 
-    @asynccontextmanager
-    async def hearing(self, thread_id: str) -> AsyncGenerator[asyncio.Event]:
-        """An event that is set whenever the thread has news; clear it before you look."""
-        event = asyncio.Event()
-        with self._registered(thread_id, event):
-            yield event
-
     @contextmanager
-    def _registered(self, thread_id: str, event: asyncio.Event):
-        self._waiting.setdefault(thread_id, set()).add(event)
+    def hearing(self, thread_id: str, *, ends_only: bool = False) -> Generator[asyncio.Event]:
+        """An event that is set when the thread has news, or a run of it ends; clear it before you look."""
+        event = asyncio.Event()
+        whose = self._ending if ends_only else self._waiting
+        whose.setdefault(thread_id, set()).add(event)
         try:
-            yield
+            yield event
         finally:
-            waiting = self._waiting[thread_id]
+            waiting = whose[thread_id]
             waiting.discard(event)
             if not waiting:
-                del self._waiting[thread_id]
+                del whose[thread_id]
 
     def ring(self, what: str) -> None:
         """Wake who waits for it in this process."""
         kind, _, name = what.partition(" ")
-        if kind == "thread":
+        if kind == "ended":
+            self.ends += 1
+            for event in self._ending.get(name, ()):
+                event.set()
+        if kind in ("thread", "ended"):
             for event in self._waiting.get(name, ()):
                 event.set()
             return
@@ -88,7 +91,8 @@ class Bell:
             await asyncio.sleep(_AGAIN)
 
     def _wake_all(self) -> None:
-        for events in self._waiting.values():
+        self.ends += 1
+        for events in (*self._waiting.values(), *self._ending.values()):
             for event in events:
                 event.set()
         for call in self._on:

@@ -8,12 +8,12 @@ from typing import Any, Final
 from psycopg.rows import DictRow
 
 from api.protocol.encoding import text_of
-from api.protocol.errors import Fenced
 from api.protocol.executing import Outcome
 from api.protocol.queries import Connection, events, runs, threads
 from api.protocol.recorder import Line, Recorder, line_of
 from core import clock
 from core.database import Database
+from core.fencing import Fenced
 from core.redaction import redact
 
 KEPT: Final = timedelta(minutes=5)
@@ -24,10 +24,10 @@ async def end(db: Database, run: DictRow, recorder: Recorder, outcome: Outcome, 
     """End the run; raises Fenced where it is another's by now."""
     lines = [*recorder.take(), *_last_lines(run, outcome, wanted)]
     now = clock.now()
-    async with db.pool.connection() as conn, conn.transaction():
+    async with db.pool.connection() as conn, conn.pipeline(), conn.transaction():
         # The thread first, as who accepts a run does it: so the two never wait for each other.
-        row = await threads.get(conn, run["thread_id"], lock=True)
-        await recorder.put(conn, lines)
+        thread = await threads.lock(conn, run["thread_id"])
+        written = await recorder.send(conn, lines)
         ended = await runs.end(
             conn,
             run["run_id"],
@@ -36,20 +36,20 @@ async def end(db: Database, run: DictRow, recorder: Recorder, outcome: Outcome, 
             status=outcome.status,
             now=now,
         )
-        if row is None or not ended:
+        left = await runs.asked_active(conn, run["thread_id"])
+        # What was sent until here is answered at once.
+        if await thread.fetchone() is None or ended.rowcount != 1:
             raise Fenced(f"Run {run['run_id']} was taken over, or its thread is gone")
+        await recorder.check(written, lines)
         if outcome.rollback:
             await events.forget_checkpoints(conn, run["thread_id"], run["run_id"])
-        await _settle(conn, run, outcome)
+        await _settle(conn, run, outcome, await left.fetchall())
         if outcome.rollback:
             await runs.delete(conn, run["run_id"])
-        if run["temporary"]:
-            await threads.expire_at(conn, run["thread_id"], now + KEPT)
-        await events.ring(conn, f"thread {run['thread_id']}")
 
 
-async def _settle(conn: Connection, run: DictRow, outcome: Outcome) -> None:
-    waiting = [row for row in await runs.active(conn, run["thread_id"]) if row["run_id"] != run["run_id"]]
+async def _settle(conn: Connection, run: DictRow, outcome: Outcome, waiting: list[DictRow]) -> None:
+    now = clock.now()
     await threads.settle(
         conn,
         run["thread_id"],
@@ -57,10 +57,10 @@ async def _settle(conn: Connection, run: DictRow, outcome: Outcome) -> None:
         values=outcome.values,
         interrupts=outcome.interrupts,
         error=outcome.error,
-        now=clock.now(),
+        now=now,
+        expires_at=now + KEPT if run["temporary"] else None,
     )
-    if waiting:
-        await events.ring(conn, f"run {waiting[0]['run_id']}")
+    await events.ring(conn, f"ended {run['thread_id']}", *(f"run {one['run_id']}" for one in waiting[:1]))
 
 
 def _last_lines(run: DictRow, outcome: Outcome, wanted: str | None) -> list[Line]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.errors import BadInput, FactoryError, NotFound
+from core.errors import BadInput, NotFound
 
 
 class Conflict(BadInput):
@@ -41,9 +41,3 @@ class GraphsInvalid(BadInput):
 
 class NotHere(Conflict):
     """The factory does not do that with its own runs."""
-
-
-class Fenced(FactoryError):
-    """The run is another process's by now."""
-
-    http_status = 409

@@ -16,11 +16,11 @@ from psycopg.rows import DictRow
 
 from api.protocol import configuring, views
 from api.protocol.encoding import plain
-from api.protocol.errors import Fenced
 from api.protocol.graphs import Compiled, Source
 from api.protocol.modes import Translation, chunks, of_graph
 from api.protocol.recorder import Recorder
 from core import logs
+from core.fencing import Fence, Fenced
 from core.json import is_object
 from core.redaction import redact
 
@@ -51,8 +51,9 @@ async def execute(
     kwargs: dict[str, Any] = run["kwargs"]
     await recorder.stream("metadata", {"run_id": run["run_id"], "attempt": run["attempt"]})
     await recorder.tell("lifecycle", {"event": "running", "graph_name": run["graph_id"]})
+    fence = Fence(f"thread {run['thread_id']}", run["fence"])
     async with source.opened(
-        "threads.create_run", cast(dict[str, Any], config), kwargs.get("context")
+        "threads.create_run", cast(dict[str, Any], config), kwargs.get("context"), fence
     ) as graph:
         error: Exception | None = None
         try:

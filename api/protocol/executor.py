@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 from uuid import UUID
 
+import psycopg
 from psycopg.rows import DictRow
 
 from api.protocol import ending
 from api.protocol.bell import Bell, wait_for
-from api.protocol.errors import Fenced
 from api.protocol.executing import Outcome
 from api.protocol.queries import events, runs
 from api.protocol.recorder import Recorder
 from core import logs
 from core.database import Database
+from core.fencing import Fenced
 from core.redaction import redact
+from graph import holds
 
 AT_ONCE: Final = 10
 """Runs of foreign graphs that one process executes side by side."""
@@ -66,6 +68,10 @@ class Executor:
     at_once: int = AT_ONCE
     id: str = field(default_factory=lambda: f"protocol-{secrets.token_hex(8)}")
     _held: dict[UUID, _Held] = field(default_factory=dict[UUID, _Held])
+    _kept_free: int = 0
+    _more: bool = True
+    """Whether runs may wait for room here."""
+    _is_open: bool = False
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: Callable[[DictRow, Outcome], Awaitable[None]] | None = None
 
@@ -73,6 +79,7 @@ class Executor:
     async def open(self) -> AsyncGenerator[None]:
         """Take runs while it is open. At the end, what is under way is let go of, for others."""
         self.bell.on_other(self._heard)
+        self._is_open = True
         tasks = [
             asyncio.create_task(self._take_runs(), name="protocol executor"),
             asyncio.create_task(self._keep(), name="protocol leases"),
@@ -80,6 +87,7 @@ class Executor:
         try:
             yield
         finally:
+            self._is_open = False
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -88,9 +96,26 @@ class Executor:
                 task.cancel()
             await asyncio.gather(*held, return_exceptions=True)
 
+    @contextmanager
+    def room(self) -> Generator[Callable[[DictRow], None] | None]:
+        """Keep a place free meanwhile; what begins a run that is this executor's. None where none is free."""
+        if not self._is_open or self._places() <= 0:
+            self._more = True
+            yield None
+            return
+        self._kept_free += 1
+        try:
+            yield self._begin
+        finally:
+            self._kept_free -= 1
+
+    def _places(self) -> int:
+        return self.at_once - len(self._held) - self._kept_free
+
     def _heard(self, what: str) -> None:
         kind, _, name = what.partition(" ")
         if kind == "run":
+            self._more = True
             self._news.set()
         elif kind in ("interrupt", "rollback"):
             with suppress(ValueError):
@@ -107,20 +132,33 @@ class Executor:
         while True:
             self._news.clear()
             try:
-                while len(self._held) < self.at_once and await self._take_one():
+                while self._places() > 0 and await self._take_one():
                     pass
+                self._more = self._places() <= 0
+            except psycopg.errors.LockNotAvailable:
+                # Whoever had it stands still in the middle of a write.
+                await self._free_threads()
             except Exception:  # the database may be away for a while; the process stays
                 logger.exception("no run of the protocol could be taken")
             await wait_for(self._news, _LOOK)
 
     async def _take_one(self) -> bool:
         async with self.db.pool.connection() as conn:
-            run = await runs.claim(conn, self.id, self.graphs(), lease=LEASE)
+            run = await runs.claim(conn, self.id, self.graphs(), [*self._held], lease=LEASE)
         if run is None:
             return False
+        self._begin(run)
+        return True
+
+    async def _free_threads(self) -> None:
+        async with self.db.pool.connection() as conn:
+            stuck = await runs.expired(conn, [*self._held])
+        for thread_id in stuck:
+            await holds.end_writers(self.db, hold_of(thread_id))
+
+    def _begin(self, run: DictRow) -> None:
         task = asyncio.create_task(self._execute(run), name=f"protocol run {run['run_id']}")
         self._held[run["run_id"]] = _Held(run, task, run["wanted"])
-        return True
 
     async def _keep(self) -> None:
         """Renew the leases; look for cancels whose bell was not heard."""
@@ -133,7 +171,7 @@ class Executor:
             try:
                 async with self.db.pool.connection() as conn:
                     if beats % 5 == 0:
-                        await runs.renew(conn, self.id, lease=LEASE)
+                        await runs.renew(conn, self.id, [*self._held], lease=LEASE)
                     for row in await runs.unwanted(conn, self.id):
                         self._cancel(row["run_id"], row["wanted"])
             except Exception:
@@ -165,7 +203,8 @@ class Executor:
             logger.exception("a run of the protocol could not be ended", run=str(run["run_id"]))
         finally:
             held.pop(run["run_id"], None)
-            self._news.set()
+            if self._more:
+                self._news.set()
 
     async def _attempt(self, run: DictRow, recorder: Recorder, wanted: Callable[[], str | None]) -> Outcome:
         if (already := wanted()) is not None:
@@ -194,6 +233,11 @@ class Executor:
         self._ended = call
 
 
+def hold_of(thread_id: UUID) -> str:
+    """The subject under which a thread is held (graph/holds.py). `_CLAIM` and `_ACCEPT` name it too."""
+    return f"thread {thread_id}"
+
+
 async def cancel(db: Database, run_id: UUID, action: str) -> DictRow | None:
     """Have a run cancelled, wherever it is executed; the run, or None where it has ended."""
     async with db.pool.connection() as conn, conn.transaction():
@@ -212,4 +256,4 @@ async def _dropped(conn: runs.Connection, run: DictRow, action: str) -> None:
     await ending.settle_without(conn, run)
     if action == "rollback":
         await runs.delete(conn, run["run_id"])
-    await events.ring(conn, f"thread {run['thread_id']}")
+    await events.ring(conn, f"ended {run['thread_id']}")

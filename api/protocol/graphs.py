@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol, cast
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph, StateGraph
 from langgraph.pregel import Pregel
 from langgraph.store.base import BaseStore
@@ -24,6 +23,9 @@ from langgraph_sdk import runtime as sdk_runtime
 
 from api.protocol import loading
 from api.protocol.errors import GraphNotFound, GraphsInvalid
+from core.fencing import Fence
+from core.incarnation import Pool
+from graph.checkpoints import FencedSaver
 from graph.runner import Factory
 
 Compiled = CompiledStateGraph[Any, Any, Any, Any]
@@ -55,9 +57,9 @@ class Source(Protocol):
         ...
 
     def opened(
-        self, access: Access, config: dict[str, Any], context: Any = None
+        self, access: Access, config: dict[str, Any], context: Any = None, fence: Fence | None = None
     ) -> AbstractAsyncContextManager[Compiled]:
-        """The graph, for as long as it is needed."""
+        """The graph, for as long as it is needed. What it writes, it writes under the fence."""
         ...
 
 
@@ -68,13 +70,13 @@ class Foreign:
     id: str
     description: str
     loaded: object
-    checkpointer: BaseCheckpointSaver[Any]
+    checkpoints: Pool
     store: BaseStore
     of_factory: bool = False
 
     @asynccontextmanager
     async def opened(
-        self, access: Access, config: dict[str, Any], context: Any = None
+        self, access: Access, config: dict[str, Any], context: Any = None, fence: Fence | None = None
     ) -> AsyncGenerator[Compiled]:
         """The graph on the server's checkpointer and store."""
         async with AsyncExitStack() as stack:
@@ -85,7 +87,7 @@ class Foreign:
                 made = cast(Any, made).compile()
             if not isinstance(made, Pregel):
                 raise GraphsInvalid(f"Graph {self.id!r}: its factory gave a {type(made).__name__}")
-            given = {"checkpointer": self.checkpointer, "store": self.store}
+            given = {"checkpointer": FencedSaver(self.checkpoints, fence), "store": self.store}
             yield cast(Compiled, cast(Any, made).copy(update=given))
 
     async def _make(
@@ -123,7 +125,7 @@ class Pipeline:
 
     @asynccontextmanager
     async def opened(
-        self, access: Access, config: dict[str, Any], context: Any = None
+        self, access: Access, config: dict[str, Any], context: Any = None, fence: Fence | None = None
     ) -> AsyncGenerator[Compiled]:
         """The graph, on the checkpoints of the factory's runs. Nobody runs it but the factory's driver."""
         yield await self.factory.graph_of(self.pipeline)
@@ -177,13 +179,11 @@ def of_factory(factory: Factory) -> list[Pipeline]:
     return found
 
 
-async def of_file(
-    path: Path, checkpointer: BaseCheckpointSaver[Any], store: BaseStore
-) -> Mapping[str, Foreign]:
+async def of_file(path: Path, checkpoints: Pool, store: BaseStore) -> Mapping[str, Foreign]:
     """The graphs of a `langgraph.json`; raises GraphsInvalid."""
     file = await asyncio.to_thread(loading.read, path)
     loaded = await asyncio.to_thread(loading.load, file)
     return {
-        name: Foreign(name, file.descriptions.get(name, ""), value, checkpointer, store)
+        name: Foreign(name, file.descriptions.get(name, ""), value, checkpoints, store)
         for name, value in loaded.items()
     }

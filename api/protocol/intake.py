@@ -1,10 +1,13 @@
 """Accepting a run: whose thread, which assistant, what about the run that works there already.
 
 All of it is one transaction that holds the thread: two clients at the same instant come one after the other.
+A run that can begin at once, in this process, is this process's from that transaction on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -12,7 +15,8 @@ from psycopg.rows import DictRow
 
 from api.protocol import configuring, executor
 from api.protocol.errors import Conflict, NothingWaits, ThreadNotFound
-from api.protocol.queries import Connection, events, runs, threads
+from api.protocol.executor import Executor
+from api.protocol.queries import Connection, runs, threads
 from api.protocol.wanted import RunWanted
 from core import clock
 from core.database import Database
@@ -30,47 +34,72 @@ async def accept(
     thread_id: UUID | None,
     by: str,
     protocol: bool = False,
-    kwargs_more: dict[str, Any] | None = None,
+    beginner: Executor | None = None,
 ) -> DictRow:
-    """Record a run that waits for an executor. `thread_id` None: a stateless one, on a thread of its own.
+    """Record a run, and have `beginner` begin it where it has room; else it waits for an executor.
 
-    Raises ThreadNotFound, Conflict, NothingWaits, CommandInvalid.
+    `thread_id` None: a stateless one, on a thread of its own. Raises ThreadNotFound, Conflict, NothingWaits,
+    CommandInvalid.
     """
-    kwargs = _kwargs(assistant, wanted, protocol) | (kwargs_more or {})
+    kwargs = _kwargs(assistant, wanted, protocol)
     if kwargs["command"]:
         configuring.command_of(kwargs["command"])  # refused here, not when it is executed
-    now = clock.now()
-    to_cancel: list[tuple[UUID, str]] = []
     about = {"graph_id": assistant["graph_id"], "assistant_id": str(assistant["assistant_id"])}
-    async with db.pool.connection() as conn, conn.transaction():
-        temporary = thread_id is None and wanted.on_completion != "keep"
-        if thread_id is None:
-            thread_id = uuid4()
-            await threads.insert(conn, thread_id, now=now, metadata=about, hidden=temporary)
-        else:
-            thread = await _thread(conn, thread_id, create=wanted.if_not_exists == "create" or protocol)
-            active = await runs.active(conn, thread_id)
-            _check_answer(thread, active, kwargs)
-            to_cancel = _strategy(active, wanted)
-        row = await runs.insert(
-            conn,
-            now=now,
-            run_id=uuid4(),
-            thread_id=thread_id,
-            assistant_id=assistant["assistant_id"],
-            graph_id=assistant["graph_id"],
-            multitask_strategy=wanted.multitask_strategy or "enqueue",
-            metadata={**assistant["metadata"], **(wanted.metadata or {}), **about},
-            kwargs=kwargs,
-            temporary=temporary,
-            by=by,
-            after_seconds=wanted.after_seconds or 0,
-        )
-        await threads.set_busy(conn, thread_id, now, about)
-        await events.ring(conn, f"run {row['run_id']}")
+    values: dict[str, Any] = {
+        "now": clock.now(),
+        "run_id": uuid4(),
+        "assistant_id": assistant["assistant_id"],
+        "graph_id": assistant["graph_id"],
+        "multitask_strategy": wanted.multitask_strategy or "enqueue",
+        "metadata": {**assistant["metadata"], **(wanted.metadata or {}), **about},
+        "kwargs": kwargs,
+        "temporary": thread_id is None and wanted.on_completion != "keep",
+        "by": by,
+        "after_seconds": wanted.after_seconds or 0,
+    }
+    with _room(beginner, wanted) as begin:
+        async with db.pool.connection() as conn, conn.pipeline(), conn.transaction():
+            to_cancel, active = await _thread(conn, values, wanted, thread_id, create=protocol)
+            first = beginner if begin is not None and not active else None
+            row = await runs.accept(
+                conn, about=about, executor=first.id if first else None, lease=executor.LEASE, **values
+            )
+        if begin is not None and row["status"] == "running":
+            begin(row)
     for run_id, action in to_cancel:
         await executor.cancel(db, run_id, action)
     return row
+
+
+def _room(
+    beginner: Executor | None, wanted: RunWanted
+) -> AbstractContextManager[Callable[[DictRow], None] | None]:
+    return nullcontext() if beginner is None or wanted.after_seconds else beginner.room()
+
+
+async def _thread(
+    conn: Connection, values: dict[str, Any], wanted: RunWanted, thread_id: UUID | None, *, create: bool
+) -> tuple[list[tuple[UUID, str]], list[DictRow]]:
+    """Lock or make the run's thread, noted in `values`: runs that make way, and all that have not ended."""
+    if thread_id is None:
+        values["thread_id"] = uuid4()
+        await threads.insert(
+            conn, values["thread_id"], now=values["now"], metadata={}, hidden=values["temporary"]
+        )
+        return [], []
+    values["thread_id"] = thread_id
+    create = create or wanted.if_not_exists == "create"
+    thread, active = await threads.locked(conn, thread_id, make_at=values["now"] if create else None)
+    if thread is None:
+        raise ThreadNotFound(
+            f"There is no thread {thread_id}", untouched="No run was started", todo="Create the thread first"
+        )
+    if thread["of_run"]:
+        raise Conflict(
+            f"The thread shows run {thread['of_run']} of the factory", untouched="No run was started"
+        )
+    _check_answer(thread, active, values["kwargs"])
+    return _strategy(active, wanted), active
 
 
 def _kwargs(assistant: DictRow, wanted: RunWanted, protocol: bool) -> dict[str, Any]:
@@ -99,17 +128,6 @@ def _kwargs(assistant: DictRow, wanted: RunWanted, protocol: bool) -> dict[str, 
         or None,
         "protocol": protocol,
     }
-
-
-async def _thread(conn: Connection, thread_id: UUID, *, create: bool) -> DictRow:
-    if create:
-        await threads.insert(conn, thread_id, now=clock.now(), metadata={})
-    thread = await threads.get(conn, thread_id, lock=True)
-    if thread is None:
-        raise ThreadNotFound(
-            f"There is no thread {thread_id}", untouched="No run was started", todo="Create the thread first"
-        )
-    return thread
 
 
 def _check_answer(thread: DictRow, active: list[DictRow], kwargs: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from api.protocol.own import Own
 from api.protocol.recorder import Recorder
 from api.service import Service
 from core.database import Database
+from core.incarnation import Pool
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class AgentProtocol:
     store: BaseStore
     bell: Bell
     own: Own
+    executor: Executor | None = None
+    """Of foreign graphs; None where this process only answers."""
 
     @property
     def db(self) -> Database:
@@ -51,7 +54,7 @@ class AgentProtocol:
         Without `executes` this process only answers; another one takes the runs.
         """
         factory = service.factory
-        checkpointer = await factory.db.checkpointer()
+        checkpoints = cast(Pool, (await factory.db.checkpointer()).conn)
         async with AsyncExitStack() as stack:
             # The pool has the service's rights and search path, which the store relies on.
             store = AsyncPostgresStore(cast(Any, factory.db.pool))
@@ -60,15 +63,15 @@ class AgentProtocol:
             for pipeline in graphs.of_factory(factory):
                 served.add(pipeline)
             if graphs_file is not None:
-                for foreign in (await graphs.of_file(graphs_file, checkpointer, store)).values():
+                for foreign in (await graphs.of_file(graphs_file, checkpoints, store)).values():
                     served.add(foreign)
             await assistants.make(factory.db, served)
             bell = await stack.enter_async_context(Bell.open(factory.db))
             own = Own(service, bell)
-            opened = cls(service, served, store, bell, own)
-            if executes:
-                work = _Work(served, own)
-                executor = Executor(factory.db, bell, work, lambda: served.foreign)
+            work = _Work(served, own)
+            executor = Executor(factory.db, bell, work, lambda: served.foreign) if executes else None
+            opened = cls(service, served, store, bell, own, executor)
+            if executor is not None:
                 follower = Executor(factory.db, bell, work, lambda: served.own, at_once=100)
                 await stack.enter_async_context(executor.open())
                 await stack.enter_async_context(follower.open())
@@ -104,7 +107,7 @@ async def _stop(store: AsyncPostgresStore) -> None:
     await _cancel(task)
 
 
-def _protocol(connection: HTTPConnection) -> AgentProtocol:
+async def _protocol(connection: HTTPConnection) -> AgentProtocol:
     return cast(AgentProtocol, connection.app.state.protocol)
 
 

@@ -23,7 +23,7 @@ from api.protocol.errors import Conflict, NotHere, ThreadNotFound
 from api.protocol.executing import Outcome
 from api.protocol.graphs import OF_RUNS, Compiled
 from api.protocol.presenting import Message
-from api.protocol.queries import Connection, events, runs, threads
+from api.protocol.queries import Connection, runs, threads
 from api.protocol.recorder import Recorder
 from api.protocol.wanted import RunWanted
 from api.service import Service
@@ -153,13 +153,14 @@ class Own:
         protocol: bool,
     ) -> DictRow:
         about = {"graph_id": assistant["graph_id"], "assistant_id": str(assistant["assistant_id"])}
-        now = clock.now()
         async with self.service.factory.db.pool.connection() as conn, conn.transaction():
             thread = await threads.get(conn, thread_id, lock=True)
             assert thread is not None
-            row = await runs.insert(
+            row = await runs.accept(
                 conn,
-                now=now,
+                about=about,
+                source_seq=after,
+                now=clock.now(),
                 run_id=uuid4(),
                 thread_id=thread_id,
                 assistant_id=assistant["assistant_id"],
@@ -179,10 +180,6 @@ class Own:
                 by=caller.name,
                 after_seconds=0,
             )
-            if after:
-                await runs.set_source(conn, row["run_id"], after)
-            await threads.set_busy(conn, thread_id, now, about)
-            await events.ring(conn, f"run {row['run_id']}")
         # After the record: where this process is killed in between, whoever follows the run dispatches it.
         await self.service.dispatch.go_on(thread["of_run"])
         return row
@@ -280,7 +277,8 @@ class Own:
         await factory.submit(run.requirement, pipeline=run.pipeline, by=by, run_id=str(target), widens=False)
         async with factory.db.pool.connection() as conn:
             metadata = {**thread["metadata"], "forked_from": str(thread["thread_id"])}
-            row = await threads.insert(conn, target, now=clock.now(), metadata=metadata, of_run=str(target))
+            made = await threads.insert(conn, target, now=clock.now(), metadata=metadata, of_run=str(target))
+            row = await made.fetchone()
         assert row is not None
         return row
 

@@ -10,13 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
+from psycopg import AsyncCursor
+from psycopg.rows import DictRow
+
 from api.protocol.encoding import text_of
-from api.protocol.errors import Fenced
 from api.protocol.queries import Connection, events
 from core.database import Database
+from core.fencing import Fenced
 
-TOGETHER: Final = 0.015
-"""Seconds for which lines are gathered: a token costs no transaction, and nobody sees the delay."""
+FIRST: Final = 0.015
+"""Seconds after which a run's first lines are written."""
+TOGETHER: Final = 0.05
+"""Seconds for which lines are gathered after that: a token costs no transaction, and nobody sees it."""
 MOST_WAITING: Final = 256
 """Lines after which the run waits until they are written."""
 
@@ -60,11 +65,9 @@ class Recorder:
         lines, self._lines = self._lines, []
         return lines
 
-    async def put(self, conn: Connection, lines: list[Line]) -> None:
-        """Write lines; raises Fenced where the run is another's by now."""
-        if not lines:
-            return
-        written = await events.append(
+    async def send(self, conn: Connection, lines: list[Line]) -> AsyncCursor[DictRow]:
+        """Write lines; whether they were written says `check`."""
+        return await events.append(
             conn,
             run_id=self.run_id,
             thread_id=self.thread_id,
@@ -72,7 +75,11 @@ class Recorder:
             attempt=self.attempt,
             lines=lines,
         )
-        if written != len(lines):
+
+    async def check(self, written: AsyncCursor[DictRow], lines: list[Line]) -> None:
+        """Raises Fenced where the run is another's by now."""
+        row = await written.fetchone()
+        if row is None or row["n"] != len(lines):
             raise Fenced(f"Run {self.run_id} was taken over", untouched="Nothing more is written for it here")
 
     async def _add(self, line: Line) -> None:
@@ -82,9 +89,11 @@ class Recorder:
             await self._flush()
 
     async def _write(self) -> None:
+        pause = FIRST
         while True:
             await self._news.wait()
-            await asyncio.sleep(TOGETHER)
+            await asyncio.sleep(pause)
+            pause = TOGETHER
             await self._flush()
 
     async def _flush(self) -> None:
@@ -93,7 +102,7 @@ class Recorder:
             lines = self.take()
             if lines:
                 async with self.db.pool.connection() as conn:
-                    await self.put(conn, lines)
+                    await self.check(await self.send(conn, lines), lines)
 
 
 def line_of(method: str, data: object, namespace: list[str] | None = None) -> Line:

@@ -41,13 +41,14 @@ class Reader:
 
     async def of_run(self, run: DictRow, after: int) -> AsyncGenerator[DictRow | None]:
         """The run's lines after a position, until it ends; None where nothing was told for a while."""
-        async with self.bell.hearing(str(run["thread_id"])) as news:
+        with self.bell.hearing(str(run["thread_id"])) as news:
             while True:
                 news.clear()
-                async with self.db.pool.connection() as conn:
+                async with self.db.pool.connection() as conn, conn.pipeline():
                     # Looked at first: what it said before it ended is read after this.
-                    now = await runs.get(conn, run["run_id"])
+                    looked = await runs.look(conn, run["run_id"])
                     lines = await events.read_run(conn, run["run_id"], after, _BATCH)
+                    now = await looked.fetchone()
                 for line in lines:
                     after = line["seq"]
                     yield line
@@ -62,7 +63,7 @@ class Reader:
         self, thread_id: UUID, after: int, form: str | None = None
     ) -> AsyncGenerator[DictRow | None]:
         """The lines of all runs of a thread after a position, and those to come, for ever."""
-        async with self.bell.hearing(str(thread_id)) as news:
+        with self.bell.hearing(str(thread_id)) as news:
             while True:
                 news.clear()
                 async with self.db.pool.connection() as conn:
@@ -73,13 +74,18 @@ class Reader:
                 if len(lines) < _BATCH and not await wait_for(news, HEARTBEAT):
                     yield None
 
-    async def until_end(self, run: DictRow) -> DictRow | None:
-        """The run when it has ended; None where it is gone."""
-        async with self.bell.hearing(str(run["thread_id"])) as news:
+    async def until_end(self, run: DictRow, heard: int = -1) -> DictRow | None:
+        """How a run ended, and its thread then (`runs.with_thread`); None where it is gone.
+
+        `heard` is how many ends the bell had told of before `run` was read: it is not read again for nothing.
+        """
+        with self.bell.hearing(str(run["thread_id"]), ends_only=True) as news:
+            if heard == self.bell.ends and run["status"] not in ENDED:
+                await wait_for(news)
             while True:
                 news.clear()
                 async with self.db.pool.connection() as conn:
-                    now = await runs.get(conn, run["run_id"])
+                    now = await runs.with_thread(conn, run["run_id"])
                 if now is None or now["status"] in ENDED:
                     return now
                 await wait_for(news)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
@@ -21,6 +21,11 @@ def jsonb(value: object) -> Jsonb:
 def nullable(value: object) -> Jsonb | None:
     """The same, and NULL for None."""
     return None if value is None else jsonb(value)
+
+
+async def ask(conn: Connection, statement: str, values: dict[str, Any]) -> AsyncCursor[DictRow]:
+    """Send a statement. In a pipeline its result is waited for where it is read: several go at once."""
+    return await conn.execute(statement.encode(), values)
 
 
 async def one(conn: Connection, statement: str, values: dict[str, Any]) -> DictRow | None:

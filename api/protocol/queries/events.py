@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
-from api.protocol.queries import Connection, every, one, run
+from api.protocol.queries import Connection, ask, every, one, run
 
 CHANNEL: Final = "factory_protocol"
 
@@ -91,8 +92,8 @@ async def append(
     executor: str,
     attempt: int,
     lines: Sequence[tuple[str, str, str]],
-) -> int:
-    """Write lines (form, event, data) of a run's stream; how many: none where the run is another's."""
+) -> AsyncCursor[DictRow]:
+    """Write lines (form, event, data) of a run's stream; how many, as `n`: 0 where the run is another's."""
     values: dict[str, Any] = {
         "run_id": run_id,
         "thread_id": str(thread_id),
@@ -102,8 +103,7 @@ async def append(
         "events": [event for _, event, _ in lines],
         "data": [data for _, _, data in lines],
     }
-    row = await one(conn, _APPEND, values)
-    return row["n"] if row else 0
+    return await ask(conn, _APPEND, values)
 
 
 async def read_run(conn: Connection, run_id: UUID, after: int, limit: int) -> list[DictRow]:
@@ -131,9 +131,9 @@ async def before_last_run(conn: Connection, thread_id: UUID) -> int:
     return row["seq"] if row else 0
 
 
-async def ring(conn: Connection, what: str) -> None:
+async def ring(conn: Connection, *what: str) -> None:
     """Tell all processes, at the transaction's end."""
-    await conn.execute("SELECT pg_notify('factory_protocol', %s)", (what,))
+    await conn.execute("SELECT pg_notify('factory_protocol', told) FROM unnest(%s::text[]) told", ([*what],))
 
 
 async def prune(conn: Connection, before: datetime) -> int:

@@ -7,39 +7,68 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
-from api.protocol.queries import Connection, every, jsonb, one, run
+from api.protocol.queries import Connection, ask, every, jsonb, one, run
 
-_INSERT = """
-INSERT INTO factory.protocol_runs (run_id, thread_id, assistant_id, graph_id, status, multitask_strategy,
-                                   metadata, kwargs, temporary, by, starts_at, created_at, updated_at)
-VALUES (%(run_id)s, %(thread_id)s, %(assistant_id)s, %(graph_id)s, 'pending', %(multitask_strategy)s,
-        %(metadata)s, %(kwargs)s, %(temporary)s, %(by)s,
-        now() + %(after_seconds)s * interval '1 second', %(now)s, %(now)s)
-RETURNING *
+# A run and its thread, which is busy now. An executor that begins it at once has it from here on, as if it
+# had claimed it; of any other the executors are told.
+_ACCEPT = """
+WITH accepted AS (
+    INSERT INTO factory.protocol_runs
+        (run_id, thread_id, assistant_id, graph_id, status, multitask_strategy, metadata, kwargs, temporary,
+         by, starts_at, created_at, updated_at, executor, attempt, leased_until, source_seq)
+    VALUES (%(run_id)s, %(thread_id)s, %(assistant_id)s, %(graph_id)s,
+            CASE WHEN %(executor)s::text IS NULL THEN 'pending' ELSE 'running' END, %(multitask_strategy)s,
+            %(metadata)s, %(kwargs)s, %(temporary)s, %(by)s,
+            now() + %(after_seconds)s * interval '1 second', %(now)s, %(now)s,
+            %(executor)s, CASE WHEN %(executor)s::text IS NULL THEN 0 ELSE 1 END,
+            CASE WHEN %(executor)s::text IS NOT NULL THEN now() + %(lease)s * interval '1 second' END,
+            %(source_seq)s)
+    RETURNING *
+), busy AS (
+    UPDATE factory.protocol_threads
+    SET status = 'busy', updated_at = %(now)s, metadata = metadata || %(about)s
+    WHERE thread_id = %(thread_id)s
+)
+SELECT accepted.*,
+    CASE WHEN executor IS NULL THEN NULL
+         ELSE (SELECT h.attempt FROM factory.take_hold('thread ' || thread_id, executor, false) h)
+    END AS fence,
+    CASE WHEN executor IS NULL THEN pg_notify('factory_protocol', 'run ' || run_id) END AS told
+FROM accepted
 """
 
 # The oldest run that waits and whose thread is free, or whose executor has let its lease run out. The lock
-# keeps two claims apart; the index protocol_runs_alone, two runs of one thread.
+# keeps two claims apart; the index protocol_runs_alone, two runs of one thread. Its thread comes with it:
+# the attempt at it rises, and who had it before writes no checkpoint any more.
 _CLAIM = """
-UPDATE factory.protocol_runs r SET status = 'running', executor = %(executor)s, attempt = r.attempt + 1,
-    leased_until = now() + %(lease)s * interval '1 second', updated_at = now()
-FROM (
+WITH free AS (
     SELECT c.run_id FROM factory.protocol_runs c
     WHERE c.status IN ('pending', 'running') AND c.graph_id = ANY (%(graphs)s)
-      AND (%(run_id)s::uuid IS NULL OR c.run_id = %(run_id)s)
       AND (c.status = 'pending' AND c.starts_at <= now()
-           OR c.status = 'running' AND c.leased_until < now() AND c.executor <> %(executor)s)
+           OR c.status = 'running' AND c.leased_until < now() AND c.run_id <> ALL (%(held)s))
       AND NOT EXISTS (
           SELECT FROM factory.protocol_runs o
           WHERE o.thread_id = c.thread_id AND o.run_id <> c.run_id
             AND (o.status = 'running'
                  OR o.status = 'pending' AND o.number < c.number AND o.starts_at <= now()))
     ORDER BY c.number LIMIT 1 FOR UPDATE SKIP LOCKED
-) free
-WHERE r.run_id = free.run_id
-RETURNING r.*
+), claimed AS (
+    UPDATE factory.protocol_runs r SET status = 'running', executor = %(executor)s, attempt = r.attempt + 1,
+        leased_until = now() + %(lease)s * interval '1 second', updated_at = now()
+    FROM free WHERE r.run_id = free.run_id
+    RETURNING r.*
+)
+SELECT claimed.*, h.attempt AS fence
+FROM claimed, LATERAL factory.take_hold('thread ' || claimed.thread_id, %(executor)s, false) h
+"""
+
+# Threads of runs that could be taken over.
+_EXPIRED = """
+SELECT DISTINCT thread_id FROM factory.protocol_runs
+WHERE status = 'running' AND leased_until < now() AND run_id <> ALL (%(held)s)
 """
 
 # A process that ends lets go of what it holds, for others to take up at once.
@@ -50,7 +79,7 @@ WHERE run_id = %(run_id)s AND executor = %(executor)s AND attempt = %(attempt)s 
 
 _RENEW = """
 UPDATE factory.protocol_runs SET leased_until = now() + %(lease)s * interval '1 second'
-WHERE executor = %(executor)s AND status = 'running'
+WHERE executor = %(executor)s AND status = 'running' AND run_id = ANY (%(held)s)
 """
 
 _END = """
@@ -72,10 +101,22 @@ WHERE run_id = %(run_id)s AND status = 'pending'
 """
 
 
-async def insert(conn: Connection, *, now: datetime, **values: Any) -> DictRow:
-    """A run that waits for an executor."""
+async def accept(
+    conn: Connection,
+    *,
+    about: dict[str, str],
+    executor: str | None = None,
+    lease: float = 0,
+    source_seq: int = 0,
+    **values: Any,
+) -> DictRow:
+    """A run on a thread that this transaction has locked or made, whose metadata gets what it is `about`.
+
+    With `executor` it is that one's at once, for `lease` seconds, under the hold `fence`.
+    """
+    given = {"about": jsonb(about), "executor": executor, "lease": lease, "source_seq": source_seq}
     values["metadata"], values["kwargs"] = jsonb(values["metadata"]), jsonb(values["kwargs"])
-    row = await one(conn, _INSERT, {**values, "now": now})
+    row = await one(conn, _ACCEPT, {**values, **given})
     assert row is not None
     return row
 
@@ -83,6 +124,20 @@ async def insert(conn: Connection, *, now: datetime, **values: Any) -> DictRow:
 async def get(conn: Connection, run_id: UUID) -> DictRow | None:
     """One run."""
     return await one(conn, "SELECT * FROM factory.protocol_runs WHERE run_id = %(id)s", {"id": run_id})
+
+
+async def look(conn: Connection, run_id: UUID) -> AsyncCursor[DictRow]:
+    """How one stands (`status`), not read yet."""
+    return await ask(conn, "SELECT status FROM factory.protocol_runs WHERE run_id = %(id)s", {"id": run_id})
+
+
+async def with_thread(conn: Connection, run_id: UUID) -> DictRow | None:
+    """How one stands (`status`), and what its thread has: `values`, `interrupts`, `error`."""
+    statement = """
+        SELECT r.status, t.values, t.interrupts, t.error
+        FROM factory.protocol_runs r JOIN factory.protocol_threads t USING (thread_id)
+        WHERE r.run_id = %(id)s"""
+    return await one(conn, statement, {"id": run_id})
 
 
 async def of_thread(
@@ -98,10 +153,15 @@ async def of_thread(
 
 async def active(conn: Connection, thread_id: UUID) -> list[DictRow]:
     """The runs of a thread that have not ended, in the order in which they came."""
+    return await (await asked_active(conn, thread_id)).fetchall()
+
+
+async def asked_active(conn: Connection, thread_id: UUID) -> AsyncCursor[DictRow]:
+    """The same, not read yet."""
     statement = """
         SELECT * FROM factory.protocol_runs
         WHERE thread_id = %(id)s AND status IN ('pending', 'running') ORDER BY number"""
-    return await every(conn, statement, {"id": thread_id})
+    return await ask(conn, statement, {"id": thread_id})
 
 
 async def open_ones(
@@ -117,16 +177,21 @@ async def open_ones(
 
 
 async def claim(
-    conn: Connection, executor: str, graphs: Sequence[str], *, lease: float, run_id: UUID | None = None
+    conn: Connection, executor: str, graphs: Sequence[str], held: list[UUID], *, lease: float
 ) -> DictRow | None:
-    """Take a run, for `lease` seconds; None where none is free."""
-    values = {"executor": executor, "graphs": list(graphs), "lease": lease, "run_id": run_id}
+    """Take a run that is not `held` here, for `lease` seconds, under the hold `fence`; None: none is free."""
+    values = {"executor": executor, "graphs": list(graphs), "held": held, "lease": lease}
     return await one(conn, _CLAIM, values)
 
 
-async def renew(conn: Connection, executor: str, *, lease: float) -> None:
+async def expired(conn: Connection, held: list[UUID]) -> list[UUID]:
+    """The threads whose runs are not `held` here and were let go by who had them."""
+    return [row["thread_id"] for row in await every(conn, _EXPIRED, {"held": held})]
+
+
+async def renew(conn: Connection, executor: str, held: list[UUID], *, lease: float) -> None:
     """Keep what this process executes for another `lease` seconds."""
-    await run(conn, _RENEW, {"executor": executor, "lease": lease})
+    await run(conn, _RENEW, {"executor": executor, "held": held, "lease": lease})
 
 
 async def unwanted(conn: Connection, executor: str) -> list[DictRow]:
@@ -139,10 +204,10 @@ async def unwanted(conn: Connection, executor: str) -> list[DictRow]:
 
 async def end(
     conn: Connection, run_id: UUID, *, executor: str, attempt: int, status: str, now: datetime
-) -> bool:
-    """End a run; False where it is not this attempt's any more."""
+) -> AsyncCursor[DictRow]:
+    """End a run; no row is changed where it is not this attempt's any more."""
     values = {"run_id": run_id, "executor": executor, "attempt": attempt, "status": status, "now": now}
-    return await run(conn, _END, values) == 1
+    return await ask(conn, _END, values)
 
 
 async def release(conn: Connection, run_id: UUID, *, executor: str, attempt: int) -> None:

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
-from api.protocol.queries import Connection, every, jsonb, nullable, one, run
+from api.protocol.queries import Connection, ask, every, jsonb, nullable, one, run, runs
 
 SORTABLE: Final = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
 
@@ -22,6 +23,8 @@ VALUES (%(thread_id)s, 'idle', %(metadata)s, %(config)s, NULL, '{}', %(of_run)s,
 ON CONFLICT DO NOTHING
 RETURNING *
 """
+
+_GET = "SELECT * FROM factory.protocol_threads WHERE thread_id = %(id)s"
 
 _WHERE = """
 WHERE NOT hidden AND metadata @> %(metadata)s AND (%(status)s::text IS NULL OR status = %(status)s)
@@ -39,7 +42,7 @@ WHERE thread_id = %(thread_id)s RETURNING *
 _SETTLE = """
 UPDATE factory.protocol_threads SET status = %(status)s, values = coalesce(%(values)s, values),
     interrupts = coalesce(%(interrupts)s, interrupts), error = %(error)s, updated_at = %(now)s,
-    state_updated_at = %(now)s
+    state_updated_at = %(now)s, expires_at = coalesce(%(expires_at)s, expires_at)
 WHERE thread_id = %(thread_id)s
 """
 
@@ -76,8 +79,8 @@ async def insert(
     hidden: bool = False,
     ttl: dict[str, Any] | None = None,
     expires_at: datetime | None = None,
-) -> DictRow | None:
-    """A new thread; None where the id is taken."""
+) -> AsyncCursor[DictRow]:
+    """A new thread; no row where the id is taken."""
     values = {
         "thread_id": thread_id,
         "metadata": jsonb(metadata),
@@ -88,13 +91,32 @@ async def insert(
         "expires_at": expires_at,
         "now": now,
     }
-    return await one(conn, _INSERT, values)
+    return await ask(conn, _INSERT, values)
 
 
 async def get(conn: Connection, thread_id: UUID, *, lock: bool = False) -> DictRow | None:
     """One thread. With `lock`, nobody else starts a run on it in the meantime."""
-    statement = "SELECT * FROM factory.protocol_threads WHERE thread_id = %(id)s"
-    return await one(conn, statement + (" FOR UPDATE" if lock else ""), {"id": thread_id})
+    return await one(conn, _GET + (" FOR UPDATE" if lock else ""), {"id": thread_id})
+
+
+async def lock(conn: Connection, thread_id: UUID) -> AsyncCursor[DictRow]:
+    """A thread that nobody else starts a run on until the transaction ends, not read yet."""
+    return await ask(conn, _GET + " FOR UPDATE", {"id": thread_id})
+
+
+async def locked(
+    conn: Connection, thread_id: UUID, *, make_at: datetime | None = None
+) -> tuple[DictRow | None, list[DictRow]]:
+    """A thread that nobody else starts a run on until the transaction ends, and its runs that have not ended.
+
+    With `make_at` it is made where it is not there. In a pipeline all of it is one trip to the database.
+    """
+    if make_at is not None:
+        await insert(conn, thread_id, now=make_at, metadata={})
+    thread = await lock(conn, thread_id)
+    # A statement of its own: what has changed while the thread was waited for is seen.
+    active = await runs.asked_active(conn, thread_id)
+    return await thread.fetchone(), await active.fetchall()
 
 
 async def of_run(conn: Connection, run_id: str) -> DictRow | None:
@@ -163,25 +185,19 @@ async def settle(
     interrupts: object,
     error: object,
     now: datetime,
+    expires_at: datetime | None = None,
 ) -> None:
-    """What a run, or a change of state, left behind. None for values or interrupts: they stay."""
+    """What a run, or a change of state, left behind. None for values, interrupts or expires_at: they stay."""
     given = {
         "thread_id": thread_id,
         "status": status,
         "values": nullable(values),
         "interrupts": nullable(interrupts),
         "error": nullable(error),
+        "expires_at": expires_at,
         "now": now,
     }
-    await run(conn, _SETTLE, given)
-
-
-async def set_busy(conn: Connection, thread_id: UUID, now: datetime, metadata: dict[str, Any]) -> None:
-    """A run was accepted on the thread."""
-    statement = """
-        UPDATE factory.protocol_threads SET status = 'busy', updated_at = %(now)s,
-            metadata = metadata || %(metadata)s WHERE thread_id = %(id)s"""
-    await run(conn, statement, {"id": thread_id, "now": now, "metadata": jsonb(metadata)})
+    await ask(conn, _SETTLE, given)
 
 
 async def set_run(conn: Connection, thread_id: UUID, run_id: str) -> None:
@@ -208,12 +224,6 @@ async def show(conn: Connection, thread_id: UUID, run_id: str, metadata: dict[st
 async def delete(conn: Connection, thread_id: UUID) -> int:
     """Forget a thread with its runs and their streams."""
     return await run(conn, "DELETE FROM factory.protocol_threads WHERE thread_id = %(id)s", {"id": thread_id})
-
-
-async def expire_at(conn: Connection, thread_id: UUID, moment: datetime) -> None:
-    """When the thread is to be forgotten."""
-    statement = "UPDATE factory.protocol_threads SET expires_at = %(at)s WHERE thread_id = %(id)s"
-    await run(conn, statement, {"id": thread_id, "at": moment})
 
 
 async def expired(conn: Connection, now: datetime) -> list[DictRow]:

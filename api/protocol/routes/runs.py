@@ -15,7 +15,6 @@ from api.protocol import assistants, executor, intake, states, streaming, views
 from api.protocol.errors import Conflict, RunNotFound
 from api.protocol.opened import AgentProtocol, Opened
 from api.protocol.queries import runs as queries
-from api.protocol.queries import threads
 from api.protocol.routes.json_route import JsonRoute
 from api.protocol.wanted import RunsCancelled, RunWanted
 from core.errors import BadInput
@@ -42,15 +41,14 @@ async def accept(
         return await protocol.own.accept(
             assistant, wanted, thread_id=thread_id, caller=caller, protocol=events
         )
-    if thread_id is not None:
-        async with protocol.db.pool.connection() as conn:
-            thread = await threads.get(conn, thread_id)
-        if thread is not None and thread["of_run"]:
-            raise Conflict(
-                f"The thread shows run {thread['of_run']} of the factory", untouched="No run was started"
-            )
     return await intake.accept(
-        protocol.db, assistant, wanted, thread_id=thread_id, by=caller.name, protocol=events
+        protocol.db,
+        assistant,
+        wanted,
+        thread_id=thread_id,
+        by=caller.name,
+        protocol=events,
+        beginner=protocol.executor,
     )
 
 
@@ -69,7 +67,7 @@ async def create_stream(thread_id: UUID, wanted: RunWanted, protocol: Opened, ca
 @router.post("/threads/{thread_id}/runs/wait")
 async def create_wait(thread_id: UUID, wanted: RunWanted, protocol: Opened, caller: Submitter) -> Response:
     """Start a run and wait for its values."""
-    return await _waited(protocol, await accept(protocol, wanted, caller, thread_id), wanted.on_disconnect)
+    return await _accepted_and_waited(protocol, wanted, caller, thread_id)
 
 
 @router.post("/runs")
@@ -87,7 +85,7 @@ async def create_stateless_stream(wanted: RunWanted, protocol: Opened, caller: S
 @router.post("/runs/wait")
 async def create_stateless_wait(wanted: RunWanted, protocol: Opened, caller: Submitter) -> Response:
     """Start a run on a thread of its own, and wait for its values."""
-    return await _waited(protocol, await accept(protocol, wanted, caller, None), wanted.on_disconnect)
+    return await _accepted_and_waited(protocol, wanted, caller, None)
 
 
 @router.post("/runs/batch")
@@ -161,8 +159,9 @@ async def join(
     thread_id: UUID, run_id: UUID, protocol: Opened, caller: Reader, cancel_on_disconnect: bool = False
 ) -> Response:
     """Wait until a run ends; its values."""
+    heard = protocol.bell.ends
     run = await run_of(protocol, thread_id, run_id)
-    return await _waited(protocol, run, "cancel" if cancel_on_disconnect else None)
+    return await _waited(protocol, run, "cancel" if cancel_on_disconnect else None, heard)
 
 
 @router.post("/threads/{thread_id}/runs/{run_id}/cancel")
@@ -230,16 +229,24 @@ def _canceller(protocol: AgentProtocol, run: DictRow) -> Any:
     return gone
 
 
-async def _waited(protocol: AgentProtocol, run: DictRow, on_disconnect: str | None) -> Response:
+async def _accepted_and_waited(
+    protocol: AgentProtocol, wanted: RunWanted, caller: Caller, thread_id: UUID | None
+) -> Response:
+    heard = protocol.bell.ends
+    run = await accept(protocol, wanted, caller, thread_id)
+    return await _waited(protocol, run, wanted.on_disconnect, heard)
+
+
+async def _waited(protocol: AgentProtocol, run: DictRow, on_disconnect: str | None, heard: int) -> Response:
     """Its values when it has ended. Spaces keep the connection alive meanwhile; JSON passes them over."""
     reader = streaming.Reader(protocol.db, protocol.bell)
 
     async def body() -> AsyncIterator[bytes]:
-        waiting = asyncio.ensure_future(reader.until_end(run))
+        waiting = asyncio.ensure_future(reader.until_end(run, heard))
         try:
             while not (await asyncio.wait({waiting}, timeout=streaming.HEARTBEAT))[0]:
                 yield b"\n"
-            yield views.text_of(await _result(protocol, run, waiting.result())).encode()
+            yield views.text_of(_result(run, waiting.result())).encode()
         finally:
             waiting.cancel()
 
@@ -255,15 +262,13 @@ async def _waited(protocol: AgentProtocol, run: DictRow, on_disconnect: str | No
     return made
 
 
-async def _result(protocol: AgentProtocol, run: DictRow, ended: DictRow | None) -> Any:
-    async with protocol.db.pool.connection() as conn:
-        thread = await threads.get(conn, run["thread_id"])
-    if ended is None or thread is None:
+def _result(run: DictRow, ended: DictRow | None) -> Any:
+    if ended is None:
         return {
             "__error__": {"error": "RunGone", "message": f"Run {run['run_id']} was rolled back, or forgotten"}
         }
     if ended["status"] == "error":
-        return {"__error__": thread["error"]}
-    waiting = [one for asked in thread["interrupts"].values() for one in asked]
-    values = thread["values"]
+        return {"__error__": ended["error"]}
+    waiting = [one for asked in ended["interrupts"].values() for one in asked]
+    values = ended["values"]
     return {**values, "__interrupt__": waiting} if waiting and is_object(values) else values

@@ -32,9 +32,10 @@ async def create(wanted: ThreadWanted, protocol: Opened, _: Submitter) -> Respon
     thread_id = wanted.thread_id or uuid4()
     ttl, expires_at = _ttl(wanted.ttl)
     async with protocol.db.pool.connection() as conn:
-        row = await queries.insert(
+        inserted = await queries.insert(
             conn, thread_id, now=clock.now(), metadata=wanted.metadata or {}, ttl=ttl, expires_at=expires_at
         )
+        row = await inserted.fetchone()
         if row is None and wanted.if_exists == "do_nothing":
             return views.answer(views.thread(await states.thread_of(protocol, thread_id)))
     if row is None:
@@ -169,7 +170,7 @@ async def _delete(protocol: AgentProtocol, thread_id: UUID) -> None:
             await runs.want(conn, run["run_id"], "interrupt")
             await events.ring(conn, f"interrupt {run['run_id']}")
         await queries.delete(conn, thread_id)
-        await events.ring(conn, f"thread {thread_id}")
+        await events.ring(conn, f"ended {thread_id}")
     await (await protocol.db.checkpointer()).adelete_thread(str(thread_id))
 
 

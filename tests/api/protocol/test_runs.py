@@ -294,6 +294,9 @@ async def test_a_run_whose_process_is_gone_is_finished_by_another(
         assert [data for name, data in parts if name == "updates" and "second" in data] == [
             {"second": {"steps": ["second"]}}
         ]
+        # Nor a checkpoint: each step of the graph has one.
+        history = await spoken.client.threads.get_history(thread_id, limit=50)
+        assert [(one["metadata"] or {})["step"] for one in history] == [2, 1, 0, -1]
 
 
 async def _attempt(spoken: Spoken, run_id: str) -> int:
