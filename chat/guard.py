@@ -46,10 +46,11 @@ _SIGNED_IN: Final = re.compile(
        | (PUT|DELETE)\ /project/thread
        | GET\ /project/file/{_UUID}
        | (PUT|DELETE)\ /feedback
-       | GET\ /(artifacts|files|traces)/.+
+       | GET\ /(artifacts|files|tables|traces)/.+
        """,
     re.VERBOSE,
 )
+_PAGES: Final = ("/artifacts/", "/files/", "/tables/", "/traces/")
 _SOCKET: Final = "/ws/socket.io"
 _MOST_FORM: Final = 20_000
 """Bytes of a sign-in."""
@@ -74,7 +75,7 @@ _HEADERS: Final = {
 """Nothing is asked of another host, whatever a requirement or a model has written."""
 
 Pages = Callable[[Scope, Principal, str], Awaitable[Response]]
-"""Answers a path below `/artifacts/`, `/files/` or `/traces/`."""
+"""Answers a path below one of `_PAGES`."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Guard:
             _forget(scope)
         mark = calling.set(person)
         try:
-            if person is not None and path.startswith(("/artifacts/", "/files/", "/traces/")):
+            if person is not None and path.startswith(_PAGES):
                 page = await self.pages(scope, person, path)
                 await page(scope, receive, _dressed(send))
             else:

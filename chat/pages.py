@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import mimetypes
 import re
@@ -19,6 +20,7 @@ from starlette.responses import (
 )
 from starlette.types import Scope
 
+from chat import tables
 from chat.desk import Desk
 from chat.threads import Threads
 from chat.wire import ROOT
@@ -35,7 +37,7 @@ _QUIET: Final = {
 
 
 class Files:
-    """Answers `/artifacts/RUN/COMMIT/PATH`, `/files/ID` and `/traces/RUN`."""
+    """Answers `/artifacts/RUN/COMMIT/PATH`, `/tables/…` of the same, `/files/ID` and `/traces/RUN`."""
 
     def __init__(self, desk: Desk, threads: Threads) -> None:
         self._desk = desk
@@ -50,23 +52,28 @@ class Files:
         kind, _, rest = unquote(path).removeprefix("/").partition("/")
         if kind == "traces":
             return await self._traces(rest)
-        found = await (self._artifact(rest) if kind == "artifacts" else self._sent(rest, person))
+        if kind == "files":
+            found = await self._sent(rest, person)
+        else:
+            found = await self._artifact(rest, as_table=kind == "tables")
         return found or JSONResponse({"detail": "There is no such file"}, status_code=404)
 
-    async def _artifact(self, rest: str) -> Response | None:
+    async def _artifact(self, rest: str, *, as_table: bool) -> Response | None:
         run_id, _, rest = rest.partition("/")
         commit, _, path = rest.partition("/")
         if not _COMMIT.fullmatch(commit) or PurePosixPath(path).is_absolute() or ".." in path.split("/"):
             return None
         try:
             repository = await self._desk.factory.services.repository(run_id)
-            if not path:
+            if not path and not as_table:
                 return _listing(run_id, commit, await repository.files(commit))
             text = await repository.read(commit, path)
         except FactoryError:
             return None
         if text is None:
             return None
+        if as_table:
+            return await asyncio.to_thread(_table, path, text)
         name = quote(PurePosixPath(path).name)
         shown = {"Content-Disposition": f"inline; filename*=UTF-8''{name}"}
         return PlainTextResponse(text, headers={**_QUIET, **shown})
@@ -91,6 +98,13 @@ class Files:
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         media = "text/plain" if kind.startswith("text/") else "application/octet-stream"
         return FileResponse(path, filename=name, media_type=media, headers=_QUIET)
+
+
+def _table(path: str, text: str) -> Response:
+    try:
+        return JSONResponse(tables.read(path, text).record(), headers=_QUIET)
+    except tables.NoTable as error:
+        return JSONResponse({"detail": str(error)}, status_code=422)
 
 
 def _listing(run_id: str, commit: str, files: list[str]) -> Response:

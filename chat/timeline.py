@@ -13,7 +13,8 @@ from typing import Any, Final, cast
 from uuid import UUID, uuid5
 
 from chat.cards import Asked, card
-from chat.wire import FACTORY, Element, Piece, Step, artifact, escaped, iso, message, reply, task_list, traces
+from chat.tables import may_be
+from chat.wire import FACTORY, Piece, Step, artifact, custom, escaped, iso, message, reply, task_list, traces
 from core.events import Event
 from core.plain import cost, one_line, seconds, tokens
 from governance.approvals import Approval
@@ -168,6 +169,7 @@ class Timeline:
             end = step_id(self.run_id, "finished")
             told = reply(end, self.thread_id, self._summary(), at=self.progress.ended_at)
             shown.extend(("step", step) for step in told)
+            shown += self._data(end)
         return shown
 
     def _root(self) -> Piece:
@@ -236,17 +238,29 @@ class Timeline:
     def _question(self, name: str, asked: Asked) -> list[Piece]:
         title = one_line(str(asked.payload.get("title", "A question")), 200)
         said = self._said(f"question/{name}", asked.at, f"**{escaped(title)}**")
-        element: Element = {
-            "id": step_id(self.run_id, f"card/{name}"),
-            "threadId": self.thread_id,
-            "forId": step_id(self.run_id, f"question/{name}"),
-            "type": "custom",
-            "name": "Decision",
-            "display": "inline",
-            "mime": "application/json",
-            "props": card(self.run_id, asked, self.details.get(name)),
-        }
+        element = custom(
+            step_id(self.run_id, f"card/{name}"),
+            self.thread_id,
+            "Decision",
+            card(self.run_id, asked, self.details.get(name)),
+            below=step_id(self.run_id, f"question/{name}"),
+        )
         return [said, ("element", element)]
+
+    def _data(self, end: str) -> list[Piece]:
+        """The files that may hold rows, below the end; of a released run, as they were released."""
+        found = {
+            path: self.progress.commit or notes.commit
+            for notes in self._notes.values()
+            for path in notes.files
+            if may_be(path)
+        }
+        if not found:
+            return []
+        files = [{"path": path, "commit": commit} for path, commit in sorted(found.items())]
+        props = {"run_id": self.run_id, "files": files[:MOST_FILES], "more": len(files[MOST_FILES:])}
+        name = step_id(self.run_id, "data")
+        return [("element", custom(name, self.thread_id, "Data", props, below=end))]
 
     def _said(self, piece: str, at: datetime, text: str) -> Piece:
         return ("step", message(step_id(self.run_id, piece), self.thread_id, text, at=at))

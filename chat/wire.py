@@ -77,12 +77,17 @@ def proposal_of(step: Step) -> dict[str, Any] | None:
 def proposal_card(step: Step) -> Element:
     """The card of a message that proposes something."""
     props = proposal_of(step) or {}
+    return custom(props["id"], step["threadId"], "Proposal", props, below=step["id"])
+
+
+def custom(element_id: str, thread_id: str, name: str, props: dict[str, Any], *, below: str) -> Element:
+    """An element of our own (`public/elements/NAME.jsx`) below a message."""
     return {
-        "id": props["id"],
-        "threadId": step["threadId"],
-        "forId": step["id"],
+        "id": element_id,
+        "threadId": thread_id,
+        "forId": below,
         "type": "custom",
-        "name": "Proposal",
+        "name": name,
         "display": "inline",
         "mime": "application/json",
         "props": props,

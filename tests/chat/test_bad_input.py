@@ -17,7 +17,7 @@ from core import clock
 from tests.chat.conftest import OpenChat
 
 
-def _zip(**files: str) -> bytes:
+def zipped(**files: str) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, text in files.items():
@@ -33,7 +33,7 @@ def _sent(folder: Path, name: str, content: bytes) -> Sent:
 
 async def test_a_repository_that_was_sent_is_where_the_run_starts(open_chat: OpenChat) -> None:
     async with open_chat() as chat, chat.tab() as tab:
-        content = _zip(
+        content = zipped(
             **{"app/main.py": "print(1)\n", "app/.git/hooks/post-checkout": "#!/bin/sh\ntouch /tmp/x\n"}
         )
         file = (await tab.upload("app.zip", content, "application/zip")).json()["id"]
@@ -71,7 +71,7 @@ async def test_files_of_wrong_kind_and_size_are_refused(open_chat: OpenChat) -> 
 @pytest.mark.parametrize("name", ["../out.txt", "/etc/passwd", "a/../../out.txt", "C:/x.txt"])
 def test_an_archive_does_not_write_outside_its_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(UploadRefused, match="leads out of it"):
-        read_files((_sent(tmp_path, "a.zip", _zip(**{name: "x"})),), tmp_path / "target")
+        read_files((_sent(tmp_path, "a.zip", zipped(**{name: "x"})),), tmp_path / "target")
 
 
 def test_an_archive_with_a_link_is_refused(tmp_path: Path) -> None:
