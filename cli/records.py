@@ -16,6 +16,7 @@ from core.events import EventLog
 from core.hub import Hub
 from core.settings import Settings
 from governance.approvals import Approvals
+from graph import turns
 from graph.progress import Progress
 from graph.runs import Run, Runs
 from graph.summary import RunSummary, summarise
@@ -43,7 +44,8 @@ class Records:
         """The run in one object, the same that `Factory.summary` gives."""
         progress = Progress.of(await self.events.read(run.id))
         budgets = await caps.of_run(self.db, run.id, run.project)
-        return summarise(run, progress, await self.approvals.pending(run.id), budgets)
+        behind = await turns.behind(self.db, run.id) if run.after else []
+        return summarise(run, progress, await self.approvals.pending(run.id), budgets, behind)
 
     async def run(self, name: str) -> Run:
         """The run that an id, its unique beginning, or `last` stands for; raises NotFound."""

@@ -69,6 +69,8 @@ def page(summary: RunSummary, screen: Screen) -> None:
     screen.say(f"  project     {summary.project}")
     if summary.by:
         screen.say(f"  by          {look_of.clean(summary.by)}")
+    if summary.waits_behind:
+        screen.say(f"  waits for   {', '.join(summary.waits_behind)}")
     if summary.repository:
         screen.say(f"  repository  {summary.repository}")
     if summary.tag:

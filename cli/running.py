@@ -14,8 +14,9 @@ from cli.screen import Screen
 from cli.whoami import whoami
 from core.errors import BadInput
 from core.settings import Settings
-from graph import control
+from graph import control, turns
 from graph.runner import Factory
+from graph.turns import IfActive
 from graph.wanted import RunOver
 from models.cassette import REPLAY
 from models.spending.amount import AmountInvalid, usd
@@ -36,6 +37,7 @@ async def run(
     model: str | None,
     approve_all: bool,
     budget: str | None,
+    if_active: IfActive | None,
     record: Path | None,
     unsafe_no_sandbox: bool,
     as_json: bool,
@@ -54,8 +56,11 @@ async def run(
             approve_all=approve_all,
             budget_usd=spends,
             by=whoami(),
+            if_active=if_active,
         )
         screen.note(f"run {run_id}", style="bold")
+        if behind := await turns.behind(factory.db, run_id):
+            screen.note(f"It waits until {', '.join(behind)} is over.")
         return await to_the_end(factory, run_id, screen)
 
 
@@ -68,6 +73,7 @@ async def change(
     model: str | None,
     approve_all: bool,
     budget: str | None,
+    if_active: IfActive | None,
     unsafe_no_sandbox: bool,
     as_json: bool,
 ) -> int:
@@ -85,8 +91,11 @@ async def change(
             approve_all=approve_all,
             budget_usd=spends,
             by=whoami(),
+            if_active=if_active,
         )
         screen.note(f"run {run_id}", style="bold")
+        if behind := await turns.behind(factory.db, run_id):
+            screen.note(f"It waits until {', '.join(behind)} is over.")
         return await to_the_end(factory, run_id, screen)
 
 

@@ -6,6 +6,8 @@ and obeys; where none does, it is done here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from graph import undoing, wanted
 from graph.lifecycle import ENDED, WAITING, move, unpause
 from graph.services import Services
@@ -46,6 +48,12 @@ async def settle(services: Services, run_id: str) -> None:
         if hold is not None:
             with hold.entered():
                 await obey(services, run_id)
+
+
+async def settle_all(services: Services, run_ids: Iterable[str]) -> None:
+    """The same for several runs."""
+    for run_id in run_ids:
+        await settle(services, run_id)
 
 
 async def obey(services: Services, run_id: str) -> bool:

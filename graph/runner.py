@@ -21,9 +21,9 @@ from core.redaction import redact
 from core.settings import Settings
 from governance import policy
 from governance.approvals import Approval, Approvals, Decision
-from graph import changes, dag, paying, queries
+from graph import changes, control, dag, paying, queries, turns
 from graph.deadlines import ProjectDeadlines
-from graph.driver import Driver, Outcome
+from graph.driver import Driver, Outcome, RunBusy
 from graph.holds import Holds
 from graph.lifecycle import ENDED
 from graph.pipeline import build_pipeline
@@ -36,6 +36,7 @@ from graph.schedules import Schedules
 from graph.services import Services
 from graph.summary import RunSummary, summarise
 from graph.supplies import Supplies
+from graph.turns import IfActive
 from memory.weights import Weights
 from models.errors import ModelUnavailable
 from models.service import OFFLINE, Models
@@ -179,13 +180,15 @@ class Factory:
         widens: bool = True,
         by: str = "",
         mail: str = "",
+        if_active: IfActive | None = None,
         run_id: str | None = None,
     ) -> str:
         """Record a run and return its id, which is `run_id` where one is given. Nothing is created when the
         input is refused.
 
         Unless it `widens`, `budget_usd` is refused where the project's settings give a run less. `by` is who
-        submits it. Under a `run_id` that was given it is recorded once, however often it is submitted.
+        submits it. `if_active` says what becomes of the runs that are active in the project. Under a `run_id`
+        that was given it is recorded once, however often it is submitted. Raises ProjectBusy.
         """
         text = checked_requirement(requirement)
         self.pipeline(pipeline)
@@ -198,7 +201,7 @@ class Factory:
         if repo is not None and services.workspace.has(name):
             raise _has_repository(name, repo)
         repository = await services.workspace.project(name, source=repo)
-        return await services.runs.create(
+        run_id = await services.runs.create(
             text,
             project=name,
             repository=repository.path,
@@ -208,8 +211,11 @@ class Factory:
             budget_usd=budget_usd,
             by=by,
             mail=mail,
+            if_active=if_active,
             run_id=run_id,
         )
+        await control.settle_all(services, (await services.run(run_id)).after)
+        return run_id
 
     async def change(
         self,
@@ -223,13 +229,14 @@ class Factory:
         widens: bool = True,
         by: str = "",
         mail: str = "",
+        if_active: IfActive | None = None,
         run_id: str | None = None,
     ) -> str:
         """Record a run that changes what a finished run made, or what a project holds; return its id.
 
         `repo` imports a repository as the new project `target` first. Nothing is created when the input is
-        refused. `widens`, `by`, `mail` and `run_id` as for `submit`. Raises NotFound, RunUnfinished,
-        ResultNotHere, ProjectExists.
+        refused. `widens`, `by`, `mail`, `if_active` and `run_id` as for `submit`. Raises NotFound,
+        RunUnfinished, ResultNotHere, ProjectExists, ProjectBusy.
         """
         text = checked_requirement(text, example='factory change RUN "Members have a phone number"')
         services = self.services
@@ -244,7 +251,7 @@ class Factory:
         self.pipeline(pipeline or found.pipeline)
         if budget_usd is not None and not widens:
             await paying.within(services, found.project, budget_usd)
-        return await services.runs.create(
+        run_id = await services.runs.create(
             text,
             project=found.project,
             repository=(await services.project(found.project)).path,
@@ -255,8 +262,11 @@ class Factory:
             budget_usd=budget_usd,
             by=by,
             mail=mail,
+            if_active=if_active,
             run_id=run_id,
         )
+        await control.settle_all(services, (await services.run(run_id)).after)
+        return run_id
 
     async def retry(self, run_id: str, *, by: str = "", new_id: str | None = None) -> str:
         """Record a run that begins anew with what an ended one was given; return its id.
@@ -288,9 +298,14 @@ class Factory:
     async def drive(self, run_id: str, *, wait: bool = True) -> Outcome:
         """Execute the run until it ends or waits for a person.
 
-        Where another process does, wait for that one; without `wait`, raise RunBusy.
+        Where another process does, or it is not the run's turn in its project, wait; without `wait`, raise
+        RunBusy.
         """
         await self._announce_sandbox(run_id)
+        if wait:
+            await turns.comes(self.db, run_id)
+        elif behind := await turns.behind(self.db, run_id):
+            raise RunBusy(f"Run {run_id} waits until {', '.join(behind)} is over")
         return await Driver(self.services, self.graph).drive(run_id, wait=wait)
 
     async def _announce_sandbox(self, run_id: str) -> None:
@@ -379,7 +394,8 @@ class Factory:
     async def _summary(self, run: Run) -> RunSummary:
         waiting = await self.approvals.pending(run.id)
         budgets = await caps.of_run(self.db, run.id, run.project)
-        return summarise(run, await self.progress(run.id), waiting, budgets)
+        behind = await turns.behind(self.db, run.id) if run.after else []
+        return summarise(run, await self.progress(run.id), waiting, budgets, behind)
 
     async def free_project(self, requirement: str) -> str:
         """A name for a project that nobody has yet, from the first words of what it is for."""

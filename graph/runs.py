@@ -14,9 +14,10 @@ from core import clock
 from core.database import Database
 from core.errors import NotFound
 from core.events import EventLog
-from graph import queries
+from graph import queries, turns
 from graph.lifecycle import RunStatus
 from graph.queries import Connection
+from graph.turns import IfActive
 from graph.wanted import Wanted
 
 if TYPE_CHECKING:  # what reads records only does not wait for LangGraph
@@ -47,6 +48,8 @@ class Run:
     """How often it was taken up."""
     by: str
     """Who submitted it; empty where that is not recorded."""
+    after: tuple[str, ...]
+    """The runs of its project that it was to wait for (graph/turns.py)."""
     change: Change | None
     """What it changes; None where it builds from its requirement alone."""
     tag: str | None
@@ -79,16 +82,21 @@ class Runs:
         budget_usd: Decimal | None = None,
         by: str = "",
         mail: str = "",
+        if_active: IfActive | None = None,
         run_id: str | None = None,
     ) -> str:
         """Record a run as `draft`, with its first event, in one transaction; returns its id.
 
         `by` is who submitted it, `mail` the file of the inbox that it answers. Under a `run_id` that was
-        given it is recorded once, as it was given first.
+        given it is recorded once, as it was given first. `if_active` says what becomes of the runs that are
+        active in the project. Raises ProjectBusy.
         """
         run_id = run_id or clock.new_id("run")
         async with self._db.pool.connection() as conn, conn.transaction():
             project_id = await queries.upsert_project(conn, clock.new_id("project"), project, str(repository))
+            after: list[str] = []
+            if if_active is not None and await queries.select_run(conn, run_id) is None:
+                after = await turns.take(conn, self._events, project_id, run_id, if_active, by)
             fresh = await queries.insert_run(
                 conn,
                 run_id=run_id,
@@ -102,6 +110,7 @@ class Runs:
                     **({} if budget_usd is None else {"budget_usd": str(budget_usd)}),
                     **({"mail": mail} if mail else {}),
                     **({"by": by} if by else {}),
+                    **({"after": after} if after else {}),
                 },
             )
             if not fresh:
@@ -118,6 +127,8 @@ class Runs:
                     **({} if budget_usd is None else {"budget_usd": str(budget_usd)}),
                     **({"changes": change["of"] or project} if change else {}),
                     **({"by": by} if by else {}),
+                    **({"if_active": if_active} if if_active else {}),
+                    **({"after": after} if after else {}),
                 },
                 key="run.created",
                 conn=conn,
@@ -233,6 +244,7 @@ def _run(row: dict[str, Any]) -> Run:
         wanted=Wanted.of(row["wanted"]),
         attempt=row["attempt"],
         by=str(options.get("by", "")),
+        after=tuple(options.get("after", ())),
         change=options.get("change"),
         tag=row["tag"],
         result_commit=row["result_commit"],

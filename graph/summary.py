@@ -79,6 +79,8 @@ class RunSummary(BaseModel):
     """Where it was released to, in a project with a remote."""
     score: int | None = None
     """0 to 100, what the checks of the merged project say; null before they ran."""
+    waits_behind: list[str] = []
+    """The runs of its project that have to be over before it begins."""
     budgets: list[BudgetSummary] = []
     """The budgets that the run is under."""
     checks: list[CheckSummary] = []
@@ -86,7 +88,11 @@ class RunSummary(BaseModel):
 
 
 def summarise(
-    run: Run, progress: Progress, waiting: Sequence[Approval], budgets: Sequence[Budget] = ()
+    run: Run,
+    progress: Progress,
+    waiting: Sequence[Approval],
+    budgets: Sequence[Budget] = (),
+    behind: Sequence[str] = (),
 ) -> RunSummary:
     """Put the record, the events and the open questions together."""
     checks = list(progress.checks.values())
@@ -118,6 +124,7 @@ def summarise(
             if run.status not in ENDED
         ],
         failure=run.failure,
+        waits_behind=[*behind],
         pull_request=progress.pull_request or None,
         score=check_report.score_of(checks).points,
         budgets=[

@@ -49,15 +49,24 @@ async def want(db: Database, events: EventLog, run_id: str, what: Wish, *, by: s
 
     Raises NotFound, RunOver, BeingCancelled.
     """
-    told: JsonObject = {"by": redact(by), "reason": redact(reason.replace("\x00", ""))[:MOST_REASON]}
     async with db.pool.connection() as conn, conn.transaction():
-        before = await _live(conn, run_id)
-        if before == what:
-            return
-        if before == "cancel":
+        if not await want_in(conn, events, run_id, what, by=by, reason=reason):
             raise BeingCancelled(f"Run {run_id} is being cancelled", untouched="That goes on")
-        await queries.want(conn, run_id, {"what": what, **{name: str(text) for name, text in told.items()}})
-        await events.append(run_id, f"run.{what}_wanted", told, conn=conn)
+
+
+async def want_in(
+    conn: queries.Connection, events: EventLog, run_id: str, what: Wish, *, by: str, reason: str = ""
+) -> bool:
+    """The same within a transaction; False, and nothing is changed, where the run is being cancelled."""
+    told: JsonObject = {"by": redact(by), "reason": redact(reason.replace("\x00", ""))[:MOST_REASON]}
+    before = await _live(conn, run_id)
+    if before == what:
+        return True
+    if before == "cancel":
+        return False
+    await queries.want(conn, run_id, {"what": what, **{name: str(text) for name, text in told.items()}})
+    await events.append(run_id, f"run.{what}_wanted", told, conn=conn)
+    return True
 
 
 async def release(db: Database, events: EventLog, run_id: str, *, by: str) -> bool:

@@ -165,6 +165,7 @@ class ChangeWanted(TypedDict):
     pipeline: NotRequired[str | None]
     approve_all: NotRequired[bool]
     budget_usd: NotRequired[str | None]
+    if_active: NotRequired[Literal["reject", "enqueue", "interrupt", "rollback"] | None]
 
 
 class CheckSummary(TypedDict):
@@ -839,6 +840,7 @@ class RunSummary(TypedDict):
     failure: str | None
     pull_request: str | None
     score: int | None
+    waits_behind: list[str]
     budgets: list[BudgetSummary]
     checks: list[CheckSummary]
 
@@ -851,6 +853,7 @@ class RunWanted(TypedDict):
     pipeline: NotRequired[str]
     approve_all: NotRequired[bool]
     budget_usd: NotRequired[str | None]
+    if_active: NotRequired[Literal["reject", "enqueue", "interrupt", "rollback"] | None]
 
 
 class SchedulePage(TypedDict):

@@ -21,9 +21,20 @@ from graph.lifecycle import RunStatus
 from graph.requirement import MOST_REQUIREMENT
 from graph.runs import Run
 from graph.summary import RunSummary
+from graph.turns import IfActive
 from models.spending.amount import AmountInvalid, usd
 
 router = APIRouter(tags=["runs"], route_class=OnceRoute)
+
+
+IfActiveWanted = Annotated[
+    IfActive | None,
+    Field(
+        description="What becomes of runs that are active in the project: reject refuses this one with 409; "
+        "enqueue has it wait until they are over; interrupt pauses them; rollback cancels them (both take "
+        "the permission to control). Without it runs are worked on side by side."
+    ),
+]
 
 
 class RunWanted(Wanted):
@@ -48,6 +59,7 @@ class RunWanted(Wanted):
     budget_usd: Annotated[
         Money | None, Field(description="What it may spend on models; no more than is set for the project.")
     ] = None
+    if_active: IfActiveWanted = None
 
 
 class ChangeWanted(Wanted):
@@ -61,6 +73,7 @@ class ChangeWanted(Wanted):
     pipeline: Annotated[Name | None, Field(description="The newest run's where none is given.")] = None
     approve_all: bool = False
     budget_usd: Money | None = None
+    if_active: IfActiveWanted = None
 
 
 class RunRecord(BaseModel):
@@ -117,6 +130,8 @@ async def submit(
     caller.require_project(wanted.project)
     if wanted.approve_all:
         caller.require("approve")
+    if wanted.if_active in {"interrupt", "rollback"}:
+        caller.require("control")
     run_id = await service.factory.submit(
         wanted.requirement,
         project=wanted.project,
@@ -125,6 +140,7 @@ async def submit(
         budget_usd=amount(wanted.budget_usd),
         widens=False,
         by=caller.name,
+        if_active=wanted.if_active,
         run_id=once.named("run"),
     )
     return await _begun(service, run_id, response)
@@ -139,6 +155,8 @@ async def change(
     caller.require_project(project)
     if wanted.approve_all:
         caller.require("approve")
+    if wanted.if_active in {"interrupt", "rollback"}:
+        caller.require("control")
     run_id = await service.factory.change(
         target,
         wanted.text,
@@ -147,6 +165,7 @@ async def change(
         budget_usd=amount(wanted.budget_usd),
         widens=False,
         by=caller.name,
+        if_active=wanted.if_active,
         run_id=once.named("run"),
     )
     return await _begun(service, run_id, response)

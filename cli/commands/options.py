@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -36,6 +36,15 @@ Unsafe = Annotated[
     bool,
     typer.Option(
         "--unsafe-no-sandbox", help="Run the teams' code without isolation, where no sandbox works."
+    ),
+]
+
+IfActive = Annotated[
+    Literal["reject", "enqueue", "interrupt", "rollback"] | None,
+    typer.Option(
+        "--if-active",
+        help="Where runs of the project are active: reject this one, have it wait (enqueue), pause them "
+        "(interrupt) or cancel them (rollback). [default: work side by side]",
     ),
 ]
 

@@ -11,6 +11,7 @@ from cli.commands.options import (
     ApproveAll,
     AsJson,
     Budget,
+    IfActive,
     Model,
     Pipeline,
     Record,
@@ -47,6 +48,7 @@ def run(
     approve_all: ApproveAll = False,
     budget: Budget = None,
     record: Record = None,
+    if_active: IfActive = None,
     replay: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Have a recorded run answer in place of any model."),
@@ -74,6 +76,7 @@ def run(
                 pipeline=pipeline,
                 approve_all=approve_all,
                 budget=budget,
+                if_active=if_active,
                 as_json=as_json,
             )
         )
@@ -89,6 +92,7 @@ def run(
             model=running.chosen(model, record, replay),
             approve_all=approve_all,
             budget=budget,
+            if_active=if_active,
             record=record,
             unsafe_no_sandbox=unsafe_no_sandbox,
             as_json=as_json,
@@ -119,6 +123,7 @@ def change(
     model: Model = None,
     approve_all: ApproveAll = False,
     budget: Budget = None,
+    if_active: IfActive = None,
     unsafe_no_sandbox: Unsafe = False,
     as_json: AsJson = False,
 ) -> int:
@@ -138,6 +143,7 @@ def change(
             model=model,
             approve_all=approve_all,
             budget=budget,
+            if_active=if_active,
             unsafe_no_sandbox=unsafe_no_sandbox,
             as_json=as_json,
         )

@@ -16,6 +16,7 @@ from governance.approvals import Decision
 from graph import answering
 from graph.lifecycle import ENDED
 from graph.summary import RunSummary
+from graph.turns import IfActive
 
 _PATIENCE = 10.0
 """Seconds that a run has to obey who cancelled it."""
@@ -23,7 +24,7 @@ _PATIENCE = 10.0
 
 async def run(
     server: str, requirement: str, *, project: str | None, repo: Path | None, pipeline: str,
-    approve_all: bool, budget: str | None, as_json: bool,
+    approve_all: bool, budget: str | None, if_active: IfActive | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Submit a requirement and follow its run; returns the exit code."""
     screen = Screen(as_json)
@@ -37,6 +38,7 @@ async def run(
                 "pipeline": pipeline,
                 "approve_all": approve_all,
                 "budget_usd": budget,
+                "if_active": if_active,
             },
             idempotency_key=str(uuid4()),
         )

@@ -11,7 +11,9 @@ from core import logs
 from core.errors import FactoryError
 from core.redaction import redact
 from governance.approvals import Approval
+from graph import control, turn_queries
 from graph.driver import RunBusy
+from graph.lifecycle import ENDED
 from graph.queue import queries
 from graph.queue.kinds import Job, Later
 from graph.queue.queue import Queue
@@ -87,15 +89,20 @@ class Dispatch:
         async with self.queue.pool.connection() as conn, conn.transaction():
             await queries.mark_queued(conn, run_id, most)
             await queries.forget_failures(conn, lock_of(run_id))
-            await self._defer(conn, run_id, run.project, most, priority)
+            if not await turn_queries.behind(conn, run_id, [*sorted(ENDED)]):
+                await self._defer(conn, run_id, run.project, most, priority)
 
     async def keep(self) -> None:
-        """A chore: decide what nobody decided in time, and pick up runs that the queue has forgotten."""
+        """A chore: decide what nobody decided in time, stop runs that nobody drives where that is wanted, and
+        pick up those whose turn has come, or which the queue has forgotten."""
         await self._factory.approvals.expire(await self._factory.db.now())
+        async with self.queue.pool.connection() as conn:
+            unheeded = await turn_queries.unheeded(conn, [*sorted(ENDED)])
+        await control.settle_all(self._factory.services, unheeded)
         async with self.queue.pool.connection() as conn:
             lost = await queries.forgotten(conn, DRIVE)
         for run_id in lost:
-            _log.warning("queue.picked_up", run=run_id)
+            _log.info("queue.picked_up", run=run_id)
             await self.go_on(run_id)
 
     async def _drive(self, job: Job) -> None:
@@ -113,7 +120,9 @@ class Dispatch:
     async def _created(self, conn: queries.Connection, run_id: str, project: str) -> None:
         most = await self._most(project)
         await queries.mark_queued(conn, run_id, most)
-        await self._defer(conn, run_id, project, most, 0)
+        # One whose turn comes later is picked up then, as what the queue has forgotten.
+        if not await turn_queries.behind(conn, run_id, [*sorted(ENDED)]):
+            await self._defer(conn, run_id, project, most, 0)
 
     async def _decided(self, conn: queries.Connection, approval: Approval) -> None:
         if found := await queries.queued(conn, approval.run_id):

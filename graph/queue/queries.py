@@ -9,6 +9,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from graph.lifecycle import ENDED, WAITING
+from graph.turn_queries import HELD_BACK
 
 Connection = AsyncConnection[DictRow]
 
@@ -34,15 +35,6 @@ async def defer(
     return cast(int, row["id"])
 
 
-async def defer_runs(conn: Connection, run_id: str, kind: str, args: dict[str, Any], priority: int) -> None:
-    """Put a run into the queue, where it is one that workers drive."""
-    await conn.execute(
-        """SELECT defer_job(%(kind)s, %(args)s, %(priority)s, %(lock)s, %(lock)s, NULL)
-           FROM runs WHERE id = %(run)s AND options ? 'queued'""",
-        {"run": run_id, "kind": kind, "args": Jsonb(args), "priority": priority, "lock": f"run {run_id}"},
-    )
-
-
 async def mark_queued(conn: Connection, run_id: str, most: int | None) -> None:
     """Record that workers drive a run from now on, and how many of its project at once."""
     await conn.execute(
@@ -62,28 +54,19 @@ async def queued(conn: Connection, run_id: str) -> DictRow | None:
 
 
 async def forgotten(conn: Connection, kind: str) -> list[str]:
-    """Runs that workers drive, which could go on, and of which the queue knows nothing."""
+    """Runs that workers drive, which could go on, whose turn it is, and of which the queue knows nothing."""
     cursor = await conn.execute(
-        """SELECT r.id FROM runs r
+        f"""SELECT r.id FROM runs r
            WHERE r.options ? 'queued'
-             AND r.status <> ALL (%s) AND r.wanted ->> 'what' IS DISTINCT FROM 'pause'
+             AND r.status <> ALL (%(still)s) AND r.wanted ->> 'what' IS DISTINCT FROM 'pause'
              AND NOT EXISTS (SELECT FROM procrastinate_jobs j
-                             WHERE j.lock = 'run ' || r.id AND j.task_name = %s
+                             WHERE j.lock = 'run ' || r.id AND j.task_name = %(kind)s
                                AND j.status IN ('todo', 'doing', 'failed'))
-           ORDER BY r.id LIMIT 100""",
-        ([*sorted(ENDED | WAITING)], kind),
+             AND NOT {HELD_BACK}
+           ORDER BY r.id LIMIT 100""",  # noqa: S608
+        {"still": [*sorted(ENDED | WAITING)], "ended": [*sorted(ENDED)], "kind": kind},
     )
     return [str(row["id"]) for row in await cursor.fetchall()]
-
-
-async def active(conn: Connection, lock: str) -> list[DictRow]:
-    """The jobs under a lock that are not over: `id`, `status`, `task_name`, `args`; the oldest first."""
-    cursor = await conn.execute(
-        """SELECT id, status, task_name, args FROM procrastinate_jobs
-           WHERE lock = %s AND status IN ('todo', 'doing') ORDER BY id FOR UPDATE""",
-        (lock,),
-    )
-    return await cursor.fetchall()
 
 
 async def forget_failures(conn: Connection, lock: str) -> None:
@@ -98,11 +81,6 @@ async def stop(conn: Connection, job_ids: list[int]) -> None:
         "UPDATE procrastinate_jobs SET abort_requested = true WHERE id = ANY (%s) AND status = 'doing'",
         (job_ids,),
     )
-
-
-async def lock_thread(conn: Connection, lock: str) -> None:
-    """Until the transaction ends, nobody else decides about the jobs under a lock."""
-    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('factory.thread ' || %s, 0))", (lock,))
 
 
 async def reap(conn: Connection, lease: float) -> int:
