@@ -13,12 +13,15 @@ from core.incarnation import Connection
 async def claim(conn: Connection, **values: Any) -> DictRow | None:
     """Become the holder of a request that nobody answers or has answered; None where somebody is or has.
 
+    This commit does not wait for the disk: whatever the request does commits later, and carries it there.
     A row of `kept` seconds ago counts as none; a holder that was silent for `lease` seconds is dead.
     """
     cursor = await conn.execute(
         """
+        WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
         INSERT INTO idempotency_keys AS k (id, request, effect_id, holder, seen_at, created_at)
-        VALUES (%(id)s, %(request)s, %(effect_id)s, %(holder)s, clock_timestamp(), clock_timestamp())
+        SELECT %(id)s, %(request)s, %(effect_id)s, %(holder)s, clock_timestamp(), clock_timestamp()
+        FROM lazily
         ON CONFLICT (id) DO UPDATE SET
             request = excluded.request, holder = excluded.holder, seen_at = excluded.seen_at,
             effect_id = CASE WHEN k.created_at < clock_timestamp() - make_interval(secs => %(kept)s)
@@ -56,9 +59,13 @@ async def alive(conn: Connection, key: str, holder: str) -> None:
 async def answer(
     conn: Connection, key: str, holder: str, *, status: int, headers: dict[str, str], body: str
 ) -> None:
-    """Keep the answer, unless somebody has taken over."""
+    """Keep the answer, unless somebody has taken over.
+
+    This commit does not wait for the disk: where the server loses it, the request is answered anew.
+    """
     await conn.execute(
-        """UPDATE idempotency_keys SET status = %s, headers = %s, body = %s
+        """WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+           UPDATE idempotency_keys SET status = %s, headers = %s, body = %s FROM lazily
            WHERE id = %s AND holder = %s AND status IS NULL""",
         (status, Jsonb(headers), body, key, holder),
     )

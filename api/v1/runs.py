@@ -265,7 +265,7 @@ async def _target(service: Service, name: str) -> tuple[str, str]:
 
 
 async def _begun(service: Service, run_id: str, response: Response) -> RunSummary:
-    await service.dispatch.go_on(run_id)
+    # It was put into the queue by the transaction that recorded it.
     response.headers["Location"] = f"/api/v1/runs/{run_id}"
     return await service.factory.summary(run_id)
 

@@ -9,13 +9,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
 import pytest
 
 from api import once
+from graph.runner import Factory
+from graph.summary import RunSummary
 from models.errors import ModelUnavailable
 from tests.api.conftest import TOKEN, OpenServed, Served, served_over_http
 from tests.api.waiting import ASKING, ONE, asked, submitted
@@ -90,21 +92,24 @@ async def test_an_answer_is_kept_for_a_day(open_served: OpenServed) -> None:
 
 @dataclass
 class _Broken:
-    """Fails once, as a dispatch does whose database is away for a moment."""
+    """Tells of no run the first time, as a factory does whose database is away for a moment."""
 
-    served: Served
+    factory: Factory
     failed: bool = False
 
-    async def go_on(self, run_id: str) -> None:
+    async def summary(self, run_id: str) -> RunSummary:
         if not self.failed:
             self.failed = True
             raise ModelUnavailable("away")
-        await self.served.service.dispatch.go_on(run_id)
+        return await self.factory.summary(run_id)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.factory, name)
 
 
 async def test_what_failed_in_the_middle_is_taken_up_under_the_same_name(open_served: OpenServed) -> None:
     async with open_served() as first:
-        service = replace(first.service, dispatch=_Broken(first))
+        service = replace(first.service, factory=cast(Factory, _Broken(first.factory)))
         async with served_over_http(service) as served:
             key = _key()
             failed = await served.http.post(RUNS, json=ONE, headers=key)
@@ -162,10 +167,24 @@ async def test_a_decision_sent_again_is_the_decision(open_served: OpenServed) ->
         assert (without.status_code, without.json()["type"]) == (409, "urn:factory:already-decided")
 
 
+@dataclass
+class _Away:
+    """A dispatch that fails once."""
+
+    served: Served
+    failed: bool = False
+
+    async def go_on(self, run_id: str) -> None:
+        if not self.failed:
+            self.failed = True
+            raise ModelUnavailable("away")
+        await self.served.service.dispatch.go_on(run_id)
+
+
 async def test_a_decision_whose_answer_was_lost_is_found_again(open_served: OpenServed) -> None:
     async with open_served() as served:
         approval = await asked(served, await submitted(served, ASKING))
-        service = replace(served.service, dispatch=_Broken(served))
+        service = replace(served.service, dispatch=_Away(served))
         async with served_over_http(service) as breaking:
             key, path = _key(), f"/api/v1/approvals/{approval}/decision"
             lost = await breaking.http.post(path, json={"decision": "approve"}, headers=key)
