@@ -14,15 +14,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import psycopg
 from fastapi import Depends, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 
 from api import queries
 from api.access import NotPermitted, NotSignedIn, identify
+from api.door import DoorRoute, Handler
 from core import clock, faults, logs
 from core.database import Database
 from core.errors import BadInput, FactoryError
@@ -39,8 +39,6 @@ _KEPT_HEADERS: Final = ("content-type", "location", "etag")
 _PURGE_EVERY: Final = 600.0
 
 logger = logs.get(__name__)
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class KeyReused(BadInput):
@@ -100,12 +98,12 @@ Once = Annotated[Effect, Depends(_effect)]
 """For a route's parameter; its router's `route_class` is OnceRoute."""
 
 
-class OnceRoute(APIRoute):
+class OnceRoute(DoorRoute):
     """A route whose POST is done once for each Idempotency-Key."""
 
-    def get_route_handler(self) -> Callable[[Request], Any]:
+    def answering(self) -> Handler:
         """The handler, behind the table of keys."""
-        handle: Handler = super().get_route_handler()
+        handle = super().answering()
         if "POST" not in (self.methods or ()):
             return handle
 

@@ -42,6 +42,8 @@ _DATA: Final = ("application/json", "application/problem+json", "text/plain", "t
 """What is no page, and no part of one. A page says itself what it may load."""
 _ENDS_CONNECTION: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 """After which nobody reads the rest of the body."""
+_TURNED_AWAY: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+"""Likewise, where it was not read before."""
 
 logger = logs.get(__name__)
 
@@ -119,6 +121,8 @@ class _Passage:
     status: int = 0
     id: str = ""
     address: str = ""
+    unread: bool = False
+    """Whether there is a body of which not all was read."""
 
     def __post_init__(self) -> None:
         given = self.headers.get(REQUEST_ID, "")
@@ -157,7 +161,9 @@ class _Passage:
         if self.scope["type"] != "http":
             return receive
         ends = self.began + self.perimeter.body_seconds
-        whole, size = False, 0
+        size, told = 0, self.headers
+        whole = False
+        self.unread = told.get("content-length", "0") != "0" or "transfer-encoding" in told
 
         async def within() -> Message:
             nonlocal whole, size
@@ -175,6 +181,7 @@ class _Passage:
                 detail = f"The body has more than {self.perimeter.most_body} bytes"
                 raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
             whole = message["type"] != "http.request" or not message.get("more_body", False)
+            self.unread = self.unread and not whole
             return message
 
         return within
@@ -185,7 +192,7 @@ class _Passage:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers[REQUEST_ID] = self.id
-            if self.status in _ENDS_CONNECTION:
+            if self.status in _ENDS_CONNECTION or (self.unread and self.status in _TURNED_AWAY):
                 headers["connection"] = "close"
             for name, value in _ALWAYS.items():
                 headers.setdefault(name, value)

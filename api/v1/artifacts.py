@@ -17,6 +17,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
 from api.access import Reader
+from api.door import DoorRoute
 from api.found import SLASHES, ThisRun
 from api.paging import After, Limit, Listing, Page
 from api.service import Service, Serving
@@ -25,7 +26,7 @@ from graph.made import Made, made
 from graph.runs import Run
 from workspace.artifacts import Artifact, Form, Kind
 
-router = APIRouter(prefix="/runs/{run_id}", tags=["artifacts"])
+router = APIRouter(prefix="/runs/{run_id}", tags=["artifacts"], route_class=DoorRoute)
 
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _DOWNLOAD: Final = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict
 
 from api.access import ReaderWithin, narrowed
+from api.door import DoorRoute
 from api.found import LONGEST
 from api.paging import After, Limit, Listing, Page
 from api.service import Serving
@@ -16,7 +17,7 @@ from api.v1.wanted import Name
 from core.errors import NotFound
 from graph import queries
 
-router = APIRouter(prefix="/clarifications", tags=["clarifications"])
+router = APIRouter(prefix="/clarifications", tags=["clarifications"], route_class=DoorRoute)
 
 
 class ClarificationShown(BaseModel):

@@ -9,6 +9,7 @@ from psycopg import OperationalError
 
 from api import streaming
 from api.access import Caller, NotSignedIn, Reader, bearer, may
+from api.door import DoorRoute
 from api.found import ThisRun
 from api.service import Service, Serving
 from api.streaming import EventStream
@@ -17,7 +18,7 @@ from core.database import DatabaseUnavailable
 from core.errors import BadInput
 from core.feed import Slice, Wanted
 
-router = APIRouter(tags=["events"])
+router = APIRouter(tags=["events"], route_class=DoorRoute)
 
 ENDS = "run.ended"
 """After this kind of event a run's stream ends; it always comes, also where other kinds were asked for."""

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
 from api.access import Reader
+from api.door import DoorRoute
 from api.found import ThisRun
 from api.paging import After, Limit, Listing, Page
 from api.service import Serving
@@ -18,7 +19,7 @@ from core.events import Event
 from graph.progress import Progress, RowState, StageRow
 from memory.audit.replay import Texts, Told, steps
 
-router = APIRouter(prefix="/runs/{run_id}")
+router = APIRouter(prefix="/runs/{run_id}", route_class=DoorRoute)
 
 
 class EventShown(BaseModel):

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from api.access import Caller, anybody, identify, may, perimeter_of
+from api.door import DoorRoute
 from api.service import Serving
 from core.errors import BadInput
 from governance.access import tokens as tokens_
@@ -19,9 +20,9 @@ from governance.access.tokens import Token
 from governance.access.users import User
 from governance.roles import NotPermitted, Permission, Role
 
-users = APIRouter(prefix="/users", tags=["access"])
-tokens = APIRouter(prefix="/tokens", tags=["access"])
-sessions = APIRouter(prefix="/sessions", tags=["access"])
+users = APIRouter(prefix="/users", tags=["access"], route_class=DoorRoute)
+tokens = APIRouter(prefix="/tokens", tags=["access"], route_class=DoorRoute)
+sessions = APIRouter(prefix="/sessions", tags=["access"], route_class=DoorRoute)
 
 Keeper = Annotated[Caller, Depends(may("users"))]
 Holder = Annotated[Caller, Depends(may("tokens"))]

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.access import Configurer, Controller, Reader, ReaderWithin, Submitter, SubmitterWithin
+from api.door import DoorRoute
 from api.etags import Tags
 from api.once import Once, OnceRoute
 from api.paging import After, Limit, Listing, Page
@@ -39,7 +40,7 @@ from workspace.project_settings import (
 from workspace.projects import is_project_name
 
 router = APIRouter(prefix="/projects", tags=["projects"], route_class=OnceRoute)
-uploads = APIRouter(prefix="/projects", tags=["projects"])
+uploads = APIRouter(prefix="/projects", tags=["projects"], route_class=DoorRoute)
 """Routes with bodies that are not kept in memory."""
 
 MOST_UPLOADED: Final = 256_000_000

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict
 
 from api.access import Caller, may
+from api.door import DoorRoute
 from api.etags import Tags
 from api.service import Serving
 from api.v1.wanted import TeamName
@@ -17,7 +18,7 @@ from teams.team import ChangeRules, Limits, Team
 RosterReader = Annotated[Caller, Depends(may("roster", within=True))]
 """The teams are those of all projects."""
 
-router = APIRouter(prefix="/teams", tags=["teams"])
+router = APIRouter(prefix="/teams", tags=["teams"], route_class=DoorRoute)
 
 
 class TeamShown(BaseModel):

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response, status
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.access import Caller, may
+from api.door import DoorRoute
 from api.paging import After, Limit, Listing, Page
 from api.service import Serving
 from api.v1.wanted import Name, Wanted
@@ -16,7 +17,7 @@ from api.webhooks.hooks import Delivery, State, Webhook
 from api.webhooks.topics import Topic
 from core.json import parse
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=DoorRoute)
 
 Configurer = Annotated[Caller, Depends(may("configure"))]
 HookId = Annotated[Name, Path(description="A webhook's id.", examples=["hook-01kahm3x8q9c4w5e6r7t8y9z0a"])]

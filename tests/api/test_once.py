@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -14,8 +15,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from fastapi.routing import iter_route_contexts
+from pydantic import TypeAdapter
 
 from api import once
+from api.app import routed
 from graph.runner import Factory
 from graph.summary import RunSummary
 from models.errors import ModelUnavailable
@@ -191,3 +195,16 @@ async def test_a_decision_whose_answer_was_lost_is_found_again(open_served: Open
             assert lost.status_code == 503
             again = await breaking.http.post(path, json={"decision": "approve"}, headers=key)
             assert (again.status_code, again.json()["decision"]) == (200, "approve")
+
+
+def test_no_answer_that_holds_a_secret_is_kept() -> None:
+    """A key's answer lies in the database for a day."""
+    kept = [
+        route
+        for route in (context.original_route for context in iter_route_contexts(routed().routes))
+        if isinstance(route, once.OnceRoute) and "POST" in (route.methods or ())
+    ]
+    assert len(kept) > 15
+    for route in kept:
+        shown = str(route.response_model and TypeAdapter(route.response_model).json_schema())
+        assert not re.search(r"'(secret|token|password)'", shown), route.path

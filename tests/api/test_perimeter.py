@@ -19,7 +19,7 @@ from core import clock
 from core.clock import TestClock
 from core.database import Database
 from core.events import EventLog
-from tests.api.conftest import OpenServed, Served
+from tests.api.conftest import TOKEN, OpenServed, Served
 
 RUN = "/api/v1/runs/run_none"
 
@@ -153,9 +153,26 @@ async def test_a_head_that_never_ends_is_not_waited_for(
 async def test_a_body_that_never_ends_is_not_waited_for(open_served: OpenServed) -> None:
     async with open_served() as served:
         served.app.state.perimeter.body_seconds = 0.2
-        head = b"POST /api/v1/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{"
-        answer = await raw(served, head)
+        bearer = f"Authorization: Bearer {TOKEN}\r\n".encode()
+        head = b"POST /api/v1/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
+        answer = await raw(served, head + bearer + b"\r\n{")
         assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_who_may_not_come_in_is_told_so_before_the_body_is_read(open_served: OpenServed) -> None:
+    async with open_served() as served:
+        await served.http.post("/api/v1/users", json={"name": "eve", "role": "auditor"})
+        made = await served.http.post("/api/v1/tokens", json={"label": "hers", "user": "eve"})
+        eve = f"Authorization: Bearer {made.json()['secret']}\r\n".encode()
+        for path in (b"/api/v1/runs", b"/api/v1/users", b"/api/v1/webhooks"):
+            for who, status in ((b"", b"401"), (eve, b"403")):
+                for key in (b"", b"Idempotency-Key: one\r\n"):
+                    head = b"POST " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
+                    answer = await raw(served, head + who + key + b"\r\n{")  # the rest never comes
+                    assert answer.startswith(b"HTTP/1.1 " + status), (path, answer[:200])
+                    assert b"connection: close" in answer.lower()
+        stranger = await served.http.post("/api/v1/runs", content=b"{", headers={"Authorization": ""})
+        assert stranger.status_code == 401
 
 
 # --- limits ---------------------------------------------------------------------------------------------
