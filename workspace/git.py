@@ -162,6 +162,9 @@ class Git:
                 cwd=self.work_tree or self.git_dir.parent,
                 env=self._environment(environment or {}),
                 pass_fds=() if self.lock is None else (self.lock,),
+                # Ctrl-C at a terminal is for the factory, which ends its commands itself: a git that dies of
+                # it would be a failure of the stage that asked for it.
+                process_group=0,
             )
         except FileNotFoundError as missing:
             if missing.filename != "git":  # the folder to run it in
@@ -200,6 +203,7 @@ class Git:
             stderr=asyncio.subprocess.DEVNULL,
             cwd=self.work_tree or self.git_dir.parent,
             env=self._environment({}),
+            process_group=0,
         )
         try:
             yield process

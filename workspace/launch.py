@@ -90,6 +90,7 @@ def _start(
             env={**confinement.environment, **job.environment},
             cwd="/",
             pass_fds=(*inherited, tell, hold),
+            process_group=0,  # Ctrl-C at a terminal is no failed check: who waits for the command ends it
         )
     try:
         wires.close(tell)
