@@ -6,10 +6,10 @@ Both are readers of the event log and nothing else; killing them harms no run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -21,6 +21,7 @@ from core import clock
 from core.events import Event
 from graph.narration import LOUD, tell_at
 from graph.progress import Progress, StageRow
+from graph.summary import command_of
 
 _REFRESH = 0.25
 """Seconds between two pictures of the table; events between them cost no drawing."""
@@ -61,6 +62,8 @@ class Table:
         self._run_id = run_id
         self._height = height
         self._since: dict[str, datetime] = {}
+        self._asked: dict[str, tuple[str, str]] = {}  # of each question the title, and what answers it
+        self._decided = ""
         self._last = clock.monotonic()
 
     def apply(self, event: Event) -> None:
@@ -68,10 +71,16 @@ class Table:
         self._last = clock.monotonic()
         if event.kind == "stage.started" and event.team:
             self._since[event.team] = event.at
+        elif event.kind == "approval.requested":
+            self._ask(event.payload)
+        elif event.kind == "approval.decided":
+            title, _ = self._asked.get(str(event.payload["approval_id"]), ("A question", ""))
+            self._decided = f"{event.payload['decision']} by {event.payload['by']}: {title}"
 
     def picture(self) -> RenderableType:
         """The table as it is now."""
-        rows, hidden = _fitting(self.progress.rows, self._height - 4)
+        people = self._people()
+        rows, hidden = _fitting(self.progress.rows, self._height - 4 - len(people))
         stages = table("state", "team", "time", "tokens", "cost", "doing", right=("time", "tokens", "cost"))
         for column in stages.columns:
             column.no_wrap = True
@@ -100,7 +109,24 @@ class Table:
                 f"If no process drives this run: factory resume {self._run_id}",
                 style="yellow",
             )
-        return Group(head, stages, foot)
+        return Group(head, stages, *people, foot)
+
+    def _ask(self, payload: Mapping[str, Any]) -> None:
+        name, default = str(payload["approval_id"]), payload.get("default_answer")
+        command = command_of(name, str(payload.get("kind")), payload.get("allowed") or (), default)
+        self._asked[name] = str(payload.get("title") or "A question"), command
+
+    def _people(self) -> list[Text]:
+        """What waits for a person, with the command that answers it; and who has decided last."""
+        lines: list[Text] = []
+        for approval in self.progress.waiting:
+            title, command = self._asked[approval]
+            # The command on a line of its own: it can be copied, and a narrow screen cuts only the title.
+            lines.append(Text(f"? {one_line(title)}", style="bold yellow", no_wrap=True, overflow="ellipsis"))
+            lines.append(Text(f"  {command}", no_wrap=True, overflow="ellipsis"))
+        if self._decided:
+            lines.append(Text(one_line(self._decided), style="dim", no_wrap=True, overflow="ellipsis"))
+        return lines
 
     def _seconds(self, row: StageRow) -> float | None:
         started = self._since.get(row.team)

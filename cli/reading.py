@@ -119,7 +119,7 @@ async def _follow(kept: Records, run_id: str, feed: Feed, screen: Screen) -> Non
         return status in WAITING and not screen.interactive and bool(await kept.approvals.pending(run_id))
 
     async def settled(event: Event) -> bool:
-        return event.kind.startswith(("run.", "approval.")) and await status_settled()
+        return event.kind.startswith(("run.", "approval.requested")) and await status_settled()
 
     for event in await kept.events.read(run_id):
         feed.show(event)

@@ -144,9 +144,14 @@ def summarise(
 
 def answer_with(approval: Approval) -> str:
     """The command that answers a question."""
+    return command_of(approval.id, approval.kind, approval.allowed, approval.default_answer)
+
+
+def command_of(approval_id: str, kind: str, allowed: Sequence[str], default: str | None) -> str:
+    """The command that answers a question, from what its event says of it."""
     # To approve an escalation is to accept work that failed its checks: guidance is the better first thought.
-    if approval.kind == "budget":
-        return f"factory answer {approval.id} {approval.default_answer}"
-    if "approve" in approval.allowed and approval.kind != "escalation":
-        return f"factory approve {approval.id}"
-    return f'factory answer {approval.id} "…"'
+    if kind == "budget":
+        return f"factory answer {approval_id} {default}"
+    if "approve" in allowed and kind != "escalation":
+        return f"factory approve {approval_id}"
+    return f'factory answer {approval_id} "…"'

@@ -17,6 +17,7 @@ from psycopg.rows import DictRow
 
 from api.access import Caller
 from api.protocol import answering, presenting
+from api.protocol.beginning import begin
 from api.protocol.bell import Bell
 from api.protocol.encoding import plain
 from api.protocol.errors import Conflict, NotHere, ThreadNotFound
@@ -152,34 +153,10 @@ class Own:
         caller: Caller,
         protocol: bool,
     ) -> DictRow:
-        about = {"graph_id": assistant["graph_id"], "assistant_id": str(assistant["assistant_id"])}
         async with self.service.factory.db.pool.connection() as conn, conn.transaction():
             thread = await threads.get(conn, thread_id, lock=True)
             assert thread is not None
-            row = await runs.accept(
-                conn,
-                about=about,
-                source_seq=after,
-                now=clock.now(),
-                run_id=uuid4(),
-                thread_id=thread_id,
-                assistant_id=assistant["assistant_id"],
-                graph_id=assistant["graph_id"],
-                multitask_strategy=wanted.multitask_strategy or "enqueue",
-                metadata={**(wanted.metadata or {}), **about, "factory_run": thread["of_run"]},
-                kwargs={
-                    "input": wanted.input,
-                    "command": wanted.command.model_dump(exclude_none=True) if wanted.command else None,
-                    "config": {},
-                    "context": {},
-                    "stream_mode": wanted.modes,
-                    "webhook": wanted.webhook,
-                    "protocol": protocol,
-                },
-                temporary=False,
-                by=caller.name,
-                after_seconds=0,
-            )
+            row = await begin(conn, thread, assistant, wanted, by=caller.name, after=after, protocol=protocol)
         # After the record: where this process is killed in between, whoever follows the run dispatches it.
         await self.service.dispatch.go_on(thread["of_run"])
         return row

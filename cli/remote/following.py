@@ -57,7 +57,7 @@ async def _follow(client: Client, run_id: str, feed: Feed, screen: Screen, *, as
 
     async for event in _events(client, run_id, feed.seen):
         feed.show(event)
-        if event.kind.startswith(("run.", "approval.")) and await settled():
+        if event.kind.startswith(("run.", "approval.requested")) and await settled():
             break
     # What ended or asked has come; what was written in the same moment may stand behind it.
     async for event in _rest(client, run_id, feed.seen):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -15,6 +15,8 @@ import socketio
 import uvicorn
 
 from api.app import create_app
+from api.protocol.opened import AgentProtocol
+from api.protocol.serving import install
 from api.service import Service
 from chat.desk import Desk
 from chat.mounting import mount
@@ -214,9 +216,11 @@ OpenChat = Callable[..., AbstractAsyncContextManager[Chat]]
 
 
 @asynccontextmanager
-async def served(service: Service) -> AsyncIterator[str]:
+async def served(service: Service, protocol: AgentProtocol | None = None) -> AsyncIterator[str]:
     """The application with the chat, on a free port of loopback, in this event loop."""
     app = create_app(service)
+    if protocol is not None:
+        install(app, protocol)
     desk = Desk(service.factory, service.dispatch, service.access)
     async with aclosing(await mount(app, desk)):
         listening, host, port = listen("127.0.0.1:0")
@@ -233,15 +237,23 @@ async def served(service: Service) -> AsyncIterator[str]:
 
 @pytest.fixture
 def open_chat(open_small: OpenSmall) -> OpenChat:  # noqa: F811
-    """Opens a chat on the small pack; takes what `open_small` takes."""
+    """Opens a chat on the small pack, as `open_small` does; with `protocol` beside the Agent Protocol."""
 
     @asynccontextmanager
-    async def opened(rules: Mapping[str, Any] | None = None, **more: Any) -> AsyncIterator[Chat]:
-        async with open_small(rules, **more) as factory, Dispatch.open(factory) as dispatch:
+    async def opened(
+        rules: Mapping[str, Any] | None = None, *, protocol: bool = False, **more: Any
+    ) -> AsyncIterator[Chat]:
+        async with (
+            open_small(rules, **more) as factory,
+            Dispatch.open(factory) as dispatch,
+            AsyncExitStack() as stack,
+        ):
             printed = Printed(PRINTED, "dora")
             accounts = await asyncio.to_thread(Accounts.of, factory.db, factory.settings, printed=printed)
             offline = await Models.open(factory.settings, factory.db, override="offline")
-            async with offline, dispatch.working(2), served(Service(factory, dispatch, accounts)) as url:
+            service = Service(factory, dispatch, accounts)
+            spoken = await stack.enter_async_context(AgentProtocol.open(service)) if protocol else None
+            async with offline, dispatch.working(2), served(service, spoken) as url:
                 yield Chat(url, factory, dispatch, accounts, offline)
 
     return opened

@@ -2,81 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import re
-import signal
-import socket
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
 
 from tests.chat.browser import Visit, needs_browser, opened, visit
+from tests.chat.serving import served
 
 pytestmark = [pytest.mark.slow, needs_browser]
 LONG = 240_000
 """Milliseconds that seventeen teams may take on a busy machine."""
-
-
-@dataclass
-class Server:
-    """`factory serve`, which can be killed and started again."""
-
-    home: Path
-    port: int
-    environment: Mapping[str, str]
-    process: asyncio.subprocess.Process | None = None
-    link: str = ""
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        """Start it, and wait until it says where the chat is."""
-        program = "import sys; from cli.main import main; sys.exit(main())"
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", program, "serve"),
-            *("--listen", f"127.0.0.1:{self.port}", "--model", "offline"),
-            cwd=self.home,
-            env={**os.environ, **self.environment, "PYTHONPATH": str(Path(__file__).parents[2])},
-            stderr=asyncio.subprocess.PIPE,
-        )
-        assert self.process.stderr is not None
-        async with asyncio.timeout(60):
-            while found := await self.process.stderr.readline():
-                if told := re.search(rb"The chat: (\S+)", found):
-                    self.link = told[1].decode()
-                    return
-        raise AssertionError("the server did not start")
-
-    async def kill(self) -> None:
-        """`kill -9`."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        await self.process.wait()
-
-
-@asynccontextmanager
-async def served(home: Path, environment: Mapping[str, str]) -> AsyncIterator[Server]:
-    """A server on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        server = Server(home, free.getsockname()[1], environment)
-    await server.start()
-    try:
-        yield server
-    finally:
-        assert server.process is not None
-        if server.process.returncode is None:
-            server.process.terminate()
-            await server.process.wait()
 
 
 async def _answer(seen: Visit) -> None:

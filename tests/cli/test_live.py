@@ -53,6 +53,28 @@ def test_a_low_screen_shows_what_moves_and_counts_the_rest() -> None:
     assert "13 more stages" in drawn
 
 
+def test_the_table_says_what_waits_with_the_command_that_answers_it_and_then_who_decided() -> None:
+    table = Table("run-1", 40)
+    asked = {
+        "approval_id": "approval-7",
+        "kind": "review",
+        "title": f"Review {HOSTILE}",
+        "question": "Is it?",
+    }
+    table.apply(
+        Event("run-1", 1, START, "approval.requested", None, asked | {"allowed": ["approve"]}, "", "")
+    )
+    drawn = _drawn(table)
+    assert "? Review" in drawn
+    assert "  factory approve approval-7\n" in drawn
+    decided = {"approval_id": "approval-7", "decision": "approve", "by": f"dora {HOSTILE}"}
+    table.apply(Event("run-1", 2, START, "approval.decided", None, decided, "", ""))
+    drawn = _drawn(table)
+    assert "approve by dora" in drawn
+    assert "factory approve" not in drawn
+    assert HOSTILE not in drawn
+
+
 @pytest.mark.parametrize("width", [20, 60, 200])
 def test_no_line_of_the_table_is_wider_than_the_screen(width: int) -> None:
     table = Table("run-1", 40)

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Response
 
 from api.access import Reader
-from api.protocol import executor, states, streaming
+from api.protocol import executor, joining, states, streaming
 from api.protocol.opened import Opened
 from api.protocol.queries import events
 from api.protocol.routes.json_route import JsonRoute
@@ -44,15 +44,17 @@ async def join_run(
 async def join_thread(
     thread_id: UUID,
     protocol: Opened,
-    _: Reader,
+    caller: Reader,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """What all runs of a thread stream, from now on, or after the last event that the client has."""
-    await states.thread_of(protocol, thread_id)
+    thread = await states.thread_of(protocol, thread_id)
     if last_event_id is None:
         async with protocol.db.pool.connection() as conn:
             after = await events.last_of_thread(conn, thread_id)
     else:
         after = streaming.position(last_event_id)
     lines = streaming.Reader(protocol.db, protocol.bell).of_thread(thread_id, after, "stream")
+    if thread["of_run"]:
+        lines = joining.joined(protocol.own, thread, lines, by=caller.name)
     return streaming.response(streaming.thread_lines(lines))
