@@ -1,6 +1,6 @@
 """The pictures of the chat, taken in a browser from `factory serve --model offline`: a story of one project.
 
-    python docs/chat_pictures.py        all of docs/pictures/chat-*.png, some minutes
+python docs/chat_pictures.py        all of docs/pictures/chat-*.png, some minutes
 """
 
 from __future__ import annotations

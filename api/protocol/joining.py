@@ -53,13 +53,15 @@ async def _keep_told(own: Own, thread: DictRow, by: str) -> None:
             async for event in news:
                 if event.kind in LOUD:
                     await _told(own, thread, event, by)
-    except FactoryError as error:  # the stream itself goes on
+    except FactoryError as error:
         logger.warning("a joined thread is not kept told", run_id=run_id, error=str(error))
+    except Exception:  # the stream itself goes on
+        logger.exception("a joined thread is not kept told")
 
 
 async def _told(own: Own, thread: DictRow, event: Event, by: str) -> None:
     """Return when a run of the protocol has told the event, or has been begun that will."""
-    async with own.bell.hearing(str(thread["thread_id"])) as news:
+    with own.bell.hearing(str(thread["thread_id"])) as news:
         while True:
             news.clear()
             async with own.service.factory.db.pool.connection() as conn, conn.transaction():
