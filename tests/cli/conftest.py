@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.settings import Settings
-from tests.cli.told import PROGRAM
+from tests.cli.process import Process
 
 
 @pytest.fixture
@@ -17,16 +17,8 @@ def call_factory(
     """Run `factory …` as a process of its own, in the test's folder and database."""
 
     def call(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*PROGRAM, *arguments],
-            env=factory_env,
-            cwd=tmp_path,
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        process = Process(arguments, env=factory_env, folder=tmp_path, given=given.encode())
+        return process.ended()
 
     return call
 

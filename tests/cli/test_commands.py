@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.main import call
+from tests.cli.process import Process
 from tests.cli.terminal import PROMPT, Terminal
 from tests.cli.told import PROGRAM
 
@@ -157,9 +158,7 @@ def test_doctor_tells_each_thing_it_tried(call_factory: Called) -> None:
 
 def test_doctor_fails_where_the_database_does_not_answer(factory_env: dict[str, str], tmp_path: Path) -> None:
     env = factory_env | {"FACTORY_DATABASE_URL": "postgresql://nobody:secret-of-mine@127.0.0.1:1/none"}
-    done = subprocess.run(
-        [*PROGRAM, "doctor"], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = Process(["doctor"], env=env, folder=tmp_path).ended()
     assert done.returncode == 4
     assert "postgres" in done.stdout
     assert "secret-of-mine" not in done.stdout + done.stderr

@@ -20,6 +20,7 @@ from core.postgres import EmbeddedPostgres
 from core.settings import Settings
 from governance.approvals import Approvals
 from graph.lifecycle import RunStatus
+from tests.cli.process import Process
 from tests.cli.told import PROGRAM, tell_run
 
 ON_THE_WAY: tuple[RunStatus, ...] = ("governance_analysis", "approved", "planning", "in_progress")
@@ -41,25 +42,17 @@ Call = Callable[..., Ended]
 def call(factory_env: Mapping[str, str], tmp_path: Path) -> Call:
     """Run `factory …` in the test's folder; `env` goes over its environment."""
 
-    def called(
-        *arguments: str | bytes, given: bytes = b"", env: Mapping[str, str] | None = None, **more: object
-    ) -> Ended:
-        done = subprocess.run(
-            [*PROGRAM, *arguments],
-            env={**factory_env, **(env or {})},
-            cwd=tmp_path,
-            input=given,
-            capture_output=True,
-            timeout=120,
-            check=False,
-            **more,  # type: ignore[call-overload]
-        )
-        said = done.stderr.decode()
-        # Whatever happens, a person sees words and no trace of a program.
-        assert "Traceback" not in said, said
-        return Ended(done.returncode, done.stdout.decode(), said)
+    def called(*arguments: str | bytes, given: bytes = b"", env: Mapping[str, str] | None = None) -> Ended:
+        there = {**factory_env, **(env or {})}
+        return _told(Process(arguments, env=there, folder=tmp_path, given=given).ended())
 
     return called
+
+
+def _told(done: subprocess.CompletedProcess[str]) -> Ended:
+    # Whatever happens, a person sees words and no trace of a program.
+    assert "Traceback" not in done.stderr, done.stderr
+    return Ended(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -330,16 +323,11 @@ def test_two_people_who_answer_at_once_are_decided_once(
 ) -> None:
     question = _asks(settings, tell_run(settings, ON_THE_WAY, ()))
     people = [
-        subprocess.Popen(
-            [*PROGRAM, "answer", question, words, "--no-resume", "--json"],
-            env=factory_env,
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        Process(["answer", question, words, "--no-resume", "--json"], env=factory_env, folder=tmp_path)
         for words in ("two weeks", "a month")
     ]
-    told = [(json.loads(person.communicate(timeout=120)[0]), person.returncode) for person in people]
+    ended = [person.ended() for person in people]
+    told = [(json.loads(one.stdout), one.returncode) for one in ended]
     assert sorted(code for _, code in told) == [0, 2]
     late = next(said for said, code in told if code == 2)
     assert late["error"]["code"] == "already-decided"
@@ -388,12 +376,25 @@ def test_without_a_sandbox_that_is_said_before_anything_else(call: Call) -> None
     assert sandbox["todo"]
 
 
-def test_a_full_disk_makes_no_project_and_is_told(settings: Settings, call: Call) -> None:
+def test_a_full_disk_makes_no_project_and_is_told(
+    settings: Settings, factory_env: Mapping[str, str], tmp_path: Path
+) -> None:
     # Not a byte more to any file, as on a disk that is full; the database is another disk here.
     def full() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
-    ended = call("run", "A list", "--model", "offline", preexec_fn=full, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    ended = _told(
+        subprocess.run(
+            [*PROGRAM, "run", "A list", "--model", "offline"],
+            env={**factory_env, "PYTHONDONTWRITEBYTECODE": "1"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            preexec_fn=full,
+        )
+    )
     assert ended.code == 4, ended
     assert "The disk is full" in ended.said
     assert "Free some space" in ended.said

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.cli.process import Process
 from tests.cli.terminal import PROMPT, Terminal
-from tests.cli.told import PROGRAM
 
 WISH = "A list of books"
 RISKY = "A service that takes payments by credit card and transfers money to suppliers"
@@ -33,25 +33,16 @@ class Desk:
     def __init__(self, env: Mapping[str, str], folder: Path) -> None:
         self.env, self.folder = dict(env), folder
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> Process:
         """A command that works beside others."""
-        return subprocess.Popen(
-            [*PROGRAM, *arguments],
-            env=self.env,
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return Process(arguments, env=self.env, folder=self.folder)
 
     def plain(self, *arguments: str, code: int = 0) -> str:
         """What a command prints on stdout; it ends with `code`."""
-        process = self.start(*arguments)
-        out, said = process.communicate(timeout=LONG)
-        assert process.returncode == code, said
-        assert "Traceback" not in said
-        return out
+        done = self.start(*arguments).ended()
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout
 
     def told(self, *arguments: str, code: int = 0) -> dict[str, Any]:
         """The one object that a command prints with --json."""
@@ -138,9 +129,9 @@ def test_without_a_terminal_every_question_comes_with_the_command_that_answers_i
     watcher = desk.start("watch", run)
     told = desk.told("resume", run, code=3)
     (review,) = told["waiting_for"]
-    out, _ = watcher.communicate(timeout=LONG)
-    assert watcher.returncode == 3
-    assert review["approval_id"] in out
+    watched = watcher.ended()
+    assert watched.returncode == 3
+    assert review["approval_id"] in watched.stdout
 
     told = desk.told(*shlex.split(review["answer_with"])[1:])
     assert_whole(told, "completed")

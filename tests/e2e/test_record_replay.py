@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from graph.driver import Outcome
 from graph.runner import Factory
 from models.cassette import CassetteInvalid, ReplayDiverged
-from tests.cli.told import PROGRAM
+from tests.cli.process import Process
 from tests.doubles.failures import Failure
 from tests.doubles.ollama_server import OllamaServer
 from tests.e2e.conftest import OpenFactory
@@ -179,15 +178,7 @@ def test_what_cannot_be_recorded_is_told_before_anything_starts(
     options: list[str], says: str, factory_env: Mapping[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "t.jsonl").write_text("mine")
-    done = subprocess.run(
-        [*PROGRAM, "run", "A list", *options],
-        cwd=tmp_path,
-        env=dict(factory_env),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = Process(["run", "A list", *options], env=factory_env, folder=tmp_path).ended()
     assert done.returncode == 2, done
     assert says in " ".join(done.stderr.split())
     assert (tmp_path / "t.jsonl").read_text() == "mine"

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import multiprocessing
 import os
 import sys
 from collections.abc import Mapping
-from multiprocessing import context, forkserver
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +19,10 @@ from graph.queue.driving import Dispatch
 from graph.runner import Factory
 from memory.extraction.model import preload
 from tests import proved
+from tests.forking import context as forking
+from tests.forking import start_server
 
 preload()  # mem0 takes more than a second, which need not be spent in each process that dies
-
-_context = multiprocessing.get_context("forkserver")
-
-
-def _start_server() -> None:
-    # The fork server of Python 3.11 imports its preload without our sys.path, and hides that it failed.
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
-    try:
-        _context.set_forkserver_preload(["tests.faults.worker"])
-        forkserver.ensure_running()
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
-
 
 UNAVAILABLE = 75
 """Exit code of a process that ended with a clear error of ours."""
@@ -80,19 +64,19 @@ def roll_back(settings: Mapping[str, Any], run_id: str, stage: str, *, crash_at:
 
 def _begin(
     settings: Mapping[str, Any], run_id: str, environment: dict[str, str], stage: str = ""
-) -> context.ForkServerProcess:
-    _start_server()
+) -> ForkServerProcess:
+    start_server()
     told = (dict(settings), run_id, environment, proved.known(), stage)
-    process = _context.Process(target=_drive, args=told)
+    process = forking.Process(target=_drive, args=told)
     process.start()
     return process
 
 
-def work(settings: Mapping[str, Any], jobs: int = 2) -> context.ForkServerProcess:
+def work(settings: Mapping[str, Any], jobs: int = 2) -> ForkServerProcess:
     """A worker process, which does what is in the queue until it is killed."""
-    _start_server()
+    start_server()
     told = (dict(settings), jobs, environment(""), proved.known())
-    process = _context.Process(target=_work, args=told)
+    process = forking.Process(target=_work, args=told)
     process.start()
     return process
 
