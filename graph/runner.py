@@ -214,7 +214,8 @@ class Factory:
             if_active=if_active,
             run_id=run_id,
         )
-        await control.settle_all(services, (await services.run(run_id)).after)
+        if if_active is not None:
+            await control.settle_all(services, (await services.run(run_id)).after)
         return run_id
 
     async def change(
@@ -265,7 +266,8 @@ class Factory:
             if_active=if_active,
             run_id=run_id,
         )
-        await control.settle_all(services, (await services.run(run_id)).after)
+        if if_active is not None:
+            await control.settle_all(services, (await services.run(run_id)).after)
         return run_id
 
     async def retry(self, run_id: str, *, by: str = "", new_id: str | None = None) -> str:

@@ -87,9 +87,9 @@ class Dispatch:
         run = await self._factory.services.run(run_id)
         most = await self._most(run.project)
         async with self.queue.pool.connection() as conn, conn.transaction():
-            await queries.mark_queued(conn, run_id, most)
+            waits = await queries.mark_queued(conn, run_id, most)
             await queries.forget_failures(conn, lock_of(run_id))
-            if not await turn_queries.behind(conn, run_id, [*sorted(ENDED)]):
+            if not (waits and await turn_queries.behind(conn, run_id, [*sorted(ENDED)])):
                 await self._defer(conn, run_id, run.project, most, priority)
 
     async def keep(self) -> None:
@@ -119,9 +119,9 @@ class Dispatch:
 
     async def _created(self, conn: queries.Connection, run_id: str, project: str) -> None:
         most = await self._most(project)
-        await queries.mark_queued(conn, run_id, most)
+        waits = await queries.mark_queued(conn, run_id, most)
         # One whose turn comes later is picked up then, as what the queue has forgotten.
-        if not await turn_queries.behind(conn, run_id, [*sorted(ENDED)]):
+        if not (waits and await turn_queries.behind(conn, run_id, [*sorted(ENDED)])):
             await self._defer(conn, run_id, project, most, 0)
 
     async def _decided(self, conn: queries.Connection, approval: Approval) -> None:

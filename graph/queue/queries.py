@@ -35,12 +35,16 @@ async def defer(
     return cast(int, row["id"])
 
 
-async def mark_queued(conn: Connection, run_id: str, most: int | None) -> None:
-    """Record that workers drive a run from now on, and how many of its project at once."""
-    await conn.execute(
-        "UPDATE runs SET options = options || jsonb_build_object('queued', %s::int) WHERE id = %s",
+async def mark_queued(conn: Connection, run_id: str, most: int | None) -> bool:
+    """Record that workers drive a run from now on, and how many of its project at once; whether it may have
+    to wait for its turn."""
+    cursor = await conn.execute(
+        """UPDATE runs SET options = options || jsonb_build_object('queued', %s::int) WHERE id = %s
+           RETURNING status = 'draft' AND options ? 'after' AS waits""",
         (most, run_id),
     )
+    row = await cursor.fetchone()
+    return row is not None and bool(row["waits"])
 
 
 async def queued(conn: Connection, run_id: str) -> DictRow | None:
