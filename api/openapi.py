@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -15,6 +17,11 @@ from api.problems import MEDIA_TYPE, Problem
 PREFIX: Final = "/api/v1"
 _METHODS: Final = frozenset({"get", "put", "post", "patch", "delete", "head"})
 _WRITES: Final = frozenset({"put", "post", "patch", "delete"})
+
+EXAMPLES: Final[dict[str, Any]] = json.loads(
+    Path(__file__).with_name("examples.json").read_text(encoding="utf-8")
+)
+"""Answers, by the name of their schema."""
 
 TAGS: Final[dict[str, str]] = {
     "projects": "Products, each with its own repository.",
@@ -88,6 +95,8 @@ def described(app: FastAPI) -> dict[str, Any]:
         "bearer": {"type": "http", "scheme": "bearer", "description": "A token of the service."},
         "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "The same token."},
     }
+    for name, example in EXAMPLES.items():
+        schemas[name]["examples"] = [example]
     for path, method, operation in _operations(told):
         if path.startswith(PREFIX):
             operation.setdefault("security", [{"bearer": []}, {"key": []}])

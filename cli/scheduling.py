@@ -62,7 +62,8 @@ async def list_(project: str | None, *, as_json: bool) -> int:
         return 0
     rows = table("id", "project", "times", "next", "last", "what")
     for one in found:
-        last = f"{_moment(one.last_due)}: {one.last_said} {one.last_run or ''}" if one.last_due else ""
+        began = f" {one.last_run}" if one.last_said == "started" else ""
+        last = f"{_moment(one.last_due)}: {one.last_said}{began}" if one.last_due else ""
         rows.add_row(
             one.id,
             look_of.clean(one.project),

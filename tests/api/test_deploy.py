@@ -82,6 +82,34 @@ def test_the_proxy_holds_no_event_back_and_believes_no_client() -> None:
     assert "proxy_add_x_forwarded_for" not in text
 
 
+@pytest.mark.skipif(
+    shutil.which("nginx") is None or shutil.which("openssl") is None,
+    reason="there is no nginx or openssl here",
+)
+def test_nginx_reads_the_proxys_settings(tmp_path: Path) -> None:
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    wanted = [*made.split(), "-subj", "/CN=factory.example.org", "-keyout", key, "-out", cert]
+    subprocess.run(wanted, capture_output=True, check=True)
+    site = (DEPLOY / "nginx" / "factory.conf").read_text()
+    for name, path in (("fullchain", cert), ("privkey", key)):
+        site = site.replace(f"/etc/letsencrypt/live/factory.example.org/{name}.pem", str(path))
+    # Not the ports of this machine: they may be taken, or not ours.
+    site = re.sub(r"^    listen \[::\].*\n", "", site, flags=re.MULTILINE).replace(
+        "listen ", "listen 127.0.0.1:1"
+    )
+    (tmp_path / "site.conf").write_text(site)
+    whole = tmp_path / "nginx.conf"
+    temporary = [f"{kind}_temp_path {tmp_path}/{kind};" for kind in ("client_body", "proxy")]
+    temporary += [f"{kind}_temp_path {tmp_path}/{kind};" for kind in ("fastcgi", "uwsgi", "scgi")]
+    whole.write_text(
+        f"pid {tmp_path}/pid; error_log {tmp_path}/error.log; events {{}}\n"
+        f"http {{ access_log off; {' '.join(temporary)} include {tmp_path}/site.conf; }}\n"
+    )
+    said = subprocess.run(["nginx", "-t", "-c", whole], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
 def test_systemd_reads_the_units(tmp_path: Path) -> None:
     paths: list[Path] = []
