@@ -20,8 +20,8 @@ LONG = 300.0
 """Seconds a run may take where the machine is busy."""
 
 RUN = {
-    *("run_id", "status", "project", "repository", "tag", "cost_usd", "tokens", "seconds"),
-    *("stages", "waiting_for", "failure", "pull_request", "score", "checks", "budgets"),
+    *("run_id", "status", "project", "by", "repository", "tag", "cost_usd", "tokens", "seconds"),
+    *("stages", "waiting_for", "waits_behind", "failure", "pull_request", "score", "checks", "budgets"),
 }
 STAGE = {"team", "verdict", "attempts", "seconds", "tokens", "cost_usd", "skipped_because"}
 WAITING = {"approval_id", "kind", "question", "answer_with"}
