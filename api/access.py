@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends, Request
+from psycopg import OperationalError
 
 from api.found import project_of
+from core.database import DatabaseUnavailable
 from governance.access import Accounts, NotSignedIn
 from governance.access.principal import Principal
 from governance.roles import NotPermitted, Permission
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accounts",
+    "Admission",
+    "Admitted",
     "Answerer",
     "Approver",
     "Auditor",
@@ -108,6 +112,33 @@ def narrowed(caller: Caller, project: str | None) -> list[str] | None:
         return [project]
     bound = caller.scopes.projects
     return None if bound is None else sorted(bound)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether who opened a stream would still be let in as they were: a stream outlives many a token."""
+
+    access: Accounts
+    token: str
+    caller: Caller
+
+    async def stands(self) -> bool:
+        """Whether they would be."""
+        try:
+            now = await self.access.verify(self.token)
+        except NotSignedIn:
+            return False
+        except (DatabaseUnavailable, OperationalError):
+            return True  # nobody can say; nothing is sent meanwhile either
+        return now.role == self.caller.role and now.scopes == self.caller.scopes
+
+
+async def _admission(request: Request) -> Admission:
+    return Admission(_service(request).access, bearer(request), await identify(request))
+
+
+Admitted = Annotated[Admission, Depends(_admission)]
+"""For a route that streams, beside the parameter that says who may."""
 
 
 def perimeter_of(request: Request) -> Perimeter:

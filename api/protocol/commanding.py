@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.access import Caller
+from api.access import Admission, Caller
 from api.protocol import states, streaming
 from api.protocol.errors import NothingWaits
 from api.protocol.opened import AgentProtocol
@@ -228,24 +228,36 @@ _METHODS = {
 class _Conversation:
     """One WebSocket: commands come in; answers and the events of its subscriptions go out."""
 
-    def __init__(self, protocol: AgentProtocol, thread_id: UUID, socket: WebSocket, caller: Caller) -> None:
+    def __init__(
+        self, protocol: AgentProtocol, thread_id: UUID, socket: WebSocket, admission: Admission
+    ) -> None:
         self._protocol = protocol
         self._thread_id = thread_id
         self._socket = socket
-        self._caller = caller
+        self._admission = admission
         self._sending = asyncio.Lock()
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
 
     async def hold(self) -> None:
+        watching = asyncio.create_task(self._watch(), name="admission")
         try:
             while True:
                 await self._hear(await self._socket.receive_text())
-        except (WebSocketDisconnect, KeyError):
-            pass  # gone, or it sent bytes
+        except (WebSocketDisconnect, KeyError, RuntimeError):
+            pass  # gone, or it sent bytes, or it was closed from here
         finally:
-            for task in self._subscriptions.values():
+            tasks = [watching, *self._subscriptions.values()]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._subscriptions.values(), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        """End it soon after the client's token has ended."""
+        while True:
+            await asyncio.sleep(streaming.HEARTBEAT)
+            if not await self._admission.stands():
+                break
+        await self._socket.close(1008, "not-signed-in")
 
     async def _hear(self, text: str) -> None:
         try:
@@ -259,7 +271,7 @@ class _Conversation:
         elif method == "subscription.unsubscribe":
             await self._unsubscribe(given)
         else:
-            await self._send(await obey(self._protocol, self._thread_id, given, self._caller))
+            await self._send(await obey(self._protocol, self._thread_id, given, self._admission.caller))
 
     async def _subscribe(self, given: dict[str, Any]) -> None:
         from api.protocol.routes.commands import since  # noqa: PLC0415  (the routes import this module)
@@ -309,6 +321,6 @@ class _Conversation:
             await self._socket.send_text(orjson.dumps(message).decode())
 
 
-async def converse(protocol: AgentProtocol, thread_id: UUID, socket: WebSocket, caller: Caller) -> None:
-    """Obey and tell, until the client goes."""
-    await _Conversation(protocol, thread_id, socket, caller).hold()
+async def converse(protocol: AgentProtocol, thread_id: UUID, socket: WebSocket, admission: Admission) -> None:
+    """Obey and tell, until the client goes, or its token ends."""
+    await _Conversation(protocol, thread_id, socket, admission).hold()

@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from psycopg.rows import DictRow
 
+from api.protocol import views
 from api.protocol.encoding import text_of
 from api.protocol.executing import Outcome
 from api.protocol.queries import Connection, events, runs, threads
 from api.protocol.recorder import Line, Recorder, line_of
+from api.webhooks import queries as webhook_queries
 from core import clock
 from core.database import Database
 from core.fencing import Fenced
@@ -44,6 +46,7 @@ async def end(db: Database, run: DictRow, recorder: Recorder, outcome: Outcome, 
         if outcome.rollback:
             await events.forget_checkpoints(conn, run["thread_id"], run["run_id"])
         await _settle(conn, run, outcome, await left.fetchall())
+        await _tell_webhook(conn, run, outcome)
         if outcome.rollback:
             await runs.delete(conn, run["run_id"])
 
@@ -61,6 +64,16 @@ async def _settle(conn: Connection, run: DictRow, outcome: Outcome, waiting: lis
         expires_at=now + KEPT if run["temporary"] else None,
     )
     await events.ring(conn, f"ended {run['thread_id']}", *(f"run {one['run_id']}" for one in waiting[:1]))
+
+
+async def _tell_webhook(conn: Connection, run: DictRow, outcome: Outcome) -> None:
+    """Have its webhook told, as LangGraph's own server tells it: the run, and what it left."""
+    url: str | None = run["kwargs"].get("webhook")
+    if url is None:
+        return
+    told = {**views.run(run), "status": outcome.status, "values": outcome.values, "error": outcome.error}
+    values = {"id": clock.new_id("msg"), "run": run["run_id"], "url": url, "message": text_of(told)}
+    await conn.execute(webhook_queries.ADD_OF_RUN, values)
 
 
 def _last_lines(run: DictRow, outcome: Outcome, wanted: str | None) -> list[Line]:

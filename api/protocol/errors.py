@@ -23,6 +23,15 @@ class ThreadNotFound(NotFound):
     """There is no such thread."""
 
 
+def no_thread(thread_id: object, *, untouched: str = "") -> ThreadNotFound:
+    """The error of a thread that is not there, or not for who asks."""
+    return ThreadNotFound(
+        f"There is no thread {str(thread_id)[:80]}",
+        untouched=untouched,
+        todo="POST /threads/search lists them",
+    )
+
+
 class RunNotFound(NotFound):
     """There is no such run."""
 

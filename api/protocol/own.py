@@ -75,6 +75,14 @@ class Own:
                 untouched="Nothing was started",
                 todo="`factory rollback` takes a run back; POST /threads/ID/copy forks it",
             )
+        if wanted.interrupt_before or wanted.interrupt_after:
+            raise InputInvalid(
+                "A run of the factory has no breakpoints, no interrupt_before and no interrupt_after",
+                untouched="Nothing was started",
+                todo="Leave them out; `factory pause` stops a run after its current step",
+            )
+        if wanted.on_disconnect == "cancel":
+            caller.require("control")
         thread_id, thread = await self._thread(thread_id, wanted)
         after = 0
         if thread["of_run"] is None:
@@ -103,15 +111,19 @@ class Own:
         given, fields = presenting.requirement_of(wanted.input)
         options |= fields
         factory = self.service.factory
-        budget = options.get("budget_usd")
+        budget, approve_all = options.get("budget_usd"), bool(options.get("approve_all"))
+        if approve_all:
+            caller.require("approve")
+        project = options.get("project")
+        project = _project_for(caller, None if project is None else str(project))
         try:
             await factory.services.run(run_id)  # submitted already, and then this process was killed
         except NotFound:
             await factory.submit(
                 given,
-                project=options.get("project"),
+                project=project,
                 pipeline=pipeline_of(graph_id),
-                approve_all=bool(options.get("approve_all")),
+                approve_all=approve_all,
                 budget_usd=None if budget is None else usd(str(budget)),
                 widens=False,
                 by=caller.name,
@@ -322,6 +334,15 @@ def thread_id_of(run_id: str) -> UUID:
         return UUID(run_id)
     except ValueError:
         return uuid5(OF_RUNS, run_id)
+
+
+def _project_for(caller: Caller, wanted: str | None) -> str | None:
+    """In which project a run may be that names one, or none. Raises NotPermitted."""
+    bound = caller.scopes.projects
+    if wanted is None and bound is not None and len(bound) == 1:
+        (wanted,) = bound
+    caller.require_project(wanted)
+    return wanted
 
 
 async def _length(service: Service, run_id: str) -> int:

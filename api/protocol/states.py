@@ -14,7 +14,7 @@ from psycopg.rows import DictRow
 
 from api.protocol import configuring, views
 from api.protocol.encoding import plain
-from api.protocol.errors import Conflict, GraphNotFound, NotHere, ThreadNotFound
+from api.protocol.errors import Conflict, GraphNotFound, NotHere, no_thread
 from api.protocol.graphs import Access, Compiled
 from api.protocol.opened import AgentProtocol
 from api.protocol.presenting import Message
@@ -35,7 +35,7 @@ async def thread_of(protocol: AgentProtocol, thread_id: UUID) -> DictRow:
         if row is None and await protocol.own.adopt(conn, thread_id):
             row = await threads.get(conn, thread_id)
     if row is None:
-        raise ThreadNotFound(f"There is no thread {thread_id}", todo="POST /threads/search lists them")
+        raise no_thread(thread_id)
     return await protocol.own.current(row) if row["of_run"] else row
 
 

@@ -14,8 +14,10 @@ from fastapi.responses import StreamingResponse
 from langgraph_sdk.stream.subscription import matches_subscription
 from psycopg.rows import DictRow
 
+from api.access import Admission
 from api.protocol.bell import Bell, wait_for
 from api.protocol.queries import events, runs
+from core import clock
 from core.database import Database
 from core.errors import BadInput
 
@@ -197,13 +199,22 @@ def response(
     body: AsyncIterator[bytes],
     headers: Mapping[str, str] | None = None,
     on_gone: Callable[[], Any] | None = None,
+    admission: Admission | None = None,
 ) -> StreamingResponse:
-    """The response; `on_gone` is awaited where the client goes before the stream ends."""
+    """The response; `on_gone` is awaited where the client goes before the stream ends.
+
+    With `admission` the stream ends soon after the client's token does: it has gone, then.
+    """
 
     async def watched() -> AsyncIterator[bytes]:
         ended = False
         try:
+            looked = clock.monotonic()
             async for part in body:
+                if admission is not None and clock.monotonic() - looked >= HEARTBEAT - 0.5:
+                    if not await admission.stands():
+                        return
+                    looked = clock.monotonic()
                 yield part
             ended = True
         finally:

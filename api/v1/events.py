@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
-from psycopg import OperationalError
 
 from api import streaming
-from api.access import Caller, NotSignedIn, Reader, bearer, may
+from api.access import Admission, Caller, Reader, bearer, may
 from api.door import DoorRoute
 from api.found import ThisRun
 from api.service import Service, Serving
 from api.streaming import EventStream
 from api.v1.wanted import Name
-from core.database import DatabaseUnavailable
 from core.errors import BadInput
 from core.feed import Slice, Wanted
 
@@ -70,7 +68,7 @@ async def of_run(
     place = _place(last_event_id, after) or 0
     if await end.reached(place):
         return Response(status_code=status.HTTP_204_NO_CONTENT)
-    return _stream(service, wanted, place, _Admission(service, bearer(request), caller), end.is_over)
+    return _stream(service, wanted, place, Admission(service.access, bearer(request), caller), end.is_over)
 
 
 @router.get("/events/stream", response_class=Response, responses={**_ANSWERS})
@@ -99,7 +97,7 @@ async def of_all(
         # What is of no project, such as who signed in, is the audit's.
         of_projects=not caller.may("audit"),
     )
-    return _stream(service, wanted, place, _Admission(service, bearer(request), caller))
+    return _stream(service, wanted, place, Admission(service.access, bearer(request), caller))
 
 
 def _seen(caller: Caller, projects: list[str] | None) -> tuple[str, ...] | None:
@@ -115,7 +113,7 @@ def _stream(
     service: Service,
     wanted: Wanted,
     place: int | None,
-    admission: _Admission,
+    admission: Admission,
     over: streaming.Over | None = None,
 ) -> EventStream:
     return EventStream(
@@ -129,25 +127,6 @@ def _stream(
 
 def _some(names: list[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
-
-
-class _Admission:
-    """Whether who opened a stream would still be let in as they were: a stream outlives many a token."""
-
-    def __init__(self, service: Service, token: str, caller: Caller) -> None:
-        self._service = service
-        self._token = token
-        self._caller = caller
-
-    async def stands(self) -> bool:
-        """Whether they would be."""
-        try:
-            now = await self._service.access.verify(self._token)
-        except NotSignedIn:
-            return False
-        except (DatabaseUnavailable, OperationalError):
-            return True  # nobody can say; nothing is sent meanwhile either
-        return now.role == self._caller.role and now.scopes == self._caller.scopes
 
 
 class _End:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from psycopg.rows import DictRow
@@ -24,6 +24,10 @@ from core.settings import Settings
 
 State = Literal["pending", "delivered", "failed"]
 """pending: to be sent, or being sent. delivered: answered with 2xx. failed: given up after a day."""
+
+
+MOST_FOR_RUNS: Final = 1_000
+"""URLs that runs of the Agent Protocol may name."""
 
 
 class WebhookInvalid(BadInput):
@@ -54,7 +58,7 @@ class Delivery:
     """The header webhook-id; the same in each attempt."""
     webhook_id: str
     position: int
-    """Of the event."""
+    """Of the event; of a run of the Agent Protocol its number, negative."""
     topic: Topic
     body: str
     """What is sent, as the log has it now: what was forgotten since is gone here too."""
@@ -122,6 +126,25 @@ class Webhooks:
             await self.events.append(SERVICE, "webhook.added", said, conn=conn)
         return await self.get(hook_id), secret
 
+    async def for_runs(self, url: str, *, by: str) -> None:
+        """Have that URL told of runs of the Agent Protocol that name it; added, where nobody has yet.
+
+        Raises UrlRefused, WebhookInvalid.
+        """
+        self.addresses.checked(url)
+        async with self.db.pool.connection() as conn:
+            row = await (await conn.execute(queries.FOR_RUNS, {"url": url})).fetchone()
+        assert row is not None
+        if row["id"] is not None:
+            return
+        if row["n"] >= MOST_FOR_RUNS:
+            raise WebhookInvalid(
+                f"Runs have named {row['n']} URLs as their webhooks; that is the most",
+                untouched="Nothing was started",
+                todo="Remove some: factory webhook list",
+            )
+        await self.add(url, ["protocol.run"], project=None, by=by)
+
     async def get(self, hook_id: str) -> Webhook:
         """One of them; raises NotFound."""
         found = await self._read(hook_id, None, 1)
@@ -187,7 +210,11 @@ class Webhooks:
 
 async def _with_bodies(conn: feed.Connection, rows: Sequence[DictRow]) -> Sequence[Delivery]:
     found = {noted.position: noted for noted in await feed.at(conn, [row["position"] for row in rows])}
-    return [Delivery(**row, body=body(found[row["position"]], row["topic"])) for row in rows]
+    return [
+        Delivery(**row, body=body(found[row["position"]], row["topic"]) if message is None else message)
+        for row in rows
+        for message in [row.pop("message")]
+    ]
 
 
 def _no_webhook(hook_id: str) -> NotFound:

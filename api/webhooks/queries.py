@@ -43,6 +43,23 @@ SELECT %(id)s, w.id, %(position)s, %(topic)s FROM factory.webhooks w WHERE w.id 
 ON CONFLICT (webhook_id, position) DO NOTHING
 """
 
+# A run of the Agent Protocol has ended; its number, negative, is the position. Where the webhook was removed
+# or disabled since the run was accepted, nobody is told.
+ADD_OF_RUN = """
+INSERT INTO factory.webhook_deliveries (id, webhook_id, position, topic, protocol_run, message)
+SELECT %(id)s, w.id, - r.number, 'protocol.run', r.run_id, %(message)s
+FROM factory.protocol_runs r, factory.webhooks w
+WHERE r.run_id = %(run)s AND w.url = %(url)s AND 'protocol.run' = ANY (w.topics) AND w.disabled_at IS NULL
+ORDER BY w.id LIMIT 1
+ON CONFLICT (webhook_id, position) DO NOTHING
+"""
+
+# The webhook of a URL that is told of runs of the protocol, and how many there are of any URL.
+FOR_RUNS = """
+SELECT min(id) FILTER (WHERE url = %(url)s) AS id, count(*) AS n
+FROM factory.webhooks WHERE 'protocol.run' = ANY (topics)
+"""
+
 FORGET_OLD = """
 DELETE FROM factory.webhook_deliveries WHERE created_at < now() - interval '30 days'
 """
@@ -61,7 +78,7 @@ WITH due AS (
 UPDATE factory.webhook_deliveries d
 SET attempts = d.attempts + 1, next_at = now() + make_interval(secs => %(lease)s), last_at = now()
 FROM due, factory.webhooks w WHERE d.id = due.id AND w.id = d.webhook_id
-RETURNING d.id, d.webhook_id, d.position, d.topic, d.attempts, w.url, w.sealed
+RETURNING d.id, d.webhook_id, d.position, d.topic, d.message, d.attempts, w.url, w.sealed
 """
 
 DELIVERED = """
@@ -94,7 +111,7 @@ WHERE d.state = 'pending' AND w.disabled_at IS NULL
 """
 
 DELIVERIES = """
-SELECT id, webhook_id, position, topic, created_at, state, attempts,
+SELECT id, webhook_id, position, topic, message, created_at, state, attempts,
        CASE WHEN state = 'pending' THEN next_at END AS next_at, last_at, last_status, last_error
 FROM factory.webhook_deliveries
 WHERE (%(webhook)s::text IS NULL OR webhook_id = %(webhook)s) AND (%(id)s::text IS NULL OR id = %(id)s)

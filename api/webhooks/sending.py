@@ -175,6 +175,8 @@ class Sender:
             return Outcome(None, f"{type(error).__name__}: {error}"[:300])
 
     async def _message(self, row: DictRow) -> bytes:
+        if row["message"] is not None:
+            return str(row["message"]).encode()
         async with self.webhooks.db.pool.connection() as conn:
             [noted] = await feed.at(conn, [row["position"]])
         return body(noted, row["topic"]).encode()

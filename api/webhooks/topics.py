@@ -10,7 +10,7 @@ from core.events import Event
 from core.feed import Noted
 from core.json import canonical
 
-Topic = Literal["run.ended", "approval.wanted", "budget", "incident"]
+Topic = Literal["run.ended", "approval.wanted", "budget", "incident", "protocol.run"]
 
 MEANINGS: Final[Mapping[Topic, str]] = MappingProxyType(
     {
@@ -18,6 +18,7 @@ MEANINGS: Final[Mapping[Topic, str]] = MappingProxyType(
         "approval.wanted": "a run waits for a person's decision or words",
         "budget": "a budget is spent and a person is asked, or was extended",
         "incident": "an account was excluded, a run interrupted, a webhook disabled, or a release failed",
+        "protocol.run": "a run of the Agent Protocol has ended that names the URL as its webhook",
     }
 )
 

@@ -31,6 +31,9 @@ WHERE NOT hidden AND metadata @> %(metadata)s AND (%(status)s::text IS NULL OR s
   AND (%(values)s::jsonb IS NULL OR values @> %(values)s)
   AND (%(ids)s::uuid[] IS NULL OR thread_id = ANY (%(ids)s::uuid[]))
   AND (expires_at IS NULL OR expires_at > now())
+  AND (%(projects)s::text[] IS NULL OR of_run IN (
+      SELECT r.id FROM factory.runs r JOIN factory.projects p ON p.id = r.project_id
+      WHERE p.name = ANY (%(projects)s::text[])))
 """
 
 _PATCH = """
@@ -119,13 +122,25 @@ async def locked(
     return await thread.fetchone(), await active.fetchall()
 
 
+async def project_of(conn: Connection, thread_id: UUID) -> DictRow | None:
+    """The `project` of the run that a thread shows, NULL where it shows none; None: there is no thread."""
+    statement = """
+        SELECT p.name AS project FROM factory.protocol_threads t
+        LEFT JOIN factory.runs r ON r.id = t.of_run LEFT JOIN factory.projects p ON p.id = r.project_id
+        WHERE t.thread_id = %(id)s"""
+    return await one(conn, statement, {"id": thread_id})
+
+
 async def of_run(conn: Connection, run_id: str) -> DictRow | None:
     """The thread that shows a run of the factory."""
     return await one(conn, "SELECT * FROM factory.protocol_threads WHERE of_run = %(id)s", {"id": run_id})
 
 
-def _matching(metadata: dict[str, Any], values: object, status: str | None, ids: object) -> dict[str, Any]:
-    return {"metadata": jsonb(metadata), "values": nullable(values), "status": status, "ids": ids}
+def _matching(
+    metadata: dict[str, Any], values: object, status: str | None, ids: object, projects: list[str] | None
+) -> dict[str, Any]:
+    given = {"metadata": jsonb(metadata), "values": nullable(values), "status": status}
+    return {**given, "ids": ids, "projects": projects}
 
 
 async def search(
@@ -135,12 +150,13 @@ async def search(
     values: dict[str, Any] | None,
     status: str | None,
     ids: Sequence[UUID] | None,
+    projects: list[str] | None,
     order: str,
     limit: int,
     offset: int,
 ) -> list[DictRow]:
-    """Those that match; `order` is made of SORTABLE and a direction."""
-    given = {**_matching(metadata, values, status, ids), "limit": limit, "offset": offset}
+    """Those that match; `order` is made of SORTABLE and a direction. `projects`: only runs of these."""
+    given = {**_matching(metadata, values, status, ids, projects), "limit": limit, "offset": offset}
     statement = (
         f"SELECT * FROM factory.protocol_threads {_WHERE} ORDER BY {order} LIMIT %(limit)s OFFSET %(offset)s"  # noqa: S608
     )
@@ -148,10 +164,15 @@ async def search(
 
 
 async def count(
-    conn: Connection, *, metadata: dict[str, Any], values: dict[str, Any] | None, status: str | None
+    conn: Connection,
+    *,
+    metadata: dict[str, Any],
+    values: dict[str, Any] | None,
+    status: str | None,
+    projects: list[str] | None,
 ) -> int:
     """How many match."""
-    given = _matching(metadata, values, status, None)
+    given = _matching(metadata, values, status, None, projects)
     row = await one(conn, f"SELECT count(*) AS n FROM factory.protocol_threads {_WHERE}", given)  # noqa: S608
     return row["n"] if row else 0
 
@@ -227,8 +248,13 @@ async def delete(conn: Connection, thread_id: UUID) -> int:
 
 
 async def expired(conn: Connection, now: datetime) -> list[DictRow]:
-    """Threads that have outlived their time and that nobody works on."""
+    """Threads that have outlived their time, that nobody works on or is still to be told of."""
     statement = """
-        SELECT thread_id FROM factory.protocol_threads
-        WHERE expires_at <= %(now)s AND status <> 'busy' AND of_run IS NULL LIMIT 100"""
+        SELECT thread_id FROM factory.protocol_threads t
+        WHERE expires_at <= %(now)s AND status <> 'busy' AND of_run IS NULL
+          AND NOT EXISTS (
+              SELECT FROM factory.webhook_deliveries d
+              JOIN factory.protocol_runs r ON r.run_id = d.protocol_run
+              WHERE r.thread_id = t.thread_id AND d.state = 'pending')
+        LIMIT 100"""
     return await every(conn, statement, {"now": now})

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Request, Response, WebSocket
 
-from api.access import Caller, Reader, Submitter, may
+from api.access import Admission, Admitted, bearer
 from api.protocol import commanding, streaming, views
 from api.protocol.opened import AgentProtocol, Opened
 from api.protocol.queries import events
 from api.protocol.routes.json_route import JsonRoute
 from api.protocol.wanted import Json
+from api.protocol.within import OnThread, ThreadReader, ThreadStarter
 from core.errors import BadInput, FactoryError
 
 router = APIRouter(prefix="/threads/{thread_id}", tags=["agent protocol"], route_class=JsonRoute)
@@ -20,7 +21,7 @@ router = APIRouter(prefix="/threads/{thread_id}", tags=["agent protocol"], route
 
 @router.post("/commands")
 async def command(
-    thread_id: UUID, given: Annotated[Any, Body()], protocol: Opened, caller: Submitter
+    thread_id: UUID, given: Annotated[Any, Body()], protocol: Opened, caller: ThreadStarter
 ) -> Response:
     """A command: start a run, answer an interrupt, look at the state."""
     answer = await commanding.obey(protocol, thread_id, given, caller)
@@ -28,13 +29,15 @@ async def command(
 
 
 @router.post("/stream/events")
-async def stream(thread_id: UUID, wanted: Annotated[Json, Body()], protocol: Opened, _: Reader) -> Response:
+async def stream(
+    thread_id: UUID, wanted: Annotated[Json, Body()], protocol: Opened, _: ThreadReader, admission: Admitted
+) -> Response:
     """The thread's events of some channels, after `since`; else from its newest run's beginning."""
     filters = commanding.filters(wanted)
     lines = streaming.Reader(protocol.db, protocol.bell).of_thread(
         thread_id, await since(protocol, thread_id, wanted.get("since")), "event"
     )
-    return streaming.response(streaming.event_lines(lines, filters))
+    return streaming.response(streaming.event_lines(lines, filters), admission=admission)
 
 
 async def since(protocol: AgentProtocol, thread_id: UUID, given: object) -> int:
@@ -51,10 +54,12 @@ async def since(protocol: AgentProtocol, thread_id: UUID, given: object) -> int:
 async def listen(socket: WebSocket, thread_id: UUID, protocol: Opened) -> None:
     """The same over a WebSocket, on which commands can be sent too."""
     try:
-        caller: Caller = await may("read")(cast(Request, socket))  # what it reads, both have
+        request = cast(Request, socket)  # what is read of it, both have
+        caller = await OnThread("read")(request)
     except FactoryError as error:
         # Closed before it was accepted: the client is answered 403.
         await socket.close(1008, error.code)
         return
     await socket.accept()
-    await commanding.converse(protocol, thread_id, socket, caller)
+    admission = Admission(protocol.service.access, bearer(request), caller)
+    await commanding.converse(protocol, thread_id, socket, admission)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response, status
 from psycopg.rows import DictRow
 
-from api.access import Caller, Reader, Submitter
+from api.access import Admission, Admitted, Caller, Submitter, SubmitterWithin
 from api.protocol import assistants, executor, intake, states, streaming, views
 from api.protocol.errors import Conflict, RunNotFound
 from api.protocol.opened import AgentProtocol, Opened
 from api.protocol.queries import runs as queries
 from api.protocol.routes.json_route import JsonRoute
 from api.protocol.wanted import RunsCancelled, RunWanted
-from core.errors import BadInput
+from api.protocol.within import ThreadReader, ThreadStarter, ThreadSubmitter
+from core.errors import BadInput, FactoryError
 from core.json import is_object
 
 router = APIRouter(tags=["agent protocol"], route_class=JsonRoute)
@@ -37,10 +39,13 @@ async def accept(
     async with protocol.db.pool.connection() as conn:
         assistant = await assistants.find(conn, wanted.assistant_id)
     source = protocol.graphs.get(assistant["graph_id"])
+    if wanted.webhook is not None:
+        await protocol.service.webhooks.for_runs(wanted.webhook, by=caller.name)
     if source.of_factory:
         return await protocol.own.accept(
             assistant, wanted, thread_id=thread_id, caller=caller, protocol=events
         )
+    caller.require_project(None)  # what other graphs do is of no project
     return await intake.accept(
         protocol.db,
         assistant,
@@ -53,43 +58,53 @@ async def accept(
 
 
 @router.post("/threads/{thread_id}/runs")
-async def create(thread_id: UUID, wanted: RunWanted, protocol: Opened, caller: Submitter) -> Response:
+async def create(thread_id: UUID, wanted: RunWanted, protocol: Opened, caller: ThreadStarter) -> Response:
     """Start a run in the background."""
     return _accepted(await accept(protocol, wanted, caller, thread_id))
 
 
 @router.post("/threads/{thread_id}/runs/stream")
-async def create_stream(thread_id: UUID, wanted: RunWanted, protocol: Opened, caller: Submitter) -> Response:
+async def create_stream(
+    thread_id: UUID, wanted: RunWanted, protocol: Opened, caller: ThreadStarter, admission: Admitted
+) -> Response:
     """Start a run and stream it."""
-    return _streamed(protocol, await accept(protocol, wanted, caller, thread_id), wanted.on_disconnect)
+    return _streamed(
+        protocol, await accept(protocol, wanted, caller, thread_id), wanted.on_disconnect, admission
+    )
 
 
 @router.post("/threads/{thread_id}/runs/wait")
-async def create_wait(thread_id: UUID, wanted: RunWanted, protocol: Opened, caller: Submitter) -> Response:
+async def create_wait(
+    thread_id: UUID, wanted: RunWanted, protocol: Opened, caller: ThreadStarter, admission: Admitted
+) -> Response:
     """Start a run and wait for its values."""
-    return await _accepted_and_waited(protocol, wanted, caller, thread_id)
+    return await _accepted_and_waited(protocol, wanted, admission, thread_id)
 
 
 @router.post("/runs")
-async def create_stateless(wanted: RunWanted, protocol: Opened, caller: Submitter) -> Response:
+async def create_stateless(wanted: RunWanted, protocol: Opened, caller: SubmitterWithin) -> Response:
     """Start a run on a thread of its own, in the background."""
     return _accepted(await accept(protocol, wanted, caller, None))
 
 
 @router.post("/runs/stream")
-async def create_stateless_stream(wanted: RunWanted, protocol: Opened, caller: Submitter) -> Response:
+async def create_stateless_stream(
+    wanted: RunWanted, protocol: Opened, caller: SubmitterWithin, admission: Admitted
+) -> Response:
     """Start a run on a thread of its own, and stream it."""
-    return _streamed(protocol, await accept(protocol, wanted, caller, None), wanted.on_disconnect)
+    return _streamed(protocol, await accept(protocol, wanted, caller, None), wanted.on_disconnect, admission)
 
 
 @router.post("/runs/wait")
-async def create_stateless_wait(wanted: RunWanted, protocol: Opened, caller: Submitter) -> Response:
+async def create_stateless_wait(
+    wanted: RunWanted, protocol: Opened, caller: SubmitterWithin, admission: Admitted
+) -> Response:
     """Start a run on a thread of its own, and wait for its values."""
-    return await _accepted_and_waited(protocol, wanted, caller, None)
+    return await _accepted_and_waited(protocol, wanted, admission, None)
 
 
 @router.post("/runs/batch")
-async def create_batch(wanted: list[RunWanted], protocol: Opened, caller: Submitter) -> Response:
+async def create_batch(wanted: list[RunWanted], protocol: Opened, caller: SubmitterWithin) -> Response:
     """Start several runs, each on a thread of its own."""
     if len(wanted) > MOST_AT_ONCE:
         raise BadInput(f"A batch has at most {MOST_AT_ONCE} runs", untouched="No run was started")
@@ -123,7 +138,7 @@ async def cancel_many(
 async def list_runs(
     thread_id: UUID,
     protocol: Opened,
-    _: Reader,
+    _: ThreadReader,
     limit: Annotated[int, Query(ge=1, le=1000)] = 10,
     offset: Annotated[int, Query(ge=0)] = 0,
     status: str | None = None,
@@ -137,13 +152,13 @@ async def list_runs(
 
 
 @router.get("/threads/{thread_id}/runs/{run_id}")
-async def show(thread_id: UUID, run_id: UUID, protocol: Opened, _: Reader) -> Response:
+async def show(thread_id: UUID, run_id: UUID, protocol: Opened, _: ThreadReader) -> Response:
     """One run."""
     return views.answer(views.run(await run_of(protocol, thread_id, run_id)))
 
 
 @router.delete("/threads/{thread_id}/runs/{run_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete(thread_id: UUID, run_id: UUID, protocol: Opened, _: Submitter) -> None:
+async def delete(thread_id: UUID, run_id: UUID, protocol: Opened, _: ThreadSubmitter) -> None:
     """Forget a run that has ended. The thread's state stays as the run left it."""
     run = await run_of(protocol, thread_id, run_id)
     if run["status"] not in streaming.ENDED:
@@ -156,12 +171,19 @@ async def delete(thread_id: UUID, run_id: UUID, protocol: Opened, _: Submitter) 
 
 @router.get("/threads/{thread_id}/runs/{run_id}/join")
 async def join(
-    thread_id: UUID, run_id: UUID, protocol: Opened, caller: Reader, cancel_on_disconnect: bool = False
+    thread_id: UUID,
+    run_id: UUID,
+    protocol: Opened,
+    caller: ThreadReader,
+    admission: Admitted,
+    cancel_on_disconnect: bool = False,
 ) -> Response:
     """Wait until a run ends; its values."""
     heard = protocol.bell.ends
     run = await run_of(protocol, thread_id, run_id)
-    return await _waited(protocol, run, "cancel" if cancel_on_disconnect else None, heard)
+    if cancel_on_disconnect:
+        may_cancel(protocol, run, caller)
+    return await _waited(protocol, run, "cancel" if cancel_on_disconnect else None, heard, admission)
 
 
 @router.post("/threads/{thread_id}/runs/{run_id}/cancel")
@@ -169,7 +191,7 @@ async def cancel(
     thread_id: UUID,
     run_id: UUID,
     protocol: Opened,
-    caller: Submitter,
+    caller: ThreadSubmitter,
     wait: bool = False,
     action: Literal["interrupt", "rollback"] = "interrupt",
 ) -> dict[str, Any]:
@@ -210,7 +232,9 @@ def _accepted(run: DictRow) -> Response:
     return views.answer(views.run(run), headers={"Content-Location": _place(run)})
 
 
-def _streamed(protocol: AgentProtocol, run: DictRow, on_disconnect: str | None) -> Response:
+def _streamed(
+    protocol: AgentProtocol, run: DictRow, on_disconnect: str | None, admission: Admission
+) -> Response:
     lines = streaming.Reader(protocol.db, protocol.bell).of_run(run, 0)
     return streaming.response(
         streaming.run_lines(run, lines, None),
@@ -218,26 +242,37 @@ def _streamed(protocol: AgentProtocol, run: DictRow, on_disconnect: str | None) 
             "Content-Location": _place(run),
             "Location": f"/threads/{run['thread_id']}/runs/{run['run_id']}/stream",
         },
-        _canceller(protocol, run) if on_disconnect == "cancel" else None,
+        canceller(protocol, run, admission.caller) if on_disconnect == "cancel" else None,
+        admission,
     )
 
 
-def _canceller(protocol: AgentProtocol, run: DictRow) -> Any:
+def may_cancel(protocol: AgentProtocol, run: DictRow, caller: Caller) -> None:
+    """Raises NotPermitted where the caller may not cancel the run."""
+    caller.require("control" if protocol.graphs.get(run["graph_id"]).of_factory else "submit")
+
+
+def canceller(protocol: AgentProtocol, run: DictRow, caller: Caller) -> Callable[[], Awaitable[None]]:
+    """What cancels the run of a client that has gone."""
+
     async def gone() -> None:
-        await executor.cancel(protocol.db, run["run_id"], "interrupt")
+        with suppress(FactoryError):  # it may have ended just then
+            await _cancel(protocol, run, "interrupt", caller)
 
     return gone
 
 
 async def _accepted_and_waited(
-    protocol: AgentProtocol, wanted: RunWanted, caller: Caller, thread_id: UUID | None
+    protocol: AgentProtocol, wanted: RunWanted, admission: Admission, thread_id: UUID | None
 ) -> Response:
     heard = protocol.bell.ends
-    run = await accept(protocol, wanted, caller, thread_id)
-    return await _waited(protocol, run, wanted.on_disconnect, heard)
+    run = await accept(protocol, wanted, admission.caller, thread_id)
+    return await _waited(protocol, run, wanted.on_disconnect, heard, admission)
 
 
-async def _waited(protocol: AgentProtocol, run: DictRow, on_disconnect: str | None, heard: int) -> Response:
+async def _waited(
+    protocol: AgentProtocol, run: DictRow, on_disconnect: str | None, heard: int, admission: Admission
+) -> Response:
     """Its values when it has ended. Spaces keep the connection alive meanwhile; JSON passes them over."""
     reader = streaming.Reader(protocol.db, protocol.bell)
 
@@ -256,7 +291,8 @@ async def _waited(protocol: AgentProtocol, run: DictRow, on_disconnect: str | No
             "Content-Location": _place(run),
             "Location": f"/threads/{run['thread_id']}/runs/{run['run_id']}/join",
         },
-        _canceller(protocol, run) if on_disconnect == "cancel" else None,
+        canceller(protocol, run, admission.caller) if on_disconnect == "cancel" else None,
+        admission,
     )
     made.headers["content-type"] = "application/json"
     return made

@@ -7,24 +7,24 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from api.access import Reader, Submitter
 from api.protocol import states, views
 from api.protocol.opened import Opened
 from api.protocol.routes.json_route import JsonRoute
 from api.protocol.wanted import CheckpointWanted, HistoryWanted, StateChange
+from api.protocol.within import ThreadReader, ThreadSubmitter
 
 router = APIRouter(prefix="/threads/{thread_id}", tags=["agent protocol"], route_class=JsonRoute)
 
 
 @router.get("/state")
-async def state(thread_id: UUID, protocol: Opened, _: Reader, subgraphs: bool = False) -> Response:
+async def state(thread_id: UUID, protocol: Opened, _: ThreadReader, subgraphs: bool = False) -> Response:
     """The thread's state."""
     thread = await states.thread_of(protocol, thread_id)
     return views.answer(await states.state(protocol, thread, subgraphs=subgraphs))
 
 
 @router.post("/state")
-async def change(thread_id: UUID, wanted: StateChange, protocol: Opened, caller: Submitter) -> Response:
+async def change(thread_id: UUID, wanted: StateChange, protocol: Opened, caller: ThreadSubmitter) -> Response:
     """Write to the state as a node would; from a checkpoint on, this forks the thread's history there."""
     thread = await states.thread_of(protocol, thread_id)
     done = await states.update(
@@ -40,7 +40,9 @@ async def change(thread_id: UUID, wanted: StateChange, protocol: Opened, caller:
 
 
 @router.post("/state/checkpoint")
-async def at_checkpoint(thread_id: UUID, wanted: CheckpointWanted, protocol: Opened, _: Reader) -> Response:
+async def at_checkpoint(
+    thread_id: UUID, wanted: CheckpointWanted, protocol: Opened, _: ThreadReader
+) -> Response:
     """The state at a checkpoint."""
     thread = await states.thread_of(protocol, thread_id)
     return views.answer(await states.state(protocol, thread, wanted.checkpoint, subgraphs=wanted.subgraphs))
@@ -48,7 +50,7 @@ async def at_checkpoint(thread_id: UUID, wanted: CheckpointWanted, protocol: Ope
 
 @router.get("/state/{checkpoint_id}")
 async def of_checkpoint(
-    thread_id: UUID, checkpoint_id: str, protocol: Opened, _: Reader, subgraphs: bool = False
+    thread_id: UUID, checkpoint_id: str, protocol: Opened, _: ThreadReader, subgraphs: bool = False
 ) -> Response:
     """The state at a checkpoint."""
     thread = await states.thread_of(protocol, thread_id)
@@ -59,7 +61,7 @@ async def of_checkpoint(
 async def history(
     thread_id: UUID,
     protocol: Opened,
-    _: Reader,
+    _: ThreadReader,
     limit: Annotated[int, Query(ge=1, le=1000)] = 10,
     before: str | None = None,
 ) -> Response:
@@ -68,7 +70,9 @@ async def history(
 
 
 @router.post("/history")
-async def search_history(thread_id: UUID, wanted: HistoryWanted, protocol: Opened, _: Reader) -> Response:
+async def search_history(
+    thread_id: UUID, wanted: HistoryWanted, protocol: Opened, _: ThreadReader
+) -> Response:
     """The states of the thread that match, the newest first."""
     return await _history(thread_id, wanted, protocol)
 

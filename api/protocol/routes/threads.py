@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response, status
 from langgraph.types import StateUpdate
 from psycopg.rows import DictRow
 
-from api.access import Reader, Submitter
+from api.access import ReaderWithin, Submitter, narrowed
 from api.protocol import states, views
 from api.protocol.encoding import size_of
 from api.protocol.errors import Conflict, GraphNotFound, NotHere, ThreadNotFound
@@ -19,6 +19,7 @@ from api.protocol.queries import events, runs
 from api.protocol.queries import threads as queries
 from api.protocol.routes.json_route import JsonRoute
 from api.protocol.wanted import Json, ThreadPatch, ThreadsMatching, ThreadsPruned, ThreadWanted
+from api.protocol.within import ThreadReader, ThreadSubmitter
 from core import clock
 from core.errors import BadInput
 from core.json import is_array, is_object
@@ -47,7 +48,7 @@ async def create(wanted: ThreadWanted, protocol: Opened, _: Submitter) -> Respon
 
 
 @router.post("/search")
-async def search(wanted: ThreadsMatching, protocol: Opened, _: Reader) -> Response:
+async def search(wanted: ThreadsMatching, protocol: Opened, caller: ReaderWithin) -> Response:
     """The threads that match: with values, status, and what they wait for."""
     await protocol.own.show_all()
     order = f"{wanted.sort_by or 'updated_at'} {wanted.sort_order or 'desc'}, thread_id"
@@ -58,6 +59,7 @@ async def search(wanted: ThreadsMatching, protocol: Opened, _: Reader) -> Respon
             values=wanted.values,
             status=wanted.status,
             ids=wanted.ids,
+            projects=narrowed(caller, None),
             order=order,
             limit=wanted.limit + 1,
             offset=wanted.offset,
@@ -67,12 +69,16 @@ async def search(wanted: ThreadsMatching, protocol: Opened, _: Reader) -> Respon
 
 
 @router.post("/count")
-async def count(wanted: ThreadsMatching, protocol: Opened, _: Reader) -> int:
+async def count(wanted: ThreadsMatching, protocol: Opened, caller: ReaderWithin) -> int:
     """How many match."""
     await protocol.own.show_all()
     async with protocol.db.pool.connection() as conn:
         return await queries.count(
-            conn, metadata=wanted.metadata or {}, values=wanted.values, status=wanted.status
+            conn,
+            metadata=wanted.metadata or {},
+            values=wanted.values,
+            status=wanted.status,
+            projects=narrowed(caller, None),
         )
 
 
@@ -91,20 +97,20 @@ async def prune(wanted: ThreadsPruned, protocol: Opened, _: Submitter) -> dict[s
 
 
 @router.get("/{thread_id}")
-async def show(thread_id: UUID, protocol: Opened, _: Reader) -> Response:
+async def show(thread_id: UUID, protocol: Opened, _: ThreadReader) -> Response:
     """One thread."""
     return views.answer(views.thread(await states.thread_of(protocol, thread_id)))
 
 
 @router.get("/{thread_id}/storage")
-async def storage(thread_id: UUID, protocol: Opened, _: Reader) -> Response:
+async def storage(thread_id: UUID, protocol: Opened, _: ThreadReader) -> Response:
     """About how many bytes the thread's newest values take."""
     thread = await states.thread_of(protocol, thread_id)
     return views.answer({"thread_id": thread_id, "bytes": size_of(thread["values"])})
 
 
 @router.patch("/{thread_id}")
-async def change(thread_id: UUID, wanted: ThreadPatch, protocol: Opened, _: Submitter) -> Response:
+async def change(thread_id: UUID, wanted: ThreadPatch, protocol: Opened, _: ThreadSubmitter) -> Response:
     """Merge metadata in; set how long the thread lives."""
     ttl, expires_at = _ttl(wanted.ttl)
     async with protocol.db.pool.connection() as conn:
@@ -122,14 +128,15 @@ async def change(thread_id: UUID, wanted: ThreadPatch, protocol: Opened, _: Subm
 
 
 @router.delete("/{thread_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete(thread_id: UUID, protocol: Opened, _: Submitter) -> None:
+async def delete(thread_id: UUID, protocol: Opened, _: ThreadSubmitter) -> None:
     """Forget a thread, its runs and its states. A thread that shows a run of the factory's stays."""
     await _delete(protocol, thread_id)
 
 
 @router.post("/{thread_id}/copy")
-async def copy(thread_id: UUID, protocol: Opened, caller: Submitter) -> Response:
+async def copy(thread_id: UUID, protocol: Opened, caller: ThreadSubmitter) -> Response:
     """A new thread with the same states."""
+    caller.require_project(None)  # what is made is of no project, or of a new one
     thread = await states.thread_of(protocol, thread_id)
     if thread["of_run"]:
         return views.answer(views.thread(await protocol.own.copy(thread, caller.name)))

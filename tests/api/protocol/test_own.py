@@ -164,6 +164,41 @@ async def test_an_operator_may_answer_and_not_approve(open_protocol: OpenProtoco
             assert (await operator.post(f"/threads/{thread_id}/runs", json=words)).status_code == 200
 
 
+async def test_a_client_that_goes_takes_the_factorys_run_along_if_it_said_so(
+    open_protocol: OpenProtocol,
+) -> None:
+    async with open_protocol() as spoken:
+        thread_id = (await spoken.client.threads.create())["thread_id"]
+        body: dict[str, Any] = {"assistant_id": "factory-one", "input": PAGE, "on_disconnect": "cancel"}
+        async with spoken.http.stream("POST", f"/threads/{thread_id}/runs/stream", json=body) as response:
+            async for line in response.aiter_lines():
+                if line.startswith("event: metadata"):
+                    break
+        async with asyncio.timeout(30):
+            while (await spoken.served.factory.summary(thread_id)).status != "cancelled":
+                await asyncio.sleep(0.05)
+
+
+async def test_a_breakpoint_in_a_run_of_the_factory_is_refused(open_protocol: OpenProtocol) -> None:
+    async with open_protocol() as spoken:
+        for wanted in ({"interrupt_before": ["plan"]}, {"interrupt_after": "*"}):
+            body = {"assistant_id": "factory-one", "input": PAGE, **wanted}
+            got = await spoken.http.post("/runs/wait", json=body)
+            assert (got.status_code, got.json()["type"]) == (422, "urn:factory:input-invalid")
+        assert await spoken.served.factory.runs() == []
+
+
+async def test_an_operator_may_not_have_everything_approved(open_protocol: OpenProtocol) -> None:
+    async with open_protocol(jobs=0) as spoken:
+        accounts: Accounts = spoken.served.service.access
+        user = await accounts.users.add("olga", "operator", password=None, by="owner")
+        key = (await accounts.tokens.issue(user, "test", by="owner"))[1]
+        body = {"assistant_id": "factory-one", "input": {"requirement": "x", "approve_all": True}}
+        answer = await spoken.http.post("/runs", json=body, headers={"authorization": f"Bearer {key}"})
+        assert (answer.status_code, answer.json()["type"]) == (403, "urn:factory:not-permitted")
+        assert await spoken.served.factory.runs() == []
+
+
 async def test_what_is_no_requirement_starts_nothing(open_protocol: OpenProtocol) -> None:
     async with open_protocol() as spoken:
         for given in ({}, {"messages": []}, {"requirement": "  "}, {"messages": [{"role": "user"}]}):
