@@ -318,7 +318,7 @@ class DeliveryShown(TypedDict):
 
     id: str
     webhook_id: str
-    event: Literal["run.ended", "approval.wanted", "budget", "incident"]
+    event: Literal["run.ended", "approval.wanted", "budget", "incident", "protocol.run"]
     message: Any
     created_at: str
     state: Literal["pending", "delivered", "failed"]
@@ -1231,7 +1231,7 @@ class WebhookShown(TypedDict):
 
     id: str
     url: str
-    events: list[Literal["run.ended", "approval.wanted", "budget", "incident"]]
+    events: list[Literal["run.ended", "approval.wanted", "budget", "incident", "protocol.run"]]
     project: str | None
     created_at: str
     created_by: str
@@ -1244,7 +1244,7 @@ class WebhookWanted(TypedDict):
     """A webhook to be."""
 
     url: str
-    events: list[Literal["run.ended", "approval.wanted", "budget", "incident"]]
+    events: list[Literal["run.ended", "approval.wanted", "budget", "incident", "protocol.run"]]
     project: NotRequired[str | None]
 
 
