@@ -74,9 +74,10 @@ def database_name(postgres: EmbeddedPostgres, _template: str) -> Iterator[str]:
                 sql.Identifier(name), sql.Identifier(_template), sql.Identifier(OWNER)
             )
         )
-        try:
-            yield name
-        finally:
+    try:
+        yield name
+    finally:  # on a connection of its own: the test may have restarted the server
+        with psycopg.connect(postgres.conninfo("admin", dbname="postgres"), autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

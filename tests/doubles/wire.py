@@ -66,7 +66,12 @@ class Wire:
                 near.close()
                 continue
             far = socket.socket(socket.AF_UNIX)
-            far.connect(str(self._target))
+            try:
+                far.connect(str(self._target))
+            except OSError:  # nobody listens there now
+                near.close()
+                far.close()
+                continue
             with self._lock:
                 self._ends |= {near, far}
             for source, sink in ((near, far), (far, near)):
