@@ -26,6 +26,7 @@ from api.door import DoorRoute, Handler
 from core import clock, faults, logs
 from core.database import Database
 from core.errors import BadInput, FactoryError
+from core.tasks import end
 
 KEPT: Final = 24 * 3600.0
 """Seconds that an answer is kept."""
@@ -189,7 +190,7 @@ class Keys:
             await asyncio.shield(self._after(queries.let_go, name, holder))
             raise
         finally:
-            living.cancel()
+            await end(living)
 
     async def _after(self, statement: Callable[..., Awaitable[None]], name: str, holder: str) -> None:
         with suppress(FactoryError, psycopg.Error):  # then it is free when its lease is over

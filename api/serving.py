@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final
 
-import uvicorn
 from fastapi import FastAPI
 
 from api import staff
@@ -18,6 +17,7 @@ from api.service import Service
 from api.webhooks.sending import sending
 from core import redaction
 from core.listening import in_url, is_loopback, listen
+from core.serving import Server
 from core.settings import Settings
 from governance.access import Accounts
 from governance.access.accounts import Printed
@@ -65,14 +65,17 @@ async def serve(
             if not is_loopback(host):
                 announce("This is not loopback: the token and all content cross the network unencrypted.")
             async with AsyncExitStack() as stack:
+                server = Server(configured(app, grace=GRACE, proxies=settings.proxies))
+                # Around all that follows: that is ended in order, too.
+                stack.enter_context(server.ended_in_order())
                 await stack.enter_async_context(sending(service.webhooks, service.hub))
                 for other in beside:
                     for line in await stack.enter_async_context(other(app, service, url)):
                         announce(line)
                 await stack.enter_async_context(staff.more(workers - 1, jobs, model))
                 await stack.enter_async_context(dispatch.working(jobs if workers else 0))
-                config = configured(app, grace=GRACE, proxies=settings.proxies)
-                await uvicorn.Server(config).serve(sockets=[listening])
+                await server.serve(sockets=[listening])
+                announce("Ending; what is being worked on is handed over")
     return 0
 
 

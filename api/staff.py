@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from core import logs
+from core.tasks import end
 
 _PAUSE: Final = 1.0
 """Seconds before a worker that ended by itself is started again."""
 _GRACE: Final = 10.0
 """Seconds that a worker has to hand its runs over."""
+
+_PROGRAM: Final = """
+import sys
+from core.postmaster import die_with_parent
+die_with_parent(int(sys.argv.pop(1)))
+from cli.main import main
+main()
+"""
+"""A worker that is told to end (SIGINT) when the server is gone, killed or not."""
 
 _log = logs.get(__name__)
 
@@ -25,9 +36,7 @@ async def more(number: int, jobs: int, model: str | None) -> AsyncGenerator[None
     try:
         yield
     finally:
-        for keeper in keepers:
-            keeper.cancel()
-        await asyncio.gather(*keepers, return_exceptions=True)
+        await end(*keepers, again=2 * _GRACE)
 
 
 async def _kept(jobs: int, model: str | None) -> None:
@@ -35,7 +44,7 @@ async def _kept(jobs: int, model: str | None) -> None:
     while True:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-c", "from cli.main import main; main()", "worker", "--jobs", str(jobs), *chosen),
+            *("-c", _PROGRAM, str(os.getpid()), "worker", "--jobs", str(jobs), *chosen),
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C at a terminal is for the server, who passes it on in order
         )

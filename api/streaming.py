@@ -14,6 +14,7 @@ from api import connections
 from core import logs
 from core.feed import Noted, Slice
 from core.hub import ReaderTooSlow, Subscription
+from core.tasks import end
 
 RETRY: Final = 2_000
 """Milliseconds that a client waits before it comes back."""
@@ -93,10 +94,9 @@ class EventStream(Response):
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
+            await end(*tasks)
             pumped, _, cut, beat, *_ = await asyncio.gather(*tasks, return_exceptions=True)
-        failure = next((end for end in (pumped, beat) if _is_failure(end)), None)
+        failure = next((each for each in (pumped, beat) if _is_failure(each)), None)
         if failure is not None:
             logger.error("stream of events failed", error=repr(failure))
         if connection is not None and (failure is not None or cut is None or _is_cut(pumped)):

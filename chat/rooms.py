@@ -18,6 +18,7 @@ from chat.wire import Piece, Step
 from core import logs
 from core.errors import FactoryError
 from core.hub import Hub
+from core.tasks import end
 
 PACE: Final = 0.1
 """Seconds between two tellings of what a run does; all that happens in between is told at once."""
@@ -111,9 +112,7 @@ class Room:
         """Stop following; nobody looks any more."""
         tasks = [task for follower in self._followers.values() for task in follower.tasks]
         self._followers.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
     async def _listen(self, follower: _Follower) -> None:
         timeline = follower.timeline

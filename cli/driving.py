@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 
 from cli import person, results
 from cli.interrupt import RunInterrupted
@@ -12,6 +11,7 @@ from cli.live import Feed, at_the_end, watching
 from cli.screen import Screen, one_line
 from cli.whoami import whoami
 from core import clock
+from core.tasks import end
 from governance.approvals import AlreadyDecided, Approval
 from graph.driver import Outcome
 from graph.runner import Factory
@@ -43,10 +43,8 @@ async def _drive(factory: Factory, run_id: str, screen: Screen, seen: int) -> tu
         try:
             outcome = await factory.drive(run_id)
         finally:
-            reader.cancel()
             # A reader that has failed has cost the display, not the run: its events are read below.
-            with suppress(asyncio.CancelledError, Exception):
-                await reader
+            await end(reader)
         for event in await factory.events.read(run_id, after=feed.seen):
             feed.show(event)
         return outcome, feed.seen

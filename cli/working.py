@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable
 
+from core import ending
 from core.settings import Settings
 from graph.queue.driving import Dispatch
 from graph.runner import Factory
@@ -13,15 +13,14 @@ from graph.runner import Factory
 
 async def work(settings: Settings, jobs: int, *, announce: Callable[[str], None]) -> int:
     """Work until SIGTERM or SIGINT; 0."""
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
     async with Factory.open(settings, model=settings.model) as factory, Dispatch.open(factory) as dispatch:
         for line in factory.announcements:
             announce(line)
-        async with dispatch.working(jobs):
-            announce(f"Working on {jobs} runs at once; end it with Ctrl-C")
-            await ended.wait()
-            announce("Handing over")
+        ended = asyncio.Event()
+        # Around the work: it is handed over in order, too.
+        with ending.heard(ended.set):
+            async with dispatch.working(jobs):
+                announce(f"Working on {jobs} {'run' if jobs == 1 else 'runs'} at once; end it with Ctrl-C")
+                await ended.wait()
+                announce("Ending; what is being worked on is handed over")
     return 0

@@ -20,6 +20,7 @@ from core.errors import FactoryError
 from core.incarnation import Pool, recognise
 from core.postgres import DatabaseUnavailable, EmbeddedPostgres, PostgresMissing
 from core.settings import Settings
+from core.tasks import end
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -79,7 +80,7 @@ class Database:
                 await _until_it_answers(postgres)
                 login, owner = postgres.conninfo("service"), postgres.conninfo("owner")
                 watcher = asyncio.create_task(_watch(postgres), name="embedded Postgres")
-                stack.push_async_callback(_cancel, watcher)
+                stack.push_async_callback(end, watcher)
             else:
                 login = _given(settings.database_url.get_secret_value())
                 owner_url = settings.database_owner_url
@@ -170,12 +171,6 @@ async def _watch(postgres: EmbeddedPostgres) -> None:
             await asyncio.to_thread(postgres.ensure)
         except FactoryError as error:
             logger.error("the embedded Postgres did not come back", error=str(error))
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 def _given(url: str) -> str:

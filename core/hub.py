@@ -15,6 +15,7 @@ from core.database import Database, DatabaseUnavailable
 from core.errors import BadInput, FactoryError
 from core.events import Event
 from core.feed import Connection, Noted, Slice, Wanted
+from core.tasks import end
 
 WINDOW: Final = 0.05
 """Seconds between two readings of the table while events keep coming; the first one is read at once."""
@@ -93,7 +94,7 @@ class Hub:
     async def close(self) -> None:
         """Stop listening. Readers get nothing more."""
         self._stop()
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        await end(*self._ending)
 
     def _stop(self) -> None:
         if self._listener is not None:

@@ -7,17 +7,22 @@ _AGAIN: Final = 1.0
 """Seconds until a task that is still there is cancelled once more."""
 
 
-async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait until each is done; what they raise is dropped. For those that clean up nothing.
+CLEANING: Final = 15.0
+"""The same, for a task that cleans up behind itself: that must not be cut off."""
+
+
+async def end(*tasks: asyncio.Task[Any], again: float = _AGAIN) -> None:
+    """Cancel tasks and wait until each is done; what they raise is dropped.
 
     Cancels more than once: before Python 3.12 `asyncio.wait_for`, by which psycopg hands out connections,
-    loses a cancellation that meets the moment in which its wait ends.
+    loses a cancellation that meets the moment in which its wait ends. `again` are the seconds between two;
+    give `CLEANING` for what cleans up.
     """
     waiting = {task for task in tasks if not task.done()}
     while waiting:
         for task in waiting:
             task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=_AGAIN)
+        _, waiting = await asyncio.wait(waiting, timeout=again)
     for task in tasks:
         if not task.cancelled():
             task.exception()

@@ -23,9 +23,9 @@ from core import logs
 from core.database import DatabaseUnavailable
 from core.errors import BadInput, FactoryError
 from core.fencing import Fenced
-from core.tasks import end
+from core.tasks import CLEANING, end
 from governance.approvals import AlreadyDecided, Approval
-from graph import control, paying, people, rollback, undoing
+from graph import control, order, paying, people, rollback, undoing
 from graph.holds import Hold
 from graph.lifecycle import ENDED, WAITING, RunStatus, move
 from graph.pipeline import first_input
@@ -118,6 +118,7 @@ class Driver:
             async with self.services.holds.hold(run_id) as hold:
                 if hold is not None:
                     with hold.entered():
+                        await order.go_on(self.services.db, run_id)
                         await self._obedient(hold, run_id)
             if hold is None and not wait:
                 raise _busy(run_id)
@@ -146,6 +147,7 @@ class Driver:
             async with self.services.holds.hold(run_id) as hold:
                 if hold is not None:
                     with hold.entered():
+                        await order.go_on(self.services.db, run_id)
                         run = await self.services.run(run_id)
                         graph = await self.graphs(run)
                         return await rollback.roll_back(self.services, graph, run, stage, by=by)
@@ -272,8 +274,7 @@ class Driver:
         try:
             await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
+            await end(working, again=CLEANING)
             await end(watching)
         if not working.cancelled():
             working.result()

@@ -297,6 +297,14 @@ async def settle_clarification(
     )
 
 
+async def newest_checkpoint(conn: Connection, run_id: str) -> str | None:
+    """The highest id of a run's checkpoints, those of its stages among them."""
+    row = await _one(
+        conn, "SELECT max(checkpoint_id) AS newest FROM checkpoints WHERE thread_id = %s", (run_id,)
+    )
+    return cast("str | None", row["newest"])
+
+
 async def try_lock_run(conn: Connection, lock_key: int) -> bool:
     """Take the run's driver lock for this session; PostgreSQL frees it when the connection dies."""
     row = await _one(conn, "SELECT pg_try_advisory_lock(%s) AS got", (lock_key,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
 import psycopg
@@ -12,6 +12,7 @@ import psycopg
 from core import logs
 from core.database import Database
 from core.errors import FactoryError, NotFound
+from core.tasks import end
 from memory import embedding, queries, rows
 from memory.bank import Bank
 from memory.errors import MemoryRefused
@@ -52,12 +53,7 @@ class Memories:
         try:
             yield memories
         finally:
-            tasks = list(memories._tasks.values())
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with suppress(asyncio.CancelledError):
-                    await task
+            await end(*memories._tasks.values())
 
     async def bank(self, project: str, name: str) -> Bank:
         """The bank of a team (its id) or of all (`SHARED`) in a project; made where there is none."""

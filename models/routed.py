@@ -18,6 +18,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from core.json import JsonObject, is_object
+from core.tasks import CLEANING, end
 from models.answer import Heard
 from models.calls import Call, Reply
 from models.errors import ModelFailure, ModelStopped
@@ -100,8 +101,7 @@ class RoutedChatModel(BaseChatModel):
             reply = await asked
         finally:
             if not asked.done():
-                asked.cancel()
-                await asyncio.wait([asked])
+                await end(asked, again=CLEANING)
         whole = _message(reply)
         yield ChatGenerationChunk(
             message=AIMessageChunk(

@@ -45,12 +45,12 @@ class Leases:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._renewed: dict[tuple[str, str], datetime] = {}
-        """When this process renewed those that it has not given back."""
+        self._renewed: dict[tuple[str, str], float] = {}
+        """When this process renewed those that it has not given back, by its own monotonic clock."""
 
     async def renew(self, lease: Lease) -> None:
         """Take the lease, or make it last from now; expired ones of anybody are removed."""
-        now = clock.now()
+        now = clock.monotonic()
         async with self._db.pool.connection() as conn:
             await queries.renew_lease(
                 conn,
@@ -59,15 +59,15 @@ class Leases:
                 project=lease.project,
                 team=lease.team,
                 paths=lease.paths,
-                now=now,
-                until=now + LASTS,
+                lasts=LASTS,
+                ahead=clock.ahead(),
             )
         self._renewed[lease.run_id, lease.stage] = now
 
     async def hold(self, lease: Lease) -> None:
         """Renew the lease, unless this process did so a moment ago."""
         renewed = self._renewed.get((lease.run_id, lease.stage))
-        if renewed is None or not timedelta() <= clock.now() - renewed < LASTS / 8:
+        if renewed is None or clock.monotonic() - renewed >= LASTS.total_seconds() / 8:
             await self.renew(lease)
 
     async def wrote(self, lease: Lease, path: str) -> list[Lease]:
@@ -75,7 +75,7 @@ class Leases:
         async with self._db.pool.connection() as conn, conn.transaction():
             await queries.no_wait_for_disk(conn)
             await queries.note_file(conn, lease.run_id, lease.stage, path)
-            rows = await queries.select_leases(conn, lease.project, clock.now())
+            rows = await queries.select_leases(conn, lease.project, clock.ahead())
         return [other for other in _leases(rows) if path in other.files and not other.same(lease)]
 
     async def give_back(self, run_id: str, stage: str) -> None:
@@ -87,7 +87,7 @@ class Leases:
     async def live(self, project: str) -> list[Lease]:
         """The leases of a project, the oldest first."""
         async with self._db.pool.connection() as conn:
-            return _leases(await queries.select_leases(conn, project, clock.now()))
+            return _leases(await queries.select_leases(conn, project, clock.ahead()))
 
 
 def _leases(rows: Sequence[dict[str, Any]]) -> list[Lease]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from api.service import Service
 from core import clock, logs
 from core.errors import FactoryError
 from core.events import Event
+from core.tasks import end
 
 FRESH: Final = 5.0
 """Seconds for which a look at the database is good."""
@@ -116,9 +117,7 @@ class Metrics:
         try:
             yield
         finally:
-            counting.cancel()
-            with suppress(asyncio.CancelledError):
-                await counting
+            await end(counting)
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         """Count an answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Protocol
@@ -22,6 +22,7 @@ from core import clock, logs
 from core.errors import FactoryError
 from core.json import JsonObject
 from core.redaction import redact
+from core.tasks import CLEANING, end
 
 REQUEST_ID: Final = "x-request-id"
 BODY_SECONDS: Final = 60.0
@@ -81,9 +82,7 @@ class Perimeter:
         try:
             yield
         finally:
-            keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await keeper
+            await end(keeper, again=CLEANING)
 
 
 @dataclass

@@ -12,6 +12,7 @@ import psycopg
 from api.protocol.queries.events import CHANNEL
 from core import logs
 from core.database import Database, DatabaseUnavailable
+from core.tasks import end
 
 LOOK_ANYWAY = 5.0
 """Seconds after which who waits looks anyway: a bell that was not heard costs time, never news."""
@@ -40,8 +41,7 @@ class Bell:
         try:
             yield bell
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            await end(listening)
 
     def on_other(self, call: Callable[[str], None]) -> None:
         """Have `call` told what is rung that is about no thread: `run ID`, `cancel ID`."""

@@ -20,6 +20,7 @@ from core import logs
 from core.errors import BadInput, FactoryError, NotFound
 from core.json import is_array, is_object
 from core.redaction import redact
+from core.tasks import end
 from governance import roles
 
 CHANNELS: Final = (
@@ -246,10 +247,7 @@ class _Conversation:
         except (WebSocketDisconnect, KeyError, RuntimeError):
             pass  # gone, or it sent bytes, or it was closed from here
         finally:
-            tasks = [watching, *self._subscriptions.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(watching, *self._subscriptions.values())
 
     async def _watch(self) -> None:
         """End it soon after the client's token has ended."""

@@ -26,6 +26,7 @@ from core import logs
 from core.database import Database
 from core.fencing import Fenced
 from core.redaction import redact
+from core.tasks import CLEANING, end
 from graph import holds
 
 AT_ONCE: Final = 10
@@ -88,13 +89,8 @@ class Executor:
             yield
         finally:
             self._is_open = False
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            held = [one.task for one in self._held.values()]
-            for task in held:
-                task.cancel()
-            await asyncio.gather(*held, return_exceptions=True)
+            await end(*tasks)
+            await end(*(one.task for one in self._held.values()), again=CLEANING)
 
     @contextmanager
     def room(self) -> Generator[Callable[[DictRow], None] | None]:

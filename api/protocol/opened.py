@@ -25,6 +25,7 @@ from api.protocol.recorder import Recorder
 from api.service import Service
 from core.database import Database
 from core.incarnation import Pool
+from core.tasks import end
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class AgentProtocol:
                 await stack.enter_async_context(executor.open())
                 await stack.enter_async_context(follower.open())
                 tender = asyncio.create_task(tending.tend(opened), name="protocol tending")
-                stack.push_async_callback(_cancel, tender)
+                stack.push_async_callback(end, tender)
             yield opened
 
 
@@ -96,15 +97,10 @@ class _Work:
         return await executing.execute(run, source, recorder, wanted)
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
 async def _stop(store: AsyncPostgresStore) -> None:
     # It has a task that batches its work, and no way to close it but this.
     task = cast("asyncio.Task[None]", cast(Any, store)._task)
-    await _cancel(task)
+    await end(task)
 
 
 async def _protocol(connection: HTTPConnection) -> AgentProtocol:

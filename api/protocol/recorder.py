@@ -17,6 +17,7 @@ from api.protocol.encoding import text_of
 from api.protocol.queries import Connection, events
 from core.database import Database
 from core.fencing import Fenced
+from core.tasks import end
 
 FIRST: Final = 0.015
 """Seconds after which a run's first lines are written."""
@@ -50,7 +51,7 @@ class Recorder:
         finally:
             async with self._writing:  # a batch that is being written is finished
                 writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+            await end(writer)
 
     async def stream(self, event: str, data: object) -> None:
         """A line of the run's stream."""

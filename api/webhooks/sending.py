@@ -26,6 +26,7 @@ from core.errors import FactoryError
 from core.events import SERVICE
 from core.feed import Wanted
 from core.hub import Hub, ReaderTooSlow
+from core.tasks import CLEANING, end
 
 LEASE: Final = 60.0
 """Seconds after which a delivery whose sender has died is another one's."""
@@ -72,8 +73,7 @@ async def sending(webhooks: Webhooks, hub: Hub) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task, again=CLEANING)
 
 
 @dataclass
@@ -108,10 +108,7 @@ class Sender:
                         await self._wake.wait()
                 self._wake.clear()
         finally:
-            watching.cancel()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(watching, *self._tasks, return_exceptions=True)
+            await end(watching, *self._tasks)
             if self._client is not None:
                 await self._client.aclose()
 

@@ -10,6 +10,7 @@ from typing import Final
 from core import logs
 from core.errors import FactoryError
 from core.redaction import redact
+from core.tasks import CLEANING, end
 from governance.approvals import Approval
 from graph import control, turn_queries
 from graph.driver import RunBusy
@@ -71,8 +72,7 @@ class Dispatch:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task, again=CLEANING)
 
     def works_on(self, run_id: str) -> bool:
         """Whether this process drives the run now."""

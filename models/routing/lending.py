@@ -14,6 +14,7 @@ import psycopg
 
 from core import clock, logs
 from core.database import Database, DatabaseUnavailable
+from core.tasks import end
 from models import queries
 from models.routing.quota import SLICES, Quota, Share
 
@@ -56,9 +57,7 @@ class Lending:
     async def aclose(self) -> None:
         """Give every share back."""
         if self._renewing is not None:
-            self._renewing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._renewing
+            await end(self._renewing)
         for quota in self._lent.values():
             with suppress(psycopg.Error):  # then it expires
                 await self._return(quota)

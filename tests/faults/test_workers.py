@@ -152,7 +152,7 @@ async def _effects(factory: Factory, run_id: str) -> tuple[str, ...]:
     async with factory.db.pool.connection() as conn:
         for query in (
             "SELECT concat_ws(' ', 'asked', kind, team, decision) it FROM approvals WHERE run_id = %s",
-            "SELECT concat_ws(' ', 'clarified', asker, target, status) it FROM clarifications WHERE run_id = %s",
+            "SELECT concat_ws(' ', 'heard', asker, target, status) it FROM clarifications WHERE run_id = %s",
             "SELECT 'called ' || key it FROM model_calls WHERE run_id = %s",
             """SELECT concat_ws(' ', 'remembered', b.name, m.text) it
                FROM memories m JOIN banks b ON b.id = m.bank JOIN projects p ON p.name = b.project

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core import redaction
 from core.listening import in_url, is_loopback, listen
+from core.serving import Server
 
 PATH = "/mcp"
 _GRACE = 2  # seconds that open streams have to end when the server does
@@ -91,7 +92,9 @@ async def serve_http(
             timeout_graceful_shutdown=_GRACE,
             lifespan="on",
         )
-        await uvicorn.Server(config).serve(sockets=[listening])
+        serving = Server(config)
+        with serving.ended_in_order():
+            await serving.serve(sockets=[listening])
 
 
 async def serve_stdio(server: FastMCP[None]) -> None:
