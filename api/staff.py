@@ -9,11 +9,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from core import logs
+from core import clock, logs
 from core.tasks import end
 
-_PAUSE: Final = 1.0
-"""Seconds before a worker that ended by itself is started again."""
+_PAUSE, _LONGEST = 1.0, 60.0
+"""Seconds before a worker that ended by itself is started again; twice as many each time that it was soon."""
+_SOON: Final = 10.0
 _GRACE: Final = 10.0
 """Seconds that a worker has to hand its runs over."""
 
@@ -41,7 +42,9 @@ async def more(number: int, jobs: int, model: str | None) -> AsyncGenerator[None
 
 async def _kept(jobs: int, model: str | None) -> None:
     chosen = ["--model", model] if model else []
+    pause = _PAUSE
     while True:
+        began = clock.monotonic()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-c", _PROGRAM, str(os.getpid()), "worker", "--jobs", str(jobs), *chosen),
@@ -52,8 +55,9 @@ async def _kept(jobs: int, model: str | None) -> None:
             code = await process.wait()
         finally:
             await _ended(process)
-        _log.warning("worker.ended", code=code, again_in=_PAUSE)
-        await asyncio.sleep(_PAUSE)
+        pause = min(2 * pause, _LONGEST) if clock.monotonic() - began < _SOON else _PAUSE
+        _log.warning("worker.ended", code=code, again_in=pause)
+        await asyncio.sleep(pause)
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:

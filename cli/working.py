@@ -12,15 +12,20 @@ from graph.runner import Factory
 
 
 async def work(settings: Settings, jobs: int, *, announce: Callable[[str], None]) -> int:
-    """Work until SIGTERM or SIGINT; 0."""
+    """Work until SIGTERM or SIGINT; 0. Raises DatabaseTooNew where a newer release migrates the database."""
     async with Factory.open(settings, model=settings.model) as factory, Dispatch.open(factory) as dispatch:
         for line in factory.announcements:
             announce(line)
         ended = asyncio.Event()
         # Around the work: it is handed over in order, too.
         with ending.heard(ended.set):
-            async with dispatch.working(jobs):
+            async with dispatch.working(jobs) as working:
+                assert working is not None
                 announce(f"Working on {jobs} {'run' if jobs == 1 else 'runs'} at once; end it with Ctrl-C")
-                await ended.wait()
+                told = asyncio.create_task(ended.wait())
+                await asyncio.wait((told, working), return_when=asyncio.FIRST_COMPLETED)
+                told.cancel()
+                if working.done():
+                    working.result()
                 announce("Ending; what is being worked on is handed over")
     return 0

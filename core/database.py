@@ -106,6 +106,12 @@ class Database:
         assert row is not None
         return row["now"].astimezone(UTC) + clock.ahead()
 
+    async def check_schema(self) -> None:
+        """Raise DatabaseTooNew where a newer program has migrated the database meanwhile."""
+        async with self.pool.connection() as conn:
+            row = await (await conn.execute(queries.VERSION)).fetchone()
+        _refuse_newer(row and row["version"])
+
     async def own_pool(self, size: int) -> Pool:
         """A pool of its own for what must not wait for others, closed with the database."""
         return await self._stack.enter_async_context(_open_pool(self.url, size))
@@ -220,15 +226,19 @@ async def _state(login: str) -> tuple[str | None, bool]:
     return row["version"], row["may_serve"]
 
 
-async def _ready(login: str, owner: str) -> str:
-    """Migrate what is older than this program, refuse what is newer; how the service connects."""
-    version, may_serve = await _state(login)
+def _refuse_newer(version: str | None) -> None:
     if version is not None and version not in REVISIONS:
         raise DatabaseTooNew(
             f"The database has schema {version}, and this program knows {REVISIONS[-1]}",
             untouched="Nothing was changed",
             todo="Use the newer version of the factory that wrote it",
         )
+
+
+async def _ready(login: str, owner: str) -> str:
+    """Migrate what is older than this program, refuse what is newer; how the service connects."""
+    version, may_serve = await _state(login)
+    _refuse_newer(version)
     if version != REVISIONS[-1]:
         await asyncio.to_thread(_upgrade(), owner)
         version, may_serve = await _state(login)

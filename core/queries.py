@@ -9,6 +9,8 @@ SELECT (SELECT version_num FROM factory.alembic_version) AS version,
                  AND has_schema_privilege(r.oid, 'factory', 'USAGE')) AS may_serve
 """
 
+VERSION = "SELECT version_num AS version FROM factory.alembic_version"
+
 NOW = "SELECT clock_timestamp() AS now"
 
 # A crash recovery begins the statistics anew (pgstat_reset_after_failure), also under a living postmaster.

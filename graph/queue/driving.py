@@ -60,17 +60,18 @@ class Dispatch:
             yield cls(factory, queue)
 
     @asynccontextmanager
-    async def working(self, jobs: int) -> AsyncGenerator[None]:
+    async def working(self, jobs: int) -> AsyncGenerator[asyncio.Task[None] | None]:
         """Work in this process too, on so many jobs at once; in the end what is being done is handed over.
 
-        Kinds of jobs that are registered later are not done here.
+        Gives the task that works; it ends by itself where the database is too new for this program. Kinds of
+        jobs that are registered later are not done here.
         """
         if not jobs:
-            yield
+            yield None
             return
         task = asyncio.create_task(Workers(self.queue, jobs, self.chores).run(), name="workers")
         try:
-            yield
+            yield task
         finally:
             await end(task, again=CLEANING)
 

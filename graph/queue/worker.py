@@ -14,8 +14,8 @@ from procrastinate import exceptions
 from procrastinate.worker import Worker
 
 from core import logs
-from core.database import DatabaseUnavailable
-from core.tasks import end
+from core.database import DatabaseTooNew, DatabaseUnavailable
+from core.tasks import CLEANING, end
 from graph.queue import queries
 from graph.queue.queue import Queue
 
@@ -50,13 +50,18 @@ class Workers:
     async def run(self) -> None:
         """Work until cancelled. What is being done then is put back, for others to go on with at once.
 
-        It survives that the database is away: jobs that fail for it come again.
+        It survives that the database is away: jobs that fail for it come again. Raises DatabaseTooNew where a
+        newer release has migrated it meanwhile.
         """
         reaping = asyncio.create_task(self._reap(), name="reaper")
+        working = asyncio.create_task(self._work(), name="worker")
         try:
-            await self._work()
+            done, _ = await asyncio.wait((reaping, working), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            await end(working, again=CLEANING)
             await end(reaping)
+        for task in done:
+            task.result()
 
     async def _work(self) -> None:
         pause = 0.1
@@ -89,6 +94,7 @@ class Workers:
         swept = loop.time() - _SWEEP
         while True:
             try:
+                await self.queue.db.check_schema()
                 async with self.queue.pool.connection() as conn:
                     if reaped := await queries.reap(conn, self.queue.lease):
                         logger.warning("worker.reaped", jobs=reaped)
@@ -97,6 +103,9 @@ class Workers:
                         swept = loop.time()
                 for chore in self.chores:
                     await chore()
+            except DatabaseTooNew as error:
+                logger.error("worker.too_old", error=str(error))
+                raise
             except Exception:  # the database may be away, a chore may have met nonsense: it is tried again
                 logger.exception("worker.chore_failed")
             await asyncio.sleep(min(self.queue.lease / _BEATS, _LONGEST))

@@ -20,19 +20,24 @@ LEASE: Final = 1.5
 WORKERS: Final = 3
 
 
+Start = Callable[[Mapping[str, Any]], Any]
+"""Starts a worker process with settings; what it gives can be killed and joined, and has a pid."""
+
+
 class Crew:
     """Worker processes: what happens to one, and the one that comes after it."""
 
-    def __init__(self, settings: dict[str, Any], data: str, lines: list[Wire]) -> None:
+    def __init__(self, settings: dict[str, Any], data: str, lines: list[Wire], start: Start) -> None:
         self._settings = settings
         self._data = data
+        self._begin = start
         self.lines = lines
         self.processes = [self._start(n) for n in range(WORKERS)]
 
     def _start(self, n: int) -> Any:
         url = self._settings["database_url"]
         through = {"database_url": through_port(url, self.lines[n].port)} if self.lines else {}
-        return worker.work({**self._settings, **through})
+        return self._begin({**self._settings, **through})
 
     async def kill(self, n: int) -> None:
         """SIGKILL; another one takes its place."""
@@ -123,11 +128,13 @@ def socket_of(url: str) -> Path:
 
 
 @asynccontextmanager
-async def crew(settings: dict[str, Any], data: str, *, lines: bool = False) -> AsyncIterator[Crew]:
+async def crew(
+    settings: dict[str, Any], data: str, *, lines: bool = False, start: Start = worker.work
+) -> AsyncIterator[Crew]:
     """Three workers on the server whose data lie in `data`."""
     opened = [wire(socket_of(settings["database_url"])) for _ in range(WORKERS if lines else 0)]
     wires = [each.__enter__() for each in opened]
-    working = Crew(settings, data, wires)
+    working = Crew(settings, data, wires, start)
     try:
         yield working
     finally:

@@ -81,32 +81,38 @@ class Client:
     server: Server
     name: str
     insists: bool
-    """Whether it sends a request whose answer it did not get again, under the same key, until it gets one."""
+    """Whether it sends a request whose answer it did not get again under the same key, or as a new one."""
     wanted: Mapping[str, object]
     """What it submits, each time for a project of its own."""
     accepted: dict[str, str] = field(default_factory=dict[str, str])
     """By key: the run that a 2xx named."""
     sent: int = 0
-    """Requests, those that were sent again among them."""
+    """Requests that were answered."""
+    unsure: int = 0
+    """Requests without an answer that were not sent again."""
 
     async def submit(self, many: int) -> None:
         """Submit so many runs."""
         for _ in range(many):
             key = str(uuid4())
-            while not await self._sent(key) and self.insists:
+            while not await self._sent(key):
+                key = key if self.insists else str(uuid4())
                 await asyncio.sleep(0.1)
             await asyncio.sleep(0.3)
 
     async def _sent(self, key: str) -> bool:
         body = {**self.wanted, "project": f"project-{key[:13]}"}
         headers = {"Authorization": f"Bearer {self.server.token}", "Idempotency-Key": key}
-        self.sent += 1
         try:
             # A connection of its own: one that was kept would be the server's that is gone.
             async with httpx.AsyncClient(base_url=f"http://{self.server.address}", timeout=30) as http:
                 answer = await http.post("/api/v1/runs", json=body, headers=headers)
+        except httpx.ConnectError:
+            return False  # nobody listens
         except httpx.TransportError:
+            self.unsure += not self.insists
             return False
+        self.sent += 1
         if not answer.is_success:
             # Between two starts: the token is the last one's, or the server ends.
             assert answer.status_code in {401, 409, 503}, answer.text

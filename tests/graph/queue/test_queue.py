@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from core.database import Database
+import psycopg
+import pytest
+
+from core.database import Database, DatabaseTooNew
 from graph.queue import Job, Later, Queue, queries
 from tests.graph.queue.conftest import LEASE, until, working
 
@@ -120,6 +123,27 @@ async def test_a_worker_that_ends_hands_over_what_it_does_at_once(queue: Queue) 
     async with working(queue):
         await until(lambda: done, seconds=5)
     assert done == [2]
+
+
+async def test_a_worker_hands_over_and_ends_where_a_newer_release_migrates_the_database(
+    queue: Queue, database: Database
+) -> None:
+    began = asyncio.Event()
+
+    async def slow(_: Job) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    queue.register("slow", slow)
+    await queue.defer("slow", {})
+    async with working(queue) as task:
+        await began.wait()
+        async with await psycopg.AsyncConnection.connect(database.owner, autocommit=True) as owner:
+            await owner.execute("UPDATE factory.alembic_version SET version_num = '9999'")
+        with pytest.raises(DatabaseTooNew, match="9999"):
+            async with asyncio.timeout(30):
+                await task
+    assert await _left(queue) == [("slow", "todo")]
 
 
 async def test_a_job_whose_worker_is_gone_is_given_back_and_the_worker_cannot_end_it_any_more(
