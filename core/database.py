@@ -110,7 +110,7 @@ class Database:
         """Raise DatabaseTooNew where a newer program has migrated the database meanwhile."""
         async with self.pool.connection() as conn:
             row = await (await conn.execute(queries.VERSION)).fetchone()
-        _refuse_newer(row and row["version"])
+        _refuse_newer(None if row is None else row["version"])
 
     async def own_pool(self, size: int) -> Pool:
         """A pool of its own for what must not wait for others, closed with the database."""
