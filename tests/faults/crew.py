@@ -32,10 +32,6 @@ class Crew:
         self._data = data
         self._begin = start
         self.lines = lines
-        self.driving: Callable[[], Awaitable[int | None]]
-        """Which worker drives the run that is played."""
-        self.over = False
-        """Whether that has ended."""
         self.processes = [self._start(n) for n in range(WORKERS)]
 
     def _start(self, n: int) -> Any:

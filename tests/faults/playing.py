@@ -7,7 +7,6 @@ import random
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,6 @@ async def play(
         crew(place.settings, place.data, lines=lines, start=start) as workers,
     ):
         run_id = await factory.submit("Small pages")
-        workers.driving = partial(workers.driver, factory, run_id)
         async with asyncio.timeout(LONGEST):
             while True:
                 try:
@@ -124,7 +122,6 @@ async def play(
                 except (psycopg.OperationalError, DatabaseUnavailable, PoolTimeout):
                     pass  # a person, too, has to wait until the database is back
                 await asyncio.sleep(0.05)
-        workers.over = True
         if happens is not None and struck is None:
             raise Missed(f"the run ended before anything happened, at {at} events")
         if struck is not None:

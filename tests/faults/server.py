@@ -89,7 +89,9 @@ class Client:
     sent: int = 0
     """Requests that were answered."""
     unsure: int = 0
-    """Requests without an answer that were not sent again."""
+    """Requests that were not sent again though nobody said what became of them."""
+    refused: list[str] = field(default_factory=list[str])
+    """Answers that were no 2xx."""
 
     async def submit(self, many: int) -> None:
         """Submit so many runs."""
@@ -116,6 +118,8 @@ class Client:
         if not answer.is_success:
             # Between two starts: the token is the last one's, or the server ends.
             assert answer.status_code in {401, 409, 503}, answer.text
+            self.refused.append(answer.text)
+            self.unsure += not self.insists and answer.status_code != 401
             return False
         run_id = str(answer.json()["run_id"])
         assert self.accepted.setdefault(key, run_id) == run_id
