@@ -11,10 +11,11 @@ from uuid import uuid4
 
 import httpx
 
+from core import clock
 from core.listening import listen
 from tests.cli.told import PROGRAM
 
-READY = 90.0
+READY = 300.0
 """Seconds that a start may take."""
 
 
@@ -29,6 +30,8 @@ class Server:
     token: str = ""
     said: list[str] = field(default_factory=list[str])
     """Its lines on stderr, of all its starts."""
+    starts: list[float] = field(default_factory=list[float])
+    """Seconds that each start took."""
 
     def __post_init__(self) -> None:
         free, host, port = listen("127.0.0.1:0")
@@ -44,12 +47,13 @@ class Server:
             cwd=self.folder,
             stderr=asyncio.subprocess.PIPE,
         )
-        self.token = ""
+        self.token, began = "", clock.monotonic()
         self._reading = asyncio.create_task(self._read())
         async with asyncio.timeout(READY):
             while not self.token:
                 assert self._process.returncode is None, "\n".join(self.said)
                 await asyncio.sleep(0.05)
+        self.starts.append(round(clock.monotonic() - began, 1))
 
     async def end(self, how: signal.Signals) -> int:
         """Send it a signal; its exit status."""

@@ -80,7 +80,9 @@ async def test_the_server_restarts_under_load_without_a_lost_accepted_run(
     assert len(told) == 1, told
     assert ends[0].status == "completed"
     assert all(sum(event[0] == "run.ended" for event in end.events) == 1 for end in ends)
-    print([refused for client in clients for refused in client.refused])
+    print(
+        f"starts took {server.starts} s; refused: {[told for client in clients for told in client.refused]}"
+    )
     print(f"{len(runs)} runs, {len(accepted)} of them told; {unsure} requests unanswered; {len(ENDS)} ends")
 
 

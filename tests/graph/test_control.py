@@ -30,7 +30,7 @@ def _asleep() -> int:
     return len(subprocess.run(["pgrep", "-f", f"^sleep {_MARK}"], capture_output=True).stdout.split())
 
 
-async def _until(true: Callable[[], bool], seconds: float = 20) -> float:
+async def _until(true: Callable[[], bool], seconds: float = 60) -> float:
     """How long it took until something was so."""
     began = clock.monotonic()
     async with asyncio.timeout(seconds):
