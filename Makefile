@@ -47,6 +47,7 @@ lock: setup-dev ## write the locks anew (never a registry's address in them)
 
 pictures: setup-dev ## the pictures in docs/, from the program itself
 	@$(BIN)/python docs/pictures.py
+	@$(BIN)/python docs/chat_pictures.py
 
 clean: ## remove .venv, caches and .factory (all projects and runs in it)
 	rm -rf .venv .factory .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

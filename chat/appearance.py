@@ -83,6 +83,7 @@ _WORDS: Final[dict[str, str]] = {
     "auth.login.form.password.required": "the token is needed",
     "auth.login.errors.credentialsSignin": "That token is not valid. The server printed one when it started.",
     "threadHistory.sidebar.title": "Conversations",
+    "navigation.header.readme": "Help",
     "threadHistory.sidebar.empty": "No conversations yet",
 }
 """What Chainlit's own page says otherwise."""

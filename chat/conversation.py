@@ -39,7 +39,7 @@ class Conversation:
         self._sessions = sessions
         self._rooms = rooms
         self._runs = FactoryProfile(Uploads(root / "files"), since=clock.now())
-        talks = Talks()
+        self._talks = talks = Talks()
         self._hearers: dict[str, Callable[[Talk, Said], Awaitable[None]]] = {
             FACTORY: self._runs.hear,
             TEAM: talks.team,
@@ -55,6 +55,7 @@ class Conversation:
             room.tabs[tab.id] = tab  # a conversation that has not begun
         else:
             await self._runs.recover(Talk(self._desk, room))
+            await self._talks.recover(Talk(self._desk, room), self._runs.since)
             await room.join(tab, told)
             await tab.emit("window_message", {"type": "factory-thread", "thread": tab.thread_id})
         factory = tab.chat_profile in (None, "", FACTORY)

@@ -13,7 +13,7 @@ import importlib
 import re
 import sys
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -123,7 +123,7 @@ def _wire(desk: Desk, threads: Threads, conversation: Conversation, sessions: Se
 
     code = config.code
     code.password_auth_callback = _nobody  # says that there is a form; the guard answers it
-    code.set_chat_profiles = _profiles
+    code.set_chat_profiles = partial(_profiles, desk.factory.announcements)
     code.on_chat_resume = _nothing
     code.on_message = conversation.heard
     code.action_callbacks = conversation.actions
@@ -133,8 +133,8 @@ async def _nobody(_name: str, _secret: str) -> None:
     """The guard signs people in itself."""
 
 
-def _profiles(*_: object) -> _Ready:
-    return _Ready(listed())
+def _profiles(announcements: Sequence[str], *_: object) -> _Ready:
+    return _Ready(listed(announcements))
 
 
 async def _nothing(_thread: Any) -> None:

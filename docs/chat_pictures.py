@@ -23,11 +23,22 @@ PICTURES: Final = Path(__file__).parent / "pictures"
 WISH: Final = "A lending library: members borrow and return books"
 LONG: Final = 400_000
 WIDE: Final = {"width": 1200, "height": 780}
+TALL: Final = {"width": 1200, "height": 1000}
 PHONE: Final = {"width": 390, "height": 780}
+_NOWHERE: Final = r"""() => {
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const text = walk.currentNode;
+    const said = text.nodeValue.replace(/\/\S*\/\.factory\//g, '.factory/');
+    if (said !== text.nodeValue) text.nodeValue = said;
+  }
+}"""
+"""Where it was made is nobody's business and different everywhere."""
 
 
 async def take(page: Page, name: str) -> None:
     """One picture, when nothing moves any more and no pointer is over anything."""
+    await page.evaluate(_NOWHERE)
     await page.mouse.move(2, 2)
     await page.evaluate("document.fonts.ready")
     await page.wait_for_timeout(800)
@@ -47,6 +58,7 @@ async def show(seen: Visit, words: str, *, open_: bool = True) -> None:
 async def the_run(seen: Visit) -> None:
     """A requirement, a question on the way, the review, the end."""
     page = seen.page
+    await take(page, "chat-start")
     await seen.say(WISH)
     await expect(seen.cards).to_have_count(1, timeout=LONG)
     await seen.cards.first.scroll_into_view_if_needed()
@@ -56,6 +68,7 @@ async def the_run(seen: Visit) -> None:
         await seen.cards.first.get_by_role("button", name="Send answer").click()
         await expect(seen.cards.filter(has_text="clarification")).to_have_count(0, timeout=60_000)
         await expect(seen.cards.first).to_be_visible(timeout=LONG)
+    await page.set_viewport_size(TALL)
     await at_card(page)
     await take(page, "chat-decision")
     await seen.theme("dark")
@@ -63,6 +76,7 @@ async def the_run(seen: Visit) -> None:
     await at_card(page)
     await take(page, "chat-decision-dark")
     await seen.theme("light")
+    await page.set_viewport_size(WIDE)
     await review.get_by_role("button", name="Approve").click()
     await expect(seen.finished).to_have_count(1, timeout=LONG)
     await page.get_by_text("Approved by").scroll_into_view_if_needed()
@@ -99,6 +113,11 @@ async def the_talks(server: Server, page: Page, seen: Visit) -> None:
         await seen.say(asked)
         await expect(page.get_by_text(told).first).to_be_visible(timeout=LONG)
         await expect(page.locator("#chat-submit")).to_be_visible(timeout=LONG)
+        if profile != "Team":
+            await page.set_viewport_size(TALL)
+            await page.locator("[data-step-type=user_message]").last.evaluate(
+                "said => said.scrollIntoView({block: 'start'})"
+            )
         await take(page, f"chat-{picture}")
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from chat.knowledge import Knowledge
-from chat.profiles.talks import NO_PROJECT
+from chat.profiles.talks import GROUP, NO_PROJECT, QUESTIONS, TEAM
 from graph.runner import Factory
 
 FACTORY: Final = "Factory"
-TEAM: Final = "Team"
-GROUP: Final = "Group"
-QUESTIONS: Final = "Project Q&A"
 
 _MOST_PROJECTS: Final = 50
 _PROFILES: Final = (
@@ -40,13 +38,14 @@ _STARTERS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
 }
 
 
-def listed() -> list[Any]:
-    """The profiles, as Chainlit takes them."""
+def listed(announcements: Sequence[str] = ()) -> list[Any]:
+    """The profiles, as Chainlit takes them; `announcements` stand on the page before anything is said."""
+    known = "".join(f"\n\n**{text}**" for text in announcements)
     types = cast(Any, importlib.import_module("chainlit.types"))
     return [
         types.ChatProfile(
             name=name,
-            markdown_description=about,
+            markdown_description=f"{about}{known}",
             icon=f"/public/profiles/{picture}.svg",
             default=name == FACTORY,
             starters=[types.Starter(label=label, message=text) for label, text in _STARTERS[name]],

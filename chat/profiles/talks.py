@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
+from chat import queries
 from chat.asking import LIBRARIAN_ALIAS, Turn, ask
 from chat.heard import Said, Talk
 from chat.knowledge import Knowledge, Source
@@ -17,6 +19,9 @@ from teams.extraction import ResultInvalid
 from teams.talking import Proposal
 from teams.team import Team
 
+TEAM, GROUP, QUESTIONS = "Team", "Group", "Project Q&A"
+TALKS: Final = (TEAM, GROUP, QUESTIONS)
+"""The profiles, as the page names them."""
 NO_PROJECT: Final = "none"
 MOST_TURNS: Final = 12
 """Earlier turns that a team is told."""
@@ -70,9 +75,13 @@ class Talks:
             )
             part = f"turn{len(turns) + 1}"
             streamed = talk.streamed(to=said.id, author=team.name, part=part)
+            await streamed.piece(f"**{escaped(team.name)}**\n\n")
             turn = _turn(talk, said, team, part, project)
             reply = await ask(factory, turn, messages, show=streamed.piece)
-            await streamed.end(reply.text.strip(), meta={"team": team.id, "project": project})
+            await streamed.end(
+                f"**{escaped(team.name)}**\n\n{reply.text.strip()}",
+                meta={"team": team.id, "project": project},
+            )
             turns.append(talking.Turn(team.id, reply.text.strip()))
             tokens += reply.input_tokens + reply.output_tokens
         await self._conclude(talk, said, teams[group[0]], turns, f"{choice.why}; {tokens:,} tokens", project)
@@ -91,6 +100,23 @@ class Talks:
             proposal = Proposal("change", "", wanted)
             card = _card(proposal, team, project, 0, said.id, adr=True)
             await talk.propose(card, to=said.id, number=0)
+
+    async def recover(self, talk: Talk, since: datetime) -> None:
+        """Say so where the server ended in the middle of an answer: what was shown of it was not kept."""
+        row = await talk.room.threads.row(talk.thread_id)
+        if row is None or row["metadata"].get("chat_profile") not in TALKS:
+            return
+        async with talk.desk.factory.db.pool.connection() as conn:
+            said = await queries.messages(conn, talk.thread_id)
+        kept = {str(message["id"]) for message in said}
+        for message in said:
+            name = str(message["id"])
+            ends = {f"{name}/reply", f"{name}/reply/decision"}
+            if message["step"]["type"] == "user_message" and message["at"] < since and not ends & kept:
+                await talk.reply(
+                    "⚠ The server was stopped before it had answered this. Nothing was changed; ask again.",
+                    to=name,
+                )
 
     async def question(self, talk: Talk, said: Said) -> None:
         """An answer from what is recorded, each sentence with its source, or that it is not known."""

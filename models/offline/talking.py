@@ -49,14 +49,14 @@ def _discuss(conversation: Conversation) -> str:
     said = " ".join(found) if found else "Nothing is recorded that speaks for or against it."
     others = conversation.brief.children("Said so far")
     after = f" {_spoken(others[-1].title)} was heard." if others else ""
-    return f"{_spoken(conversation.team)}: {said}{after}\n\n{_SCRIPTED}"
+    return f"{said}{after}\n\n{_SCRIPTED}"
 
 
 def _decide(conversation: Conversation) -> str:
     question = " ".join(unquote(conversation.brief.section("Question")).split())
     turns: list[Section] = conversation.brief.children("Discussion")
     said = [(_spoken(turn.title), unquote(turn.text).replace(_SCRIPTED, "")) for turn in turns]
-    held = "\n".join(f"- {who}: {_first(text.removeprefix(f'{who}: '))}" for who, text in said)
+    held = "\n".join(f"- {who}: {_first(text)}" for who, text in said)
     return (
         f"## Context\n\nA person asked: {question}\n\n"
         "## Decision\n\nNothing is changed: the script weighs nothing, so what is recorded stands.\n\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 import zipfile
 from datetime import timedelta
@@ -145,3 +146,16 @@ async def test_two_chats_show_one_run(open_chat: OpenChat) -> None:
         assert (await tab.decide(card["approval_id"], "approve"))["ok"]
         await other.until(lambda other: other.finished())
         assert [card["decided"]["by"] for card in other.cards()] == ["dora"]
+
+
+async def test_html_and_scripts_in_a_requirement_stay_text(open_chat: OpenChat) -> None:
+    async with open_chat() as chat, chat.tab() as tab:
+        await tab.say("<script>window.bitten = 1</script> <img src=x onerror=alert(1)> ferns", pipeline="one")
+        card = (await tab.until(lambda tab: tab.open_cards()))[0]
+        await tab.decide(card["approval_id"], "reject", "<b>No</b> <script>window.bitten = 1</script>")
+        await tab.until(lambda tab: tab.finished())
+        await tab.say("/why")
+        await tab.until(lambda tab: any("*(event " in text for text in tab.texts()))
+        # What a person types is never read as Markdown; in what we say, all of it is escaped.
+        said = [str(step["output"]) for step in tab.steps.values() if step["type"] != "user_message"]
+        assert [text for text in said if re.search(r"(?<!\\)<[a-z/]", text)] == []

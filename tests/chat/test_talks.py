@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 from chat.selecting import MOST_TURNS, choose
 from teams.talking import Turn, proposals, sourced
 from tests.chat.conftest import Chat, OpenChat
+from tests.doubles.ollama_server import OllamaServer
 
 
 async def _built(chat: Chat) -> str:
@@ -81,6 +83,28 @@ async def test_a_group_ends_with_a_written_decision(open_chat: OpenChat) -> None
             assert "## Decision" in card["text"]
             speakers = [step["metadata"].get("team") for step in tab.steps.values()]
             assert [name for name in speakers if name] == ["maker", "painter"]
+
+
+async def test_an_answer_that_a_server_was_killed_over_is_said_to_be_missing_once(
+    open_chat: OpenChat, ollama_server: OllamaServer
+) -> None:
+    async with open_chat() as chat:
+        await _built(chat)
+        ollama_server.fail("hang")  # the model is asked, and never answers
+        asked = len(ollama_server.chats)
+        async with chat.tab(profile="Team") as tab:
+            await tab.say("What is this?", team="maker", project="ferns")
+            await tab.until(lambda tab: tab.thread)
+            async with asyncio.timeout(60):
+                while len(ollama_server.chats) == asked:
+                    await asyncio.sleep(0.05)
+    # Another server, where the first one went down in the middle of it.
+    async with open_chat() as chat:
+        for _ in range(2):
+            async with chat.tab(thread=tab.thread, profile="Team") as again:
+                told = await again.until(lambda again: again.texts())
+                assert len(told) == 1
+                assert "stopped before it had answered this" in told[0]
 
 
 def test_a_group_hears_everybody_then_whom_the_last_one_asks_and_stops() -> None:
