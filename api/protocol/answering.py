@@ -27,6 +27,14 @@ async def decide(
     """Record the decisions that a resume carries; raises NothingWaits, AlreadyDecided, NotPermitted."""
     for approval, value in await _addressed(service, run, waiting, resume):
         decision, text = parse_decision(value)
+        if decision == "edit" and "edit" not in approval.allowed and "respond" in approval.allowed:
+            if not text:
+                raise BadInput(
+                    "The argument `answer` is empty",
+                    untouched="Nothing was decided",
+                    todo="Write the answer there",
+                )
+            decision = "respond"
         caller.require(permission(approval, decision))
         by = f"{caller.name} (Agent Protocol)"
         await service.factory.answer(approval.id, decision, text, by=by)

@@ -15,7 +15,7 @@ from api.protocol.recorder import Recorder
 from api.service import Service
 from core.events import Event
 from core.json import is_array, is_object
-from governance.approvals import hitl_request
+from governance.approvals import Approval, hitl_request
 from graph.narration import LOUD, tell
 from graph.runner import Factory
 
@@ -94,7 +94,17 @@ def _name(by: object) -> str | None:
 async def interrupts(factory: Factory, run_id: str) -> dict[str, list[dict[str, Any]]]:
     """What a run waits for, as a thread's interrupts: question id → LangChain's request for a person."""
     waiting = await factory.approvals.pending(run_id)
-    return {one.id: [{"id": one.id, "value": hitl_request(one)}] for one in waiting}
+    return {one.id: [{"id": one.id, "value": _request(one)}] for one in waiting}
+
+
+def _request(approval: Approval) -> dict[str, Any]:
+    """The request, with `edit` where words answer it: what Agent Inbox calls a response is a rejection to
+    LangChain, so that there an answer is the edited argument `answer` (answering.py)."""
+    request = hitl_request(approval)
+    if "respond" in approval.allowed:
+        for config in request["review_configs"]:
+            config["allowed_decisions"] = list(dict.fromkeys([*config["allowed_decisions"], "edit"]))
+    return request
 
 
 @dataclass
