@@ -30,6 +30,7 @@ async def add(
     project: str,
     text: str,
     *,
+    inbox: bool,
     cron: str | None,
     timezone: str | None,
     every: str | None,
@@ -42,7 +43,9 @@ async def add(
     screen = Screen(as_json)
     usd = amount(budget)
     times = Times(cron, timezone, None if every is None else interval(every))
-    work = Work(text, pipeline, approve_all=approve_all, budget_usd=None if usd is None else f"{usd:f}")
+    work = Work(
+        text, inbox, pipeline, approve_all=approve_all, budget_usd=None if usd is None else f"{usd:f}"
+    )
     async with Factory.open(Settings.load()) as factory:  # which knows the pipelines
         factory.pipeline(pipeline)
         made = await factory.schedules.add(project, work, times, by=whoami())
@@ -70,7 +73,7 @@ async def list_(project: str | None, *, as_json: bool) -> int:
             look_of.clean(str(one.times)),
             f"paused by {look_of.clean(one.paused_by or '')}" if one.paused_at else _moment(one.next_at),
             look_of.clean(last),
-            one_line(one.work.requirement, 60),
+            one_line(one.work.requirement, 60) or "its inbox",
         )
     screen.out.print(rows)
     return 0

@@ -869,6 +869,7 @@ class ScheduleShown(TypedDict):
     id: str
     project: str
     requirement: str
+    inbox: bool
     pipeline: str
     approve_all: bool
     budget_usd: str | None
@@ -889,7 +890,8 @@ class ScheduleWanted(TypedDict):
     """A schedule to be: by `cron`, or every so many `seconds`."""
 
     project: str
-    requirement: str
+    requirement: NotRequired[str]
+    inbox: NotRequired[bool]
     cron: NotRequired[str | None]
     timezone: NotRequired[str | None]
     seconds: NotRequired[int | None]

@@ -51,7 +51,11 @@ class ScheduleWanted(Wanted):
             description="What each run is given: a change of what the project holds, or a requirement where "
             "it holds nothing yet.",
         ),
-    ]
+    ] = ""
+    inbox: Annotated[
+        bool,
+        Field(description="In place of a requirement: make a run of each new letter in the project's inbox."),
+    ] = False
     cron: Annotated[
         Name | None, Field(description="Five fields, as in `0 6 * * 1-5`, read in `timezone`.")
     ] = None
@@ -78,6 +82,8 @@ class ScheduleShown(BaseModel):
     id: str
     project: str
     requirement: str
+    inbox: bool
+    """Whether the letters of the project's inbox are what runs are given."""
     pipeline: str
     approve_all: bool
     budget_usd: str | None
@@ -114,6 +120,7 @@ async def add(
     budget = amount(wanted.budget_usd)
     work = Work(
         wanted.requirement,
+        wanted.inbox,
         wanted.pipeline,
         approve_all=wanted.approve_all,
         budget_usd=None if budget is None else f"{budget:f}",
@@ -188,6 +195,7 @@ def _shown(schedule: Schedule) -> ScheduleShown:
         id=schedule.id,
         project=schedule.project,
         requirement=work.requirement,
+        inbox=work.inbox,
         pipeline=work.pipeline,
         approve_all=work.approve_all,
         budget_usd=work.budget_usd,

@@ -19,11 +19,15 @@ ScheduleId = Annotated[
 def add(
     project: ProjectName,
     requirement: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="REQUIREMENT", help="What each run is given: a text, the path of a text file, or -."
+            metavar="[REQUIREMENT]", help="What each run is given: a text, the path of a text file, or -."
         ),
-    ],
+    ] = None,
+    inbox: Annotated[
+        bool,
+        typer.Option("--inbox", help="In place of a requirement: make runs of the letters in the inbox."),
+    ] = False,
     cron: Annotated[
         str | None, typer.Option(metavar="FIELDS", help="Five fields, as in '0 6 * * 1-5'.")
     ] = None,
@@ -41,7 +45,7 @@ def add(
     """Have a worker submit a run at each of these times."""
     from cli import requirement as requirements
 
-    text = requirements.read(requirement)
+    text = "" if requirement is None else requirements.read(requirement)
 
     from cli import scheduling
 
@@ -49,6 +53,7 @@ def add(
         scheduling.add(
             project,
             text,
+            inbox=inbox,
             cron=cron,
             timezone=timezone,
             every=every,

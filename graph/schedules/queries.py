@@ -65,23 +65,20 @@ async def due(conn: Connection, now: datetime) -> DictRow | None:
     return await cursor.fetchone()
 
 
-async def came(
-    conn: Connection, schedule_id: str, *, next_at: datetime, due_at: datetime, said: str, run_id: str | None
-) -> None:
+async def came(conn: Connection, schedule_id: str, *, next_at: datetime, due_at: datetime, said: str) -> None:
     """Record that a time has come, what became of it, and when the next one is."""
     await conn.execute(
-        """UPDATE factory.schedules SET next_at = %s, last_due = %s, last_said = %s,
-             last_run = coalesce(%s, last_run) WHERE id = %s""",
-        (next_at, due_at, said, run_id, schedule_id),
+        "UPDATE factory.schedules SET next_at = %s, last_due = %s, last_said = %s WHERE id = %s",
+        (next_at, due_at, said, schedule_id),
     )
 
 
-async def say(conn: Connection, schedule_id: str, run_id: str, said: str, *, made: bool) -> None:
-    """Record what became of a time, if no later one has come; whether its run was `made`."""
+async def say(conn: Connection, schedule_id: str, due_at: datetime, said: str, *, run_id: str | None) -> None:
+    """Record what became of a time, if no later one has come, and the run that was made."""
     await conn.execute(
-        """UPDATE factory.schedules SET last_said = %s, last_run = CASE WHEN %s THEN last_run END
-           WHERE id = %s AND last_run = %s""",
-        (said, made, schedule_id, run_id),
+        """UPDATE factory.schedules SET last_said = CASE WHEN last_due = %s THEN %s ELSE last_said END,
+             last_run = coalesce(%s, last_run) WHERE id = %s""",
+        (due_at, said, run_id, schedule_id),
     )
 
 
@@ -114,7 +111,7 @@ async def under_way(conn: Connection, schedule_id: str, ended: list[str]) -> str
     cursor = await conn.execute(
         """SELECT r.id || ' is ' || replace(r.status, '_', ' ') AS said
            FROM factory.schedules s JOIN factory.runs r ON r.id = s.last_run
-           WHERE s.id = %(id)s AND r.status <> ALL (%(ended)s)
+           WHERE s.id = %(id)s AND s.kind = 'run' AND r.status <> ALL (%(ended)s)
            UNION ALL
            SELECT 'the last time is still being submitted' FROM factory.procrastinate_jobs j
            WHERE j.lock = 'schedule ' || %(id)s AND j.status IN ('todo', 'doing')

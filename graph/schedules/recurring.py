@@ -7,6 +7,7 @@ job that is done twice makes one run. Times that passed while nobody looked are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -18,7 +19,7 @@ from core.events import SERVICE
 from core.fencing import Fenced
 from core.json import JsonObject
 from core.redaction import redact
-from graph import paying
+from graph import letters, paying
 from graph.lifecycle import ENDED
 from graph.queue.kinds import Job
 from graph.queue.queue import Queue
@@ -57,55 +58,61 @@ class Recurring:
     async def _came(self, conn: queries.Connection, schedule: Schedule, now: datetime) -> None:
         due, upcoming = schedule.next_at, schedule.after(now)
         why = await queries.under_way(conn, schedule.id, sorted(ENDED))
-        why = why or await paying.exhausted(self._factory.services, schedule.project)
+        if not why and not schedule.work.inbox:
+            why = await paying.exhausted(self._factory.services, schedule.project)
+        said = f"skipped: {why}" if why else "due"
+        await queries.came(conn, schedule.id, next_at=upcoming, due_at=due, said=said)
+        told: JsonObject = {"schedule": schedule.id, "project": schedule.project, "due": due.isoformat()}
         if why:
-            said = f"skipped: {why}"
-            await queries.came(conn, schedule.id, next_at=upcoming, due_at=due, said=said, run_id=None)
-            told: JsonObject = {
-                "schedule": schedule.id,
-                "project": schedule.project,
-                "due": due.isoformat(),
-                "why": why,
-            }
-            await self._factory.events.append(SERVICE, "schedule.skipped", told, conn=conn)
-            return
-        run_id = clock.new_id("run")
-        await queries.came(conn, schedule.id, next_at=upcoming, due_at=due, said="due", run_id=run_id)
-        payload = {"schedule": schedule.id, "run": run_id, "due": due.isoformat()}
-        await self._queue.defer(SUBMIT, payload, conn=conn, lock=f"schedule {schedule.id}")
+            await self._factory.events.append(SERVICE, "schedule.skipped", {**told, "why": why}, conn=conn)
+        else:
+            payload = {**told, "run": clock.new_id("run")}
+            await self._queue.defer(SUBMIT, payload, conn=conn, lock=f"schedule {schedule.id}")
 
     async def _submit(self, job: Job) -> None:
-        schedule_id, run_id = str(job.payload["schedule"]), str(job.payload["run"])
+        schedule_id = str(job.payload["schedule"])
         async with self._factory.db.pool.connection() as conn:
             row = await queries.get(conn, schedule_id)
         if row is None:
             return  # taken away in the moment that it was due
         schedule = schedule_of(row, schedule_id)
-        told: JsonObject = {
-            "schedule": schedule_id,
-            "project": schedule.project,
-            "due": str(job.payload["due"]),
-            "run": run_id,
-        }
         try:
-            await self._make(schedule, run_id)
+            if schedule.work.inbox:
+                await self._look(schedule, job)
+            else:
+                run_id = str(job.payload["run"])
+                await self._make(schedule, run_id)
+                faults.point("schedule.submitted")
+                await self._say(schedule, job, "started", [run_id])
         except (DatabaseUnavailable, ModelUnavailable, Fenced):
             raise  # which comes again
         except FactoryError as refused:
             _log.warning("schedule.refused", schedule=schedule_id, error=str(refused))
-            why = redact(str(refused))[:1_000]
-            await self._became("refused", job, f"refused: {why}", {**told, "why": why})
-            return
-        faults.point("schedule.submitted")
-        await self._became("started", job, "started", {**told, "by": schedule.created_by})
+            await self._say(schedule, job, f"refused: {redact(str(refused))[:1_000]}")
 
-    async def _became(self, what: str, job: Job, said: str, told: JsonObject) -> None:
-        run_id = str(job.payload["run"])
+    async def _look(self, schedule: Schedule, job: Job) -> None:
+        spent = await paying.exhausted(self._factory.services, schedule.project)
+        found = await letters.look(
+            self._factory, schedule.project, schedule.work, by=schedule.created_by, takes=not spent
+        )
+        said = f"{len(found.taken)} letters taken, {found.answered} answered, {found.unusable} unusable"
+        await self._say(schedule, job, said + (f", no new ones: {spent}" if spent else ""), found.taken)
+
+    async def _say(self, schedule: Schedule, job: Job, said: str, runs: Sequence[str] = ()) -> None:
+        """Record what became of a time: on the schedule, and as an event for each run or refusal."""
+        due = str(job.payload["due"])
+        told: JsonObject = {"schedule": schedule.id, "project": schedule.project, "due": due}
         async with self._factory.db.pool.connection() as conn, conn.transaction():
-            made = what == "started"
-            await queries.say(conn, str(job.payload["schedule"]), run_id, said, made=made)
-            key = f"schedule/{run_id}/{what}"
-            await self._factory.events.append(SERVICE, f"schedule.{what}", told, key=key, conn=conn)
+            last = runs[-1] if runs else None
+            await queries.say(conn, schedule.id, datetime.fromisoformat(due), said, run_id=last)
+            for run_id in runs:
+                began: JsonObject = {**told, "run": run_id, "by": schedule.created_by}
+                key = f"schedule/{run_id}/started"
+                await self._factory.events.append(SERVICE, "schedule.started", began, key=key, conn=conn)
+            if said.startswith("refused"):
+                refused: JsonObject = {**told, "why": said.removeprefix("refused: ")}
+                key = f"schedule/{schedule.id}/{due}/refused"
+                await self._factory.events.append(SERVICE, "schedule.refused", refused, key=key, conn=conn)
 
     async def _make(self, schedule: Schedule, run_id: str) -> None:
         factory, work = self._factory, schedule.work

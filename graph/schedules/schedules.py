@@ -30,7 +30,9 @@ class NoSuchSchedule(NotFound):
 class Work:
     """What a run of a schedule is given."""
 
-    requirement: str
+    requirement: str = ""
+    """Empty where the letters of the project's inbox are the requirements."""
+    inbox: bool = False
     pipeline: str = "full"
     approve_all: bool = False
     budget_usd: str | None = None
@@ -82,7 +84,13 @@ class Schedules:
 
         Raises ScheduleInvalid, RequirementInvalid, and NotFound where there is no such project.
         """
-        text = checked_requirement(work.requirement, example='factory schedule add PROJECT "…" --every 1d')
+        if work.inbox and work.requirement:
+            raise ScheduleInvalid(
+                "A schedule has a requirement or looks into the inbox, not both",
+                untouched="No schedule was made",
+            )
+        example = 'factory schedule add PROJECT "…" --every 1d'
+        text = "" if work.inbox else checked_requirement(work.requirement, example=example)
         schedule_id = schedule_id or clock.new_id("schedule")
         next_at = when.first(await self.db.now())
         payload = {**asdict(work), "requirement": text}
@@ -97,7 +105,7 @@ class Schedules:
                 conn,
                 id=schedule_id,
                 project=project,
-                kind="run",
+                kind="inbox" if work.inbox else "run",
                 payload=payload,
                 **asdict(when),
                 next_at=next_at,

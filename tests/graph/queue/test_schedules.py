@@ -12,6 +12,7 @@ import pytest
 
 from core import clock
 from core.events import SERVICE
+from graph import control
 from graph.queue.driving import Dispatch
 from graph.runner import Factory
 from graph.schedules import Schedule, ScheduleInvalid, Times, Work, interval, next_time
@@ -64,7 +65,7 @@ async def test_a_time_is_one_run_and_the_next_is_skipped_while_that_waits_for_a_
         await asyncio.gather(*(dispatch.recurring.start_due() for _ in range(4)))
         assert await waiting(dispatch) == 1
         async with dispatch.working(2):
-            await until(lambda: _waits(factory, schedule.id))
+            await until(lambda: _waits(factory, schedule.id), 60)
         shown = await factory.schedules.get(schedule.id)
         assert shown.last_said == "started"
         assert shown.last_run is not None
@@ -121,9 +122,41 @@ async def test_a_job_that_is_done_twice_makes_one_run(open_small: OpenSmall) -> 
         before = len(await factory.services.runs.list())
         factory.services.runs.created = None  # the run itself is not of interest here
         async with dispatch.working(2):
-            await until(lambda: _none(dispatch))
+            await until(lambda: _none(dispatch), 60)
         assert len(await factory.services.runs.list()) == before + 1
         assert len(await told(factory, "started")) == 1
+
+
+async def test_a_loop_looks_into_the_inbox_and_answers_what_came_of_it(open_small: OpenSmall) -> None:
+    async with opened(open_small) as (factory, dispatch, time):
+        repository = await factory.services.project("shop")
+        inbox = repository.path / ".factory" / "mail" / "inbox"
+        inbox.mkdir(parents=True, exist_ok=True)
+        (inbox / "empty.md").write_text("  ")
+        (inbox / "wish.md").write_text("Show which pages are old")
+        schedule = await made(factory, Work(inbox=True, pipeline="one", approve_all=True))
+        async with dispatch.working(2):
+            time.ahead = timedelta(seconds=61)
+            await until(lambda: _said(factory, schedule.id, "1 letters taken, 0 answered, 1 unusable"), 60)
+            shown = await factory.schedules.get(schedule.id)
+            assert shown.last_run is not None
+            await control.cancel(factory.services, shown.last_run, by="ada")
+            await until(lambda: _over(factory, str(shown.last_run)), 60)
+            time.ahead = timedelta(seconds=122)
+            await until(lambda: _said(factory, schedule.id, "0 letters taken, 1 answered, 1 unusable"), 60)
+        outbox = await repository.texts("refs/heads/main", ".factory/mail/outbox")
+        (answer,) = outbox.values()
+        assert (f"run: {shown.last_run}" in answer, "status: cancelled" in answer) == (True, True)
+        (started,) = await told(factory, "started")
+        assert started["run"] == shown.last_run
+
+
+async def _said(factory: Factory, schedule_id: str, said: str) -> bool:
+    return (await factory.schedules.get(schedule_id)).last_said == said
+
+
+async def _over(factory: Factory, run_id: str) -> bool:
+    return (await factory.services.run(run_id)).status == "cancelled"
 
 
 async def _none(dispatch: Dispatch) -> bool:
@@ -157,7 +190,7 @@ async def test_a_spent_budget_and_a_refusal_are_said_and_a_paused_schedule_rests
         time.ahead = timedelta(seconds=183)
         await dispatch.recurring.start_due()
         async with dispatch.working(1):
-            await until(lambda: _none(dispatch))
+            await until(lambda: _none(dispatch), 60)
         (refused,) = await told(factory, "refused")
         assert "none-such" in str(refused["why"])
         shown = await factory.schedules.get(schedule.id)
