@@ -90,16 +90,16 @@ class Crew:
             process.kill()
             process.join()
 
-    async def driver(self, factory: Factory, run_id: str) -> int | None:
-        """Which worker drives the run now; None where it waits for somebody."""
+    async def driver(self, factory: Factory, run_id: str) -> tuple[int, int] | None:
+        """Which worker drives the run now, and under which attempt; None where it waits for somebody."""
         async with factory.db.pool.connection() as conn:
-            cursor = await conn.execute("SELECT holder FROM holds WHERE subject = %s", (run_id,))
+            cursor = await conn.execute("SELECT holder, attempt FROM holds WHERE subject = %s", (run_id,))
             row = await cursor.fetchone()
         if row is None or not row["holder"]:
             return None
         pid = int(row["holder"].split(" ")[-2])
         pids = [process.pid for process in self.processes]
-        return pids.index(pid) if pid in pids else None
+        return (pids.index(pid), row["attempt"]) if pid in pids else None
 
 
 Happening = Callable[[Crew, int], Awaitable[None]]

@@ -82,8 +82,10 @@ class Played:
     happened twice stands here twice."""
     attempts: int
     """How often it was taken up."""
-    at: int
+    at: int = 0
     """Events that it had when something happened to its worker."""
+    overtaken: bool = False
+    """Whether it was taken up again after that."""
 
 
 async def play(
@@ -101,7 +103,7 @@ async def play(
     wires.
     """
     chance = random.Random(seed)
-    at, later = chance.randint(1, most), chance.uniform(0, 0.3)
+    at, later, under = chance.randint(1, most), chance.uniform(0, 0.3), 0
     struck: asyncio.Task[Any] | None = None
     async with (
         Factory.open(Settings(**place.settings)) as factory,
@@ -115,8 +117,9 @@ async def play(
                     events = len(await factory.events.read(run_id))
                     if happens and struck is None and events >= at:
                         await asyncio.sleep(later)
-                        if (n := await workers.driver(factory, run_id)) is not None:
-                            struck, at = asyncio.create_task(happens(workers, n)), events
+                        if (driver := await workers.driver(factory, run_id)) is not None:
+                            (n, under), at = driver, events
+                            struck = asyncio.create_task(happens(workers, n))
                     if await _answered(factory, run_id):
                         break
                 except (psycopg.OperationalError, DatabaseUnavailable, PoolTimeout):
@@ -129,7 +132,7 @@ async def play(
             await asyncio.sleep(2 * LEASE)  # what woke up does what it still can
         assert dispatch.failure(run_id) is None
         found = await _played(place, factory, run_id)
-    return replace(found, at=at)
+    return replace(found, at=at, overtaken=found.attempts > under)
 
 
 async def _answered(factory: Factory, run_id: str) -> bool:
@@ -148,7 +151,7 @@ async def _played(place: Place, factory: Factory, run_id: str) -> Played:
     found = await ended(factory, run_id, deaths=0)
     # Why a worker stopped is said, and may be said once more.
     told = frozenset(event for event in found.events if event[0] != "run.interrupted")
-    return Played(replace(found, events=told), await _effects(factory, run_id), seen.attempts, 0)
+    return Played(replace(found, events=told), await _effects(factory, run_id), seen.attempts)
 
 
 async def _effects(factory: Factory, run_id: str) -> tuple[str, ...]:
