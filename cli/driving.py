@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 
 from cli import person, results
 from cli.interrupt import RunInterrupted
@@ -57,6 +58,15 @@ def _left(approval: Approval) -> float | None:
     return max((approval.expires_at - clock.now()).total_seconds(), 0)
 
 
+async def _decided(factory: Factory, approval: Approval) -> Approval:
+    """Wait until somebody has decided, from whatever surface."""
+    async with aclosing(factory.hub.follow(approval.run_id, kinds=["approval.decided"])) as decisions:
+        async for event in decisions:
+            if event.payload["approval_id"] == approval.id:
+                break
+    return await factory.approvals.get(approval.id)
+
+
 async def _ask(factory: Factory, waiting: Sequence[Approval], screen: Screen) -> bool:
     """Ask the person here each question; whether anything was decided, so that the run can go on."""
     decided = False
@@ -65,7 +75,11 @@ async def _ask(factory: Factory, waiting: Sequence[Approval], screen: Screen) ->
         approval = queue.pop(0)
         try:
             async with asyncio.timeout(_left(approval)):
-                said = await person.ask(screen, approval)
+                said = await person.ask_first(screen, approval, _decided(factory, approval))
+        except AlreadyDecided as already:
+            screen.note(str(already), style="yellow")
+            decided = True
+            continue
         except TimeoutError:
             screen.note("\nNobody answered in time.", style="yellow")
             decided = True  # by the clock, when the run is driven on

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+import termios
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cli.screen import Screen, one_line
-from governance.approvals import Approval, Decision
+from core.tasks import end
+from governance.approvals import AlreadyDecided, Approval, Decision
 
 _WORDS: dict[str, Decision] = {
     "approve": "approve",
@@ -119,6 +121,27 @@ def _detail(screen: Screen, name: str, value: str | float | list[Any], known: st
         screen.cut(f"  {line.rstrip()}", style="dim")
     if len(lines) > _MOST_LINES:
         screen.note(f"  … and {len(lines) - _MOST_LINES} lines more", style="dim")
+
+
+async def ask_first(
+    screen: Screen, approval: Approval, elsewhere: Coroutine[Any, Any, Approval]
+) -> Said | None:
+    """The same as `ask`, unless somebody else decides meanwhile; then raises AlreadyDecided.
+
+    `elsewhere` waits for that, and gives the question with its decision.
+    """
+    asking = asyncio.create_task(ask(screen, approval))
+    other = asyncio.create_task(elsewhere)
+    try:
+        await asyncio.wait({asking, other}, return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done() and other.exception() is None:
+            screen.note()
+            # What was typed so far is no answer to the next question.
+            termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+            raise AlreadyDecided(other.result())
+        return await asking  # also where nobody can be watched: the answer itself is refused, if it is late
+    finally:
+        await end(asking, other)
 
 
 async def ask(screen: Screen, approval: Approval) -> Said | None:

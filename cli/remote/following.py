@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from cli.interrupt import RunInterrupted
 from cli.live import Feed, watching
 from cli.screen import Screen, one_line
 from core.events import Event
-from governance.approvals import Approval
+from governance.approvals import AlreadyDecided, Approval
 from graph.lifecycle import ENDED, WAITING
 from graph.summary import RunSummary
 
@@ -96,11 +97,26 @@ async def _rest(client: Client, run_id: str, after: int) -> AsyncGenerator[Event
             return
 
 
+async def _decided(client: Client, asked: Approval) -> Approval:
+    """Wait until somebody has decided, from whatever surface."""
+    async with aclosing(_events(client, asked.run_id, 0)) as events:
+        async for event in events:
+            if event.kind == "approval.decided" and event.payload["approval_id"] == asked.id:
+                break
+    return approval_of(await client.approvals_show(asked.id))
+
+
 async def _ask(client: Client, run_id: str, screen: Screen) -> bool:
     """Ask the person here each question; whether anything was decided."""
     decided = False
     for told in (await client.approvals_list(run=run_id))["items"]:
-        said = await person.ask(screen, approval_of(told))
+        asked = approval_of(told)
+        try:
+            said = await person.ask_first(screen, asked, _decided(client, asked))
+        except AlreadyDecided as already:
+            screen.note(str(already), style="yellow")
+            decided = True
+            continue
         if said is not None and said.decision != "expired":
             done = await client.approvals_decide(
                 told["approval_id"], {"decision": said.decision, "text": said.text}

@@ -161,7 +161,9 @@ async def _delays(chat: Chat, run_id: str, how: str, decision: str, shown: Mappi
     return [f"{how} → {place}: {moment - at:.3f} s" for place, moment in shown.items()]
 
 
-@pytest.mark.parametrize(("first", "second"), [("chat", "SDK"), ("REST", "CLI")])
+@pytest.mark.parametrize(
+    ("first", "second"), [("chat", "SDK"), pytest.param("REST", "CLI", marks=pytest.mark.slow)]
+)
 async def test_a_decision_made_in_one_place_is_seen_in_all_others(
     first: str, second: str, open_chat: OpenChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:

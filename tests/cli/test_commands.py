@@ -91,6 +91,21 @@ def test_at_a_terminal_the_person_is_asked_on_the_spot(factory_env: dict[str, st
     assert "rejected" in terminal.seen
 
 
+@pytest.mark.slow
+def test_who_sits_at_a_question_sees_that_somebody_else_has_decided_it(
+    factory_env: dict[str, str], tmp_path: Path, call_factory: Called
+) -> None:
+    terminal = Terminal(["run", RISKY, "--model", "offline"], factory_env, tmp_path)
+    terminal.expect(PROMPT)
+    (waiting,) = json.loads(call_factory("show", "last", "--json").stdout)["waiting_for"]
+    terminal.type("appro")  # not sent yet, and no answer to anything that comes
+    said = call_factory("reject", waiting["approval_id"], "--reason", "not now", "--no-resume")
+    assert said.returncode == 0, said.stderr
+    terminal.expect("was decided by .*reject")
+    assert terminal.ended() == 5
+    assert "rejected" in terminal.seen
+
+
 def test_ctrl_d_leaves_the_question_for_later(factory_env: dict[str, str], tmp_path: Path) -> None:
     terminal = Terminal(["run", RISKY, "--model", "offline"], factory_env, tmp_path)
     terminal.expect(PROMPT)
