@@ -67,10 +67,10 @@ class ChangeRules(BaseModel):
     """Whether a file of its own that speaks of what the change is about concerns it."""
 
 
-class Team(BaseModel):
-    """A specialised function of the factory, as its folder describes it."""
+class TeamFacts(BaseModel):
+    """What a team is, without its texts."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     id: str
     name: str
@@ -91,6 +91,13 @@ class Team(BaseModel):
     sandbox: SandboxPolicy
     change: ChangeRules = ChangeRules()
     limits: Limits
+
+
+class Team(TeamFacts):
+    """A specialised function of the factory, as its folder describes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     operatives: tuple[Operative, ...]
     soul: str
     """SOUL.md: who they are, what good looks like, what they refuse."""

@@ -12,6 +12,7 @@ from api.v1 import (
     events,
     log,
     memory,
+    mental_models,
     models,
     people,
     projects,
@@ -24,7 +25,7 @@ from api.v1 import (
 router = APIRouter(prefix=PREFIX)
 for noun in (
     *(projects, runs, events, log, artifacts, approvals, clarifications, teams),
-    *(memory, models, costs, audit, schedules, webhooks),
+    *(memory, mental_models, models, costs, audit, schedules, webhooks),
 ):
     router.include_router(noun.router)
 router.include_router(projects.uploads)

@@ -12,17 +12,14 @@ from fastapi import APIRouter, Depends, Path, Query, status
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.access import Answerer, Caller, Reader, ReaderWithin, may
-from api.etags import Tags
 from api.once import Once, OnceRoute
 from api.paging import After, Limit, Listing, Page
 from api.service import Service, Serving
-from api.v1.wanted import Name, ProjectName, TeamName, Wanted
+from api.v1.wanted import Name, ProjectName, Wanted
 from core.errors import NotFound
 from graph import memories as memories_of
 from graph.memories import MemoriesFound, MemoryShown
 from memory import origins
-from memory.mental_models import page as pages
-from memory.mental_models.service import MentalModels
 from memory.records import SHARED, Kind, Memory
 from memory.service import Memories
 from models.embeddings.local import LocalEmbedder
@@ -139,69 +136,19 @@ class Why(BaseModel):
     origins: list[OriginShown]
 
 
-class LineShown(BaseModel):
-    """A line of a mental model."""
-
-    model_config = ConfigDict(frozen=True)
-
-    text: str
-    by: str
-    memories: list[int]
-    forgotten: bool
-
-
-class PageShown(BaseModel):
-    """A team's mental model: the short page of what it has learned."""
-
-    model_config = ConfigDict(frozen=True)
-
-    project: str
-    team: str
-    version: int
-    """0 where there is none yet."""
-    at: datetime | None
-    by: str
-    way: str
-    withheld: int
-    lines: list[LineShown]
-
-
-class PageList(BaseModel):
-    """Mental models, or versions of one."""
-
-    model_config = ConfigDict(frozen=True)
-
-    pages: list[PageShown]
-
-
-class PageWanted(Wanted):
-    """A page that a person wrote."""
-
-    text: Annotated[str, Field(max_length=20_000, description="A line for each thing, `- ` before it.")]
-    based_on: Annotated[
-        int | None, Field(ge=0, le=1 << 30, description="The version that it began from.")
-    ] = None
-
-
-class PageDiff(BaseModel):
-    """What a version changed."""
-
-    model_config = ConfigDict(frozen=True)
-
-    before: int
-    after: int
-    diff: list[str]
-
-
 @dataclass(frozen=True, slots=True)
-class _House:
+class House:
+    """What of a factory a memory may be of. Raises NotFound."""
+
     service: Service
 
     def has_project(self, project: str) -> None:
+        """There is such a project."""
         if not self.service.factory.services.workspace.has(project):
             raise NotFound(f"There is no project {project[:80]!a}", todo="List the projects")
 
     def is_team(self, name: str) -> None:
+        """There is such a team, or all share it."""
         if name != SHARED and name not in self.service.factory.registry.ids:
             raise memories_of.no_team(name)
 
@@ -222,16 +169,16 @@ async def search(
     when = as_of.replace(tzinfo=as_of.tzinfo or UTC) if as_of else None
     wanted = memories_of.Wanted(project, team, shared=shared, kinds=tuple(kind or ()))
     memories = await _of(service, project)
-    return await memories_of.search(memories, _House(service), wanted, query, limit=limit, as_of=when)
+    return await memories_of.search(memories, House(service), wanted, query, limit=limit, as_of=when)
 
 
 @router.get("/projects/{project}/banks")
 async def banks(service: Serving, _: Reader, project: ProjectName) -> BankList:
     """The banks of a project."""
-    async with _any(service) as memories:
+    async with anybodys(service) as memories:
         found = await memories.banks(project) if project.isprintable() else []
     if not found:
-        _House(service).has_project(project)
+        House(service).has_project(project)
     return BankList(
         project=project,
         banks=[
@@ -256,11 +203,11 @@ async def list_(
     kinds = sorted(set(kind or ()))
     listing = Listing("memories", {"p": project, "b": bank, "k": kinds, "o": past}, (int,))
     place = listing.read(after)
-    async with _any(service) as memories:
+    async with anybodys(service) as memories:
         found = await memories.find(project, bank) if (project + bank).isprintable() else None
         if found is None:
-            _House(service).has_project(project)
-            _House(service).is_team(bank)
+            House(service).has_project(project)
+            House(service).is_team(bank)
             return MemoryPage(items=[])
         rows = await found.list(kinds or None, past=past, after=place[0] if place else 0, limit=limit + 1)
     shown, next_ = listing.page(rows, limit, lambda one: (one.id,))
@@ -274,7 +221,7 @@ async def add(
     """Tell a team, or all of them, a rule or a fact. It stands in the caller's name."""
     meant = memories_of.Wanted(project, wanted.team, shared=wanted.shared)
     kept = await memories_of.tell(
-        await _of(service, project), _House(service), meant, wanted.text.strip(), wanted.kind,
+        await _of(service, project), House(service), meant, wanted.text.strip(), wanted.kind,
         by=caller.name, key=once.named("told"),
     )  # fmt: skip
     return MemoryKept(
@@ -288,7 +235,7 @@ async def add(
 @router.get("/memories/{memory_id}")
 async def show(service: Serving, caller: ReaderWithin, memory_id: MemoryName) -> MemoryShown:
     """One memory, whatever became of it."""
-    async with _any(service) as memories:
+    async with anybodys(service) as memories:
         memory, _, bank = await _found(memories, memory_id, caller)
     return memories_of.shown(memory, bank)
 
@@ -298,7 +245,7 @@ async def forget(
     wanted: ForgetWanted, service: Serving, caller: Forgetter, memory_id: MemoryName, once: Once
 ) -> Forgot:
     """Take a memory out of wherever it stands, with all that was made of it. It cannot be undone."""
-    async with _any(service) as memories:
+    async with anybodys(service) as memories:
         memory, _, _ = await _found(memories, memory_id, caller)
         gone, audit, copies = await memories_of.forget(
             memories, [memory.id], why=wanted.reason, by=caller.name
@@ -315,7 +262,7 @@ async def forget(
 @router.post("/memories/{memory_id}/promote")
 async def promote(service: Serving, caller: AnswererWithin, memory_id: MemoryName, once: Once) -> Shared:
     """Share a team's memory with all teams of its project."""
-    async with _any(service) as memories:
+    async with anybodys(service) as memories:
         memory, project, _ = await _found(memories, memory_id, caller)
         info = await memories_of.bank_of(memories, memory)
     added = await memories_of.share(await _of(service, project), info, memory.id, by=caller.name)
@@ -338,90 +285,20 @@ async def why(
         run_id = found.id
     else:
         caller.require_project(None)
-    async with _any(service) as memories:
+    async with anybodys(service) as memories:
         told = await origins.origins(service.factory.db, memories, phrase, run_id=run_id, stage=stage)
     return Why(phrase=phrase, origins=[OriginShown(**asdict(one)) for one in told[: origins.MOST]])
 
 
-@router.get("/projects/{project}/mental-models")
-async def models(service: Serving, _: Reader, project: ProjectName) -> PageList:
-    """The newest page of each team of a project."""
-    async with _any(service) as memories:
-        found = await MentalModels(memories).all(project) if project.isprintable() else []
-    if not found:
-        _House(service).has_project(project)
-    return PageList(pages=[_page(one) for one in found])
-
-
-@router.get("/projects/{project}/mental-models/{team}")
-async def model(
-    service: Serving,
-    _: Reader,
-    project: ProjectName,
-    team: TeamName,
-    tags: Tags,
-    version: Annotated[int | None, Query(ge=1, le=1 << 30, description="An old one.")] = None,
-) -> PageShown:
-    """A team's page as it is now, or one of its versions."""
-    _known(service, project, team)
-    async with _any(service) as memories:
-        shown = _page(await MentalModels(memories).page(project, team, version))
-    tags.show(shown)
-    return shown
-
-
-@router.get("/projects/{project}/mental-models/{team}/versions")
-async def versions(service: Serving, _: Reader, project: ProjectName, team: TeamName) -> PageList:
-    """All versions of a team's page, the oldest first."""
-    _known(service, project, team)
-    async with _any(service) as memories:
-        return PageList(pages=[_page(one) for one in await MentalModels(memories).versions(project, team)])
-
-
-@router.get("/projects/{project}/mental-models/{team}/versions/{version}/diff")
-async def diff(
-    service: Serving,
-    _: Reader,
-    project: ProjectName,
-    team: TeamName,
-    version: Annotated[int, Path(ge=1, le=1 << 30)],
-) -> PageDiff:
-    """What a version changed."""
-    _known(service, project, team)
-    async with _any(service) as memories:
-        found = await MentalModels(memories).versions(project, team)
-    if version > len(found):
-        raise NotFound(f"There is no version {version}", todo=f"The page has {len(found)} versions")
-    old = found[version - 2] if version > 1 else pages.Page(project, team)
-    return PageDiff(before=version - 1, after=version, diff=pages.difference(old, found[version - 1]))
-
-
-@router.put("/projects/{project}/mental-models/{team}")
-async def edit(
-    wanted: PageWanted, service: Serving, caller: Answerer, project: ProjectName, team: TeamName, tags: Tags
-) -> PageShown:
-    """Put a person's page in the place of the newest; no refresh takes their lines away."""
-    _known(service, project, team)
-    async with _any(service) as memories:
-        mental = MentalModels(memories)
-        current = await mental.page(project, team)
-        tags.require(_page(current))
-        # What is looked at and what is replaced are one version: an edit between the two is a 412.
-        base = current.version if wanted.based_on is None else wanted.based_on
-        shown = _page(await mental.edit(project, team, wanted.text, based_on=base, by=caller.name))
-    tags.show(shown)
-    return shown
-
-
 async def _of(service: Service, project: str) -> Memories:
     """The memory of a project, with the embedder that its models have."""
-    _House(service).has_project(project)
+    House(service).has_project(project)
     services = service.factory.services
     return await services.memory.of(project, services.models.view(project=project))
 
 
 @asynccontextmanager
-async def _any(service: Service) -> AsyncGenerator[Memories]:
+async def anybodys(service: Service) -> AsyncGenerator[Memories]:
     """The memory of all projects, where nothing is embedded."""
     async with Memories.open(service.factory.db, LocalEmbedder()) as memories:
         yield memories
@@ -437,24 +314,3 @@ async def _found(memories: Memories, name: str, caller: Caller) -> tuple[Memory,
     info = await memories_of.bank_of(memories, memory)
     caller.require_project(info.project)
     return memory, info.project, info.name
-
-
-def _known(service: Service, project: str, team: str) -> None:
-    _House(service).has_project(project)
-    _House(service).is_team(team)
-
-
-def _page(page: pages.Page) -> PageShown:
-    return PageShown(
-        project=page.project,
-        team=page.team,
-        version=page.version,
-        at=page.at,
-        by=page.by,
-        way=page.way,
-        withheld=page.withheld,
-        lines=[
-            LineShown(text=line.text, by=line.by, memories=list(line.sources), forgotten=line.forgotten)
-            for line in page.lines
-        ],
-    )

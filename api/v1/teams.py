@@ -13,7 +13,7 @@ from api.etags import Tags
 from api.service import Serving
 from api.v1.wanted import TeamName
 from graph.roster import in_order
-from teams.team import ChangeRules, Limits, Team
+from teams.team import Team, TeamFacts
 
 RosterReader = Annotated[Caller, Depends(may("roster", within=True))]
 """The teams are those of all projects."""
@@ -21,30 +21,10 @@ RosterReader = Annotated[Caller, Depends(may("roster", within=True))]
 router = APIRouter(prefix="/teams", tags=["teams"], route_class=DoorRoute)
 
 
-class TeamShown(BaseModel):
+class TeamShown(TeamFacts):
     """A team, without its texts."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
-
-    id: str
-    name: str
-    purpose: str
-    alias: str
-    """The model alias that it asks."""
-    required: bool
-    skip_when: str
-    skip_unless: tuple[str, ...]
-    paths: tuple[str, ...]
-    """Globs of what it may write."""
-    deliverables: tuple[str, ...]
-    checks: tuple[str, ...]
-    tools: tuple[str, ...]
-    asks: tuple[str, ...]
-    threshold: int
-    """The least confidence, 0 to 100, that the gate accepts."""
-    sandbox: str
-    change: ChangeRules
-    limits: Limits
 
 
 class TeamList(BaseModel):
