@@ -8,9 +8,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+
+os.environ["MEM0_TELEMETRY"] = "False"  # read once, when mem0 is imported: whoever imports this, it is off
 
 from mem0.embeddings.base import EmbeddingBase
 from mem0.llms.base import LLMBase

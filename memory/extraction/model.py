@@ -183,7 +183,6 @@ def preload() -> None:
 
 
 def _imported() -> Engine:
-    os.environ["MEM0_TELEMETRY"] = "False"  # read once, when it is imported
     with tempfile.TemporaryDirectory() as folder:
         # It makes its folder and writes an id into it as it is imported; what it keeps is kept nowhere.
         before = os.environ.get("MEM0_DIR")

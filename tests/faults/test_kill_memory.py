@@ -20,7 +20,7 @@ from memory.lineage.promotion import promote
 from memory.records import SHARED
 from tests.doubles.ollama_server import OllamaServer
 from tests.faults import worker
-from tests.graph.test_memory import LIBRARY, REQUIREMENT, Writer, live, memories, run
+from tests.graph.writing import LIBRARY, REQUIREMENT, Writer, live, memories, run
 from tests.packs.brain import RULES, brain
 
 PACKS = Path(__file__).parent.parent / "packs"

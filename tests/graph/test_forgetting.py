@@ -6,7 +6,7 @@ from graph.forgetting import WorkingCopies
 from memory.audit.phrases import Phrase
 from tests.faults.test_kill_memory import everything
 from tests.graph.conftest import OpenSmall
-from tests.graph.test_memory import LIBRARY, Writer, run
+from tests.graph.writing import LIBRARY, Writer, run
 
 SAID = "A loan lasts 21 days."
 

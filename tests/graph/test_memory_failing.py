@@ -1,0 +1,83 @@
+"""A run goes on without its memory, and without the model or the embedder behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.doubles.ollama_server import OllamaServer
+from tests.graph.conftest import OpenSmall
+from tests.graph.writing import LIBRARY, Writer, live, memories, recalled, run, told
+
+
+async def test_a_project_without_memory_keeps_and_recalls_nothing(
+    open_small: OpenSmall, tmp_path: Path
+) -> None:
+    file = tmp_path / "home" / "projects" / LIBRARY / "project.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text("[memory]\nenabled = false\n")
+    writer = Writer()
+    async with open_small(writer.rules(), pack="tiny") as factory:
+        first, second = await run(factory), await run(factory, "Publish it again about loans")
+        assert recalled(writer.briefs[1]) == ""
+        for run_id in (first, second):
+            assert not [e for e in await factory.events.read(run_id) if e.kind.startswith("memory.")]
+        assert await (await memories(factory)).banks(LIBRARY) == []
+
+
+async def test_an_embedder_that_is_down_costs_the_meaning_and_not_the_run(
+    open_small: OpenSmall, ollama_server: OllamaServer
+) -> None:
+    writer = Writer()
+    async with open_small(writer.rules(), pack="tiny") as factory:
+        first = await run(factory)
+        assert (await memories(factory)).embedder.dimension == 768
+
+        def down(_: list[str]) -> dict[str, Any]:
+            return {"embeddings": []}
+
+        ollama_server.embed = down
+        second = await run(factory, "Publish it again about loans and days")
+        assert (await factory.services.run(second)).status == "completed"
+        assert f"A loan lasts 21 days. — {first}" in recalled(writer.briefs[1])
+        assert "Not everything could be searched" in recalled(writer.briefs[1])
+        [event] = [e for e in await told(factory, second, "memory.recalled") if e.team == "writer"]
+        assert "gave no embedding" in str(event.payload["degraded"])
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("There is nothing to keep here.", "no JSON"),
+        ('{"memory": [{"id": "0", "text": "A loan', "no whole JSON"),
+        ('{"facts": []}', "no list"),
+    ],
+)
+async def test_a_models_unreadable_reply_is_an_event_and_what_the_rules_found_is_kept(
+    open_small: OpenSmall, ollama_server: OllamaServer, said: str, why: str
+) -> None:
+    writer = Writer()
+    ollama_server.fail("ignore-format")
+    async with open_small(writer.rules(writer__remember=lambda _: said), pack="tiny") as factory:
+        run_id = await run(factory)
+        [failed] = await told(factory, run_id, "memory.extraction_failed")
+        assert why in str(failed.payload["why"])
+        texts = await factory.events.texts(run_id, [failed.seq])
+        assert texts[failed.seq, "raw"].value == said
+        assert "Database: SQLite, in one file." in await live(factory)
+        assert (await factory.services.run(run_id)).status == "completed"
+
+
+@pytest.mark.parametrize(
+    "said", ['{"memory": ["A loan lasts 21 days."]}', '["A loan lasts 21 days."]', '{"memory": []}']
+)
+async def test_a_models_odd_reply_that_can_be_read_is_no_failure(
+    open_small: OpenSmall, ollama_server: OllamaServer, said: str
+) -> None:
+    writer = Writer()
+    ollama_server.fail("ignore-format")
+    async with open_small(writer.rules(writer__remember=lambda _: said), pack="tiny") as factory:
+        run_id = await run(factory)
+        assert await told(factory, run_id, "memory.extraction_failed") == []
