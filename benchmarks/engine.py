@@ -71,6 +71,7 @@ class InstantModels:
     is_offline = True
     least_answer = 1_024
     replays = False
+    traces = False
     chains = SimpleNamespace(account_budgets=dict[str, Decimal])
     """Nobody's budgets."""
 
