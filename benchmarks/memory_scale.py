@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
@@ -235,7 +235,8 @@ async def _round(filled: Filled, servers: Sequence[Path]) -> tuple[list[float], 
         served, used, began = _served(servers), time.process_time(), time.perf_counter()
         found = await filled.bank.recall(query)
         taken.append(1000 * (time.perf_counter() - began))
-        cpu.append(1000 * (time.process_time() - used) + _served(servers) - served)
+        now = _served(servers)
+        cpu.append(1000 * (time.process_time() - used) + sum(now[file] - served[file] for file in now) / 1e6)
         assert found.hits, query
     return taken, cpu
 
@@ -250,9 +251,13 @@ async def time_of(memories: Memories, filled: Filled) -> Taken:
     return Taken([taken for taken, _ in rounds], [cpu for _, cpu in rounds])
 
 
-def _served(servers: Sequence[Path]) -> float:
-    """Milliseconds that these processes have had the processor."""
-    return sum(int(file.read_text().split()[0]) for file in servers) / 1e6
+def _served(servers: Sequence[Path]) -> dict[Path, int]:
+    """Nanoseconds that these processes have had the processor; of those that have ended, nothing."""
+    found: dict[Path, int] = {}
+    for file in servers:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found[file] = int(file.read_text().split()[0])
+    return found
 
 
 async def agreement(memories: Memories, filled: Filled, queries: int = _EXACT_QUERIES) -> float:

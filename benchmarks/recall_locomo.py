@@ -53,16 +53,8 @@ _DEFAULT = Path(__file__).parents[1] / ".." / "shared" / "data" / "locomo10.json
 _TOP = 10
 _CHOSEN_ON = 5
 """The weights were chosen on the first so many conversations."""
-_ALONE = Weights(bm25=1.0, neighbours=(), dates=0.0, speaker=0.0)
 _WORDS = "BM25"
 _MINILM = "MiniLM, "
-_ARMS: dict[str, Weights] = {
-    _WORDS: _ALONE,
-    "vectors": replace(_ALONE, bm25=0.0),
-    "fused": replace(_ALONE, bm25=Weights().bm25),
-    "fused, neighbours": replace(Weights(), dates=0.0, speaker=0.0),
-    "fused, neighbours, dates": replace(Weights(), speaker=0.0),
-}
 _WHOLE = "fused, neighbours, dates, speaker"
 _FULL_TEXT = """
 SELECT m.number
@@ -117,6 +109,18 @@ def measure(data: Path | None = None) -> Iterator[Measurement]:
             goal = {_WHOLE: 1 - GOAL, _MINILM + _WHOLE: 1 - MINILM_GOAL}.get(name, 1.0)
             named = f"LoCoMo, {part}, {name}: recall@10 is {1 - missed:.3f}; missed"
             yield Measurement(named, missed, "", goal=goal)
+
+
+def _arms(whole: Weights) -> dict[str, Weights]:
+    """The parts of recall, one after the other."""
+    fused = replace(whole, neighbours=(), dates=0.0, speaker=0.0)
+    return {
+        _WORDS: replace(fused, bm25=1.0),
+        "vectors": replace(fused, bm25=0.0),
+        "fused": fused,
+        "fused, neighbours": replace(whole, dates=0.0, speaker=0.0),
+        "fused, neighbours, dates": replace(whole, speaker=0.0),
+    }
 
 
 def _load(data: Path | None) -> list[Conversation]:
@@ -188,7 +192,7 @@ async def _by(
                 for place, question in asked
             ]
         gathered = [await _gather(memories, place, banks[place], question) for place, question in asked]
-        for name, weights in _ARMS.items():
+        for name, weights in _arms(Weights().beside(embedder.name)).items():
             if not (prefix and name == _WORDS):
                 found[prefix + name] = [_recall(one.top(weights), one.question) for one in gathered]
         found[prefix + _WHOLE] = [
@@ -292,7 +296,10 @@ async def _choose(conversations: Sequence[Conversation], embedder: Embedder) -> 
         (0.5, 1.0, 1.5),
         (0.1, 0.2, 0.3, 0.4),
     )
-    tried = [Weights(bm25, neighbours, dates, speaker) for bm25, neighbours, dates, speaker in grid]
+    tried = [
+        Weights(bm25, neighbours=neighbours, dates=dates, speaker=speaker)
+        for bm25, neighbours, dates, speaker in grid
+    ]
     scored = [
         (mean(_recall(one.top(weights), one.question) for one in gathered), weights) for weights in tried
     ]

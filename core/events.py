@@ -138,6 +138,8 @@ class EventLog:
 
     async def append_all(self, run_id: str, entries: Sequence[Entry]) -> list[Event]:
         """Write several events of a run, in order, all or none, in one round trip. Each needs a key."""
+        if not entries:
+            return []
         values = [_values(run_id, e.kind, e.payload, e.team, e.key, e.texts) for e in entries]
         faults.point("event.append")
         try:

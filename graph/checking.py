@@ -69,13 +69,13 @@ def _has_tests(files: Files) -> bool:
 async def _check(
     services: Services, run_id: str, names: Sequence[str], tree: StageTree, head: str, *, whole: bool
 ) -> list[CheckResult]:
-    run = await services.run(run_id)
+    project = await services.project_of(run_id)
     repository = await services.repository(run_id)
-    base = run.base_commit
+    base = await services.base_of(run_id)
     problems: list[CheckResult] = []
     settings = ProjectSettings()
     try:
-        settings = await _settings(services, run.project, base)
+        settings = await _settings(services, project, base)
     except ProjectSettingsInvalid as invalid:
         if whole or "tests" in names:
             problems.append(not_run(SETTINGS, str(invalid)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core import faults
+from core.events import Entry
 from core.json import JsonObject
 from graph.stage_context import StageContext, called
 from graph.state import StageState
@@ -23,8 +24,11 @@ async def learn(
     project: str,
     settings: MemorySettings,
     suffix: str,
-) -> None:
-    """Refresh the team's page; with a model, where the project lets one read. Raises FactoryError."""
+) -> list[Entry]:
+    """Refresh the team's page; with a model, where the project lets one read. Raises FactoryError.
+
+    What is to be written down about it: nothing where the page is as it was.
+    """
     key = f"{state['run_id']}/{stage.key(state)}/{suffix}"
     edits = None
     models = await stage.services.models_for(state["run_id"], stage.team.id)
@@ -38,6 +42,7 @@ async def learn(
         edits = editor(models, call, heard)
     page = await MentalModels(memories).refresh(project, stage.team.id, key=key, editor=edits)
     faults.point("memory.learned")
-    if page.key == key:
-        payload: JsonObject = {"version": page.version, "lines": len(page.lines), "way": page.way}
-        await stage.event(state, LEARNED, payload, suffix)
+    if page.key != key:
+        return []
+    payload: JsonObject = {"version": page.version, "lines": len(page.lines), "way": page.way}
+    return [stage.entry(state, LEARNED, payload, suffix)]

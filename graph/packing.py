@@ -133,7 +133,9 @@ async def _remember(stage: StageContext, state: StageState, packed: Packed, even
         if drafts:
             bank = await memories.bank(project, stage.team.id)
             await bank.add(drafts, key=f"{state['run_id']}/{event.key}")
-        await learning.learn(stage, state, memories, project, settings, f"{suffix}/learned")
+        await stage.events(
+            state, *await learning.learn(stage, state, memories, project, settings, f"{suffix}/learned")
+        )
     except FactoryError as failure:
         why: JsonObject = {"at": "context", "why": str(failure)}
         await stage.event(state, "memory.failed", why, f"{suffix}/failed")

@@ -17,6 +17,7 @@ from core.events import Event
 from core.json import JsonObject, JsonValue, is_array
 from graph.stage_context import StageContext
 from graph.state import StageState
+from memory.embedding import State
 from memory.mental_models.service import MentalModels
 from memory.records import SHARED, Kind, Memory, Recall, Recalled
 from memory.service import Bank, Memories
@@ -172,13 +173,12 @@ async def _found(
     """What the team's own bank and that of all teams know; None where neither is there."""
     as_of = clock.now()
     asked = query.strip()[:_LONGEST_QUERY]
-    found = [
-        await opened.memories.find(opened.project, name) for name in dict.fromkeys((stage.team.id, SHARED))
-    ]
-    banks = [(bank, limit) for bank, limit in zip(found, limits, strict=True) if bank is not None]
-    if not banks:
+    there = await opened.memories.look(opened.project, (stage.team.id, SHARED))
+    if not there:
         return None
-    looks = await asyncio.gather(*(_look(bank, asked, _SPARE * limit) for bank, limit in banks))
+    most = dict(zip((stage.team.id, SHARED), limits, strict=True))
+    banks = [(bank, most[bank.name]) for bank, _ in there]
+    looks = await asyncio.gather(*(_look(bank, now, asked, _SPARE * most[bank.name]) for bank, now in there))
     every = [hit for _, recall in looks for hit in recall.hits]
     stand = stage.services.memory.standing
     standing = {hit.memory.id for hit in await stand(state["run_id"], every, opened.open_runs)}
@@ -193,10 +193,10 @@ async def _found(
     return _Found(asked, told, considered, as_of.isoformat(), tuple(bank.name for bank, _ in banks))
 
 
-async def _look(bank: Bank, query: str, limit: int) -> tuple[list[Told], Recall]:
+async def _look(bank: Bank, now: State, query: str, limit: int) -> tuple[list[Told], Recall]:
     """The bank's rules, and what it knows about the query."""
-    rules = [Told.of(Recalled(rule, 1.0), bank.name) for rule in await bank.directives()]
-    return rules, await bank.recall(query, limit=limit, kinds=_LEARNT)
+    rules, recall = await bank.told(query, now, limit=limit, kinds=_LEARNT)
+    return [Told.of(Recalled(rule, 1.0), bank.name) for rule in rules], recall
 
 
 async def _page(

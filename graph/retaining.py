@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from core import faults, logs
 from core.errors import FactoryError
-from core.events import Event
+from core.events import Entry, Event
 from core.json import JsonObject, JsonValue, canonical, is_object
 from graph import extracting, heard, learning, packing
 from graph.gathered import Gathered
@@ -44,6 +44,8 @@ _SHOWS: Final = frozenset({"bash", "read_file", "search", "list_files"})
 _FILE: Final = "file:"
 _MOST_EVIDENCE: Final = 600_000
 """Characters that claims are held against."""
+_AT_ONCE: Final = 4_000
+"""Characters that are read within the event loop: a millisecond or two."""
 _MOST_CLAIMS: Final = 400
 _BY_SUBJECT: Final = ("interface:", "table:", "use:", "adr:")
 """Subjects of what is worded by us and not by its file: it is superseded by them alone."""
@@ -66,8 +68,13 @@ async def remember(
         reads = settings.model and not models.is_offline
         gathered = await _gathered(stage, state, texts, ask_model=reads)
         gathered.claims += await _gone(stage, memories, project, texts)
-        await _keep(stage, state, memories, project, gathered, event, texts)
-        await learning.learn(stage, state, memories, project, settings, "learned")
+        kept = await _keep(stage, state, memories, project, gathered, event, texts)
+        try:
+            learned = await learning.learn(stage, state, memories, project, settings, "learned")
+        except FactoryError:
+            await stage.events(state, *kept)
+            raise
+        await stage.events(state, *kept, *learned)
     except FactoryError as failure:
         _log.warning("memory.not_retained", run=state["run_id"], team=stage.team.id, why=str(failure))
         await stage.event(state, "memory.failed", {"at": "retain", "why": str(failure)}, "retained/failed")
@@ -88,7 +95,9 @@ async def _gathered(
         claims = [*decisions.read(files), *interfaces.read(files), *found.claims]
         return Gathered(claims, found.unsupported, found.echoes)
 
-    gathered = await asyncio.to_thread(read)
+    # A thread costs more than what is read in most stages; what is long must not hold up the loop.
+    long = sum(len(text.text) for text in evidence) > _AT_ONCE
+    gathered = await asyncio.to_thread(read) if long else read()
     if ask_model:
         await extracting.add(stage, state, gathered, files, result, evidence, echoes)
     return gathered
@@ -163,14 +172,17 @@ async def _keep(
     gathered: Gathered,
     event: Event,
     texts: Mapping[str, JsonValue],
-) -> None:
-    """Put the claims into the team's bank, and what people said and two teams bear out into that of all."""
+) -> list[Entry]:
+    """Put the claims into the team's bank, and what people said and two teams bear out into that of all.
+
+    What is to be written down about it: nothing where nothing was read.
+    """
     key = f"{state['run_id']}/{stage.key(state)}"
     said = canonical(texts["result"]) if texts.get("result") else ""
     drafts = [_draft(stage, state, claim, event, said) for claim in gathered.claims[:_MOST_CLAIMS]]
     people, answers = await heard.by_people(stage, state), await heard.by_teams(stage, state)
     if not (drafts or people or answers or gathered.unsupported or gathered.echoes or gathered.model):
-        return
+        return []
     every = [*drafts, *people, *(draft for _, draft in answers)]
     gathered.masked = sum(bool(screen(draft.text).found) for draft in every)
     added: list[Added] = []
@@ -199,7 +211,7 @@ async def _keep(
     payload = _payload(gathered, added, [*said_by_people, *shared], outdated)
     if answered:
         payload["answers"] = [one.id for one in answered if one.outcome == "new"]
-    await stage.event(state, RETAINED, payload, "retained")
+    return [stage.entry(state, RETAINED, payload, "retained")]
 
 
 async def _outdated(

@@ -60,6 +60,8 @@ class Services:
     """What the checks say of the commits that runs started from; None for one without a file."""
     _origins: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]], repr=False)
     """Each run's project, and who submitted it."""
+    _bases: dict[str, str] = field(default_factory=dict[str, str], repr=False)
+    """The commits that runs began from: once one is there it stays."""
     _wishes: dict[str, str | None] = field(default_factory=dict[str, str | None], repr=False)
 
     async def run(self, run_id: str) -> Run:
@@ -75,6 +77,13 @@ class Services:
             run = await self.runs.get(run_id)
             self._origins[run_id] = run.project, run.by
         return self._origins[run_id]
+
+    async def base_of(self, run_id: str) -> str | None:
+        """The commit that the run began from; None before it has begun."""
+        base = self._bases.get(run_id) or (await self.runs.get(run_id)).base_commit
+        if base is not None:
+            self._bases[run_id] = base
+        return base
 
     async def repository(self, run_id: str) -> Repository:
         """The repository of the run's project."""
@@ -106,7 +115,7 @@ class Services:
     async def supply(self, run_id: str, tree: StageTree, *, again: bool = False) -> Supply:
         """The dependencies of what lies in a worktree: installed, or why not."""
         repository = await self.repository(run_id)
-        base = (await self.run(run_id)).base_commit or "refs/heads/main"
+        base = await self.base_of(run_id) or "refs/heads/main"
         return await self.supplies.of(run_id, repository, base, tree.path, again=again)
 
     async def project(self, name: str) -> Repository:

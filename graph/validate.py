@@ -120,7 +120,7 @@ class Validate:
         if not change:
             return []
         repository = await self.services.repository(state["run_id"])
-        base = (await self.services.run(state["run_id"])).base_commit or head
+        base = await self.services.base_of(state["run_id"]) or head
         against: list[str] = []
         if await repository.same_product(base, head):
             against.append("nothing was changed")

@@ -113,36 +113,33 @@ async def add(
     embedded: Embedded,
     key: str,
 ) -> list[Added]:
-    """Add within the caller's transaction. `embedded` has, for each space, one vector for each draft."""
-    given = {"bank": bank, "key": key}
+    """Add within the caller's transaction. `embedded` has, for each space, one vector for each draft.
+
+    In a pipeline around the transaction it takes two journeys to the database: one to look, one to write.
+    """
     asked = {
+        "key": key,
         "digests": [one.digest for one in drafts],
         "gists": [one.gist for one in drafts],
         "subjects": [one.draft.subject for one in drafts if one.draft.subject is not None],
+        "sessions": list({clean(one.draft.session) for one in drafts}),
     }
-    sessions = {"sessions": list({one.draft.session for one in drafts})}
-    # Two journeys to the database: one to look, one to write. What looks comes after the lock all the same.
-    async with connection.pipeline():
-        await connection.execute(queries.LOCK_AGAINST_CHECKPOINT if is_pinned() else queries.LOCK, given)
-        begun = await connection.execute(queries.BEGUN, given)
-        alike = await connection.execute(tables.alike, asked)
-        positions = await connection.execute(tables.positions, sessions)
-        before = await begun.fetchone()
-        assert before is not None, "a bank is made before it is added to"
-        if before["outcome"] is not None:
-            return [Added(one["id"], one["outcome"], tuple(one["superseded"])) for one in before["outcome"]]
-        known = _Known()
-        for row in await alike.fetchall():
-            known.learn(row["number"], row["digest"], row["gist"], row["subject"])
-        plan = _decide(bank, before["last"], known, drafts)
-        last = {row["session"]: row["last"] for row in await positions.fetchall()}
-        await _supersede(connection, bank, tables, plan)
-        await _insert(connection, bank, tables, plan, last)
-        await _embed(connection, bank, plan, embedded)
-        outcome = [
-            {"id": one.id, "outcome": one.outcome, "superseded": list(one.superseded)} for one in plan.added
-        ]
-        await connection.execute(queries.REMEMBER_ADDITION, given | {"outcome": Jsonb(outcome)})
+    # What looks comes after the lock, in a statement of its own.
+    await connection.execute(queries.LOCK_AGAINST_CHECKPOINT if is_pinned() else queries.LOCK, {"bank": bank})
+    there = await (await connection.execute(tables.look, asked)).fetchone()
+    assert there is not None, "a bank is made before it is added to"
+    if there["outcome"] is not None:
+        return [Added(one["id"], one["outcome"], tuple(one["superseded"])) for one in there["outcome"]]
+    known = _Known()
+    for number, one, other, subject in there["alike"] or ():
+        known.learn(number, bytes.fromhex(one), bytes.fromhex(other), subject)
+    plan = _decide(bank, there["last"], known, drafts)
+    await _supersede(connection, bank, tables, plan)
+    if plan.new:
+        inserted = {"drafts": Jsonb(_rows(plan, there["positions"] or {}))}
+        await connection.execute(tables.insert, inserted)
+        await _embed(connection, plan, embedded)
+    await _finish(connection, bank, plan, [space.id for space, _ in embedded], key)
     return plan.added
 
 
@@ -157,68 +154,78 @@ async def _supersede(connection: Connection, bank: int, tables: queries.Tables, 
     await withdraw(connection, bank, rows)
 
 
-async def _insert(
-    connection: Connection, bank: int, tables: queries.Tables, plan: _Plan, last: dict[str, int]
-) -> None:
-    """Keep what is new, each after the `last` position of its session."""
-    if not plan.new:
-        return
+def _rows(plan: _Plan, last: dict[str, int]) -> list[dict[str, Any]]:
+    """What is new, each after the `last` position of its session."""
     drafts = {number: one.draft for number, one in plan.new}
-    inserted: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for number, one in plan.new:
         draft, by = one.draft, plan.gone.get(number)
-        position = last.get(draft.session, -1) + 1
-        last[draft.session] = position
-        inserted.append(
+        session = clean(draft.session)
+        position = last.get(session, -1) + 1
+        last[session] = position
+        rows.append(
             {
-                "bank": bank,
                 "number": number,
                 "text": one.text,
                 "kind": draft.kind,
                 "speaker": clean(draft.speaker),
-                "session": clean(draft.session),
+                "session": session,
                 "position": position,
-                "at": draft.at,
-                "valid_from": _since(draft),
+                "at": draft.at.isoformat(),
+                "valid_from": _since(draft).isoformat(),
                 "subject": draft.subject,
                 "derived_from": list(draft.derived_from),
-                "source": Jsonb(asdict(draft.source)),
-                "digest": one.digest,
-                "gist": one.gist,
+                "source": asdict(draft.source),
+                "digest": one.digest.hex(),
+                "gist": one.gist.hex(),
                 "terms": list(one.words.impacts),
                 "impacts": list(one.words.impacts.values()),
                 "words": one.words.length,
                 "live": by is None,
-                "valid_to": None if by is None else max(_since(draft), _since(drafts[by])),
+                "valid_to": None if by is None else max(_since(draft), _since(drafts[by])).isoformat(),
                 "superseded_by": by,
             }
         )
-    async with connection.cursor() as cursor:
-        await cursor.executemany(tables.insert, inserted)
+    return rows
+
+
+async def _finish(connection: Connection, bank: int, plan: _Plan, filled: Sequence[int], key: str) -> None:
+    """Make what is new findable by its words, count it, and keep what came of the addition."""
     posted = [(number, one.words) for number, one in plan.new if number not in plan.gone]
-    await post(connection, bank, posted, last=plan.new[-1][0])
+    outcome = [
+        {"id": one.id, "outcome": one.outcome, "superseded": list(one.superseded)} for one in plan.added
+    ]
+    given = _posting(bank, posted, last=plan.new[-1][0] if plan.new else 0)
+    await connection.execute(
+        queries.FINISH, given | {"filled": filled, "key": key, "outcome": Jsonb(outcome)}
+    )
 
 
-async def post(
-    connection: Connection, bank: int, posted: Sequence[tuple[int, Words]], *, last: int = 0
-) -> None:
-    """Make live memories findable by their words; `last` is the bank's highest number since."""
+async def post(connection: Connection, bank: int, posted: Sequence[tuple[int, Words]]) -> None:
+    """Make live memories findable by their words."""
+    given = _posting(bank, posted)
+    for statement in (queries.POST, queries.COUNT_TERMS, queries.GROW):
+        await connection.execute(statement, given)
+
+
+def _posting(bank: int, posted: Sequence[tuple[int, Words]], *, last: int = 0) -> dict[str, Any]:
+    """What the statements need that make memories findable; `last` is the bank's highest number since."""
     terms = [term for _, words in posted for term in words.impacts]
-    given = {
+    return {
         "bank": bank,
         "terms": terms,
         "impacts": [impact for _, words in posted for impact in words.impacts.values()],
         "numbers": [number for number, words in posted for _ in words.impacts],
-    }
-    await connection.execute(queries.POST, given)
-    await _count(connection, bank, terms, 1)
-    grown = {
-        "bank": bank,
         "live": len(posted),
         "words": sum(words.length for _, words in posted),
         "last": last,
+        **_counted(terms, 1),
     }
-    await connection.execute(queries.GROW, grown)
+
+
+def _counted(terms: Sequence[int], each: int) -> dict[str, list[int]]:
+    counted = sorted(Counter(terms).items())  # in one order: rows of a bank are only locked under its lock
+    return {"counted": [term for term, _ in counted], "more": [each * n for _, n in counted]}
 
 
 async def withdraw(connection: Connection, bank: int, rows: Sequence[DictRow]) -> None:
@@ -233,7 +240,7 @@ async def withdraw(connection: Connection, bank: int, rows: Sequence[DictRow]) -
         "numbers": [row["number"] for row in rows for _ in row["terms"]],
     }
     await connection.execute(queries.UNPOST, posted)
-    await _count(connection, bank, terms, -1)
+    await connection.execute(queries.COUNT_TERMS, {"bank": bank, **_counted(terms, -1)})
     grown = {"bank": bank, "live": -len(rows), "words": -sum(row["words"] for row in rows), "last": 0}
     await connection.execute(queries.GROW, grown)
     numbers = {"numbers": [row["number"] for row in rows]}
@@ -246,30 +253,19 @@ async def _spaces(connection: Connection, bank: int) -> list[queries.Space]:
     return [queries.space(bank, row["id"], row["dimension"]) for row in found]
 
 
-async def _count(connection: Connection, bank: int, terms: Sequence[int], each: int) -> None:
-    counted = sorted(Counter(terms).items())  # in one order: rows of a bank are only locked under its lock
-    given = {"bank": bank, "terms": [term for term, _ in counted], "more": [each * n for _, n in counted]}
-    await connection.execute(queries.COUNT_TERMS, given)
-
-
-async def _embed(connection: Connection, bank: int, plan: _Plan, embedded: Embedded) -> None:
-    """Store the vectors; a space that got none for a new memory is not whole any more."""
-    if not plan.new:
-        return
+async def _embed(connection: Connection, plan: _Plan, embedded: Embedded) -> None:
+    """Store the vectors of what is new."""
     for space, vectors in embedded:
         rows = [
-            {
-                "space": space.id,
-                "number": number,
-                "live": number not in plan.gone,
-                "vector": HalfVector(vectors[place]),
-            }
+            (number, number not in plan.gone, HalfVector(vectors[place]))
             for (number, _), place in zip(plan.new, plan.places, strict=True)
         ]
-        async with connection.cursor() as cursor:
-            await cursor.executemany(space.insert, rows)
-    filled = [space.id for space, _ in embedded]
-    await connection.execute(queries.UNWHOLE, {"bank": bank, "filled": filled})
+        # As few statements as can be: 20 rows go as 16 and 4.
+        sizes = sorted(space.inserts, reverse=True)
+        while rows:
+            size = next(size for size in sizes if size <= len(rows))
+            await connection.execute(space.inserts[size], [value for row in rows[:size] for value in row])
+            rows = rows[size:]
 
 
 def _since(draft: Draft) -> datetime:

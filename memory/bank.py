@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from psycopg.errors import UndefinedTable
 
 from core import logs
+from core.incarnation import Connection
 from memory import adding, embedding, queries, recall, rows
 from memory.errors import MemoryRefused
 from memory.records import LONGEST, Added, Draft, Kind, Memory, Recall, place
@@ -37,6 +38,8 @@ class Bank:
         self._memories = memories
         self._db = memories.db
         self._tables = queries.tables(bank)
+        self._known: embedding.State | None = None
+        """What there was when the last addition looked."""
 
     async def add(self, drafts: Sequence[Draft], *, key: str) -> list[Added]:
         """Keep the drafts, one answer for each in their order; all or, where it raises, none.
@@ -55,11 +58,11 @@ class Bank:
             try:
                 async with self._db.pool.connection() as connection:
                     understand(connection)
-                    async with connection.transaction():
+                    async with connection.pipeline(), connection.transaction():
                         added = await adding.add(connection, self.id, self._tables, prepared, embedded, key)
                 break
             except UndefinedTable:  # a space was dropped meanwhile: its embedder was switched away from
-                continue
+                self._known = None
         else:
             raise AssertionError("the spaces of a bank change faster than it can be added to")
         self._memories.tend(self)
@@ -84,23 +87,42 @@ class Bank:
         except UndefinedTable:  # likewise
             return await self._recall(asked)
 
-    async def _recall(self, asked: recall.Question) -> Recall:
-        sight, degraded = await self._sight(asked.text)
-        async with self._db.pool.connection() as connection:
-            return await recall.answer(
-                connection,
-                self.id,
-                asked,
-                sight,
-                weights=self._memories.weights,
-                bounds=self._memories.bounds,
-                degraded=degraded,
-            )
+    async def told(
+        self, query: str, now: embedding.State, *, limit: int, kinds: Collection[Kind]
+    ) -> tuple[builtins.list[Memory], Recall]:
+        """The directives, and what the query is about, with what is there `now`: as fast as can be, for every
+        brief is waiting for it."""
+        asked = recall.Question(query[:_LONGEST_QUERY], max(0, limit), None, kinds, None)
+        sight = await self._sight(asked.text, now)
+        try:
+            async with self._db.pool.connection() as connection, connection.pipeline():
+                rules = await connection.execute(self._tables.directives)
+                found = await self._answer(connection, asked, sight)
+                return [rows.memory(row) for row in await rules.fetchall()], found
+        except UndefinedTable:  # likewise
+            return await self.directives(), await self._recall(asked)
 
-    async def _sight(self, text: str) -> tuple[recall.Sight | None, str]:
+    async def _recall(self, asked: recall.Question) -> Recall:
+        sight = await self._sight(asked.text, await embedding.state(self._db, self.id))
+        async with self._db.pool.connection() as connection:
+            return await self._answer(connection, asked, sight)
+
+    async def _answer(
+        self, connection: Connection, asked: recall.Question, sight: tuple[recall.Sight | None, str]
+    ) -> Recall:
+        return await recall.answer(
+            connection,
+            self.id,
+            asked,
+            sight[0],
+            weights=self._memories.weights,
+            bounds=self._memories.bounds,
+            degraded=sight[1],
+        )
+
+    async def _sight(self, text: str, now: embedding.State) -> tuple[recall.Sight | None, str]:
         """The vectors to look with, and what is wrong with them."""
         memories = self._memories
-        now = await embedding.state(self._db, self.id)
         found = embedding.chosen(now, memories.embedder, memories.others)
         if found is None:
             return None, f"no vectors of {memories.embedder.name} yet" if now.live else ""
@@ -133,7 +155,9 @@ class Bank:
 
     async def directives(self) -> builtins.list[Memory]:
         """The rules that the team always follows, in the order they came."""
-        return await self.list([Kind.DIRECTIVE])
+        async with self._db.pool.connection() as connection:
+            found = await (await connection.execute(self._tables.directives)).fetchall()
+        return [rows.memory(row) for row in found]
 
     async def catch_up(self) -> int:
         """Give every memory its vector by this process's embedder; how many were missing.
@@ -146,7 +170,8 @@ class Bank:
         """Vectors by this process's embedder and, while another's answer in its place, by that one too."""
         memories = self._memories
         texts = [adding.spoken(one.draft.speaker, one.text) for one in prepared]
-        now = await embedding.state(self._db, self.id)
+        # Of a space that another process made since, the addition says itself that it is not whole.
+        now = self._known or await embedding.state(self._db, self.id)
         embedded: list[tuple[queries.Space, Sequence[tuple[float, ...]]]] = []
         for embedder in (memories.embedder, *memories.others.values()):
             mine = now.of(embedder)
@@ -160,6 +185,7 @@ class Bank:
                 continue
             where = mine.space if mine is not None else await embedding.space(self._db, self.id, embedder)
             embedded.append((where, vectors))
+        self._known = now if now.of(memories.embedder) is not None else None
         return embedded
 
 

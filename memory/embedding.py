@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from psycopg.rows import DictRow
+
 from core import logs
 from core.database import Database
 from memory import adding, queries
@@ -46,7 +48,11 @@ class State:
 async def state(db: Database, bank: int) -> State:
     """What there is of a bank."""
     async with db.pool.connection() as connection:
-        found = await (await connection.execute(queries.STATE, {"bank": bank})).fetchall()
+        return of_rows(bank, await (await connection.execute(queries.STATE, {"bank": bank})).fetchall())
+
+
+def of_rows(bank: int, found: Sequence[DictRow]) -> State:
+    """The rows of a bank with its spaces."""
     spaces = tuple(
         SpaceState(
             queries.space(bank, row["id"], row["dimension"]), row["embedder"], row["whole"], row["indexed"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
@@ -86,6 +86,20 @@ class Memories:
                 return None
             known = self._banks[project, name] = Bank(self, row["id"], project, name)
         return known
+
+    async def look(self, project: str, names: Sequence[str]) -> list[tuple[Bank, embedding.State]]:
+        """Those of the banks that are there, in the order of their names here, with what there is of each."""
+        async with self.db.pool.connection() as connection:
+            given = {"project": project, "names": list(names)}
+            rows_found = await (await connection.execute(queries.STATES, given)).fetchall()
+        found: list[tuple[Bank, embedding.State]] = []
+        for name in names:
+            mine = [row for row in rows_found if row["name"] == name]
+            if mine:
+                fresh = Bank(self, mine[0]["bank"], project, name)
+                bank = self._banks.setdefault((project, name), fresh)
+                found.append((bank, embedding.of_rows(bank.id, mine)))
+        return found
 
     async def banks(self, project: str | None = None) -> list[BankInfo]:
         """All banks of a project, or of all projects."""

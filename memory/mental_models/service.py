@@ -17,7 +17,7 @@ from memory import rows
 from memory.mental_models import queries
 from memory.mental_models.edits import Edit, Known, applied, digested
 from memory.mental_models.page import FACTORY, Line, Page, Way, edited
-from memory.records import Kind, Memory, identity, place
+from memory.records import Kind, Memory, place
 from memory.service import Memories
 from memory.words import normalised
 
@@ -27,6 +27,8 @@ Editor = Callable[[Sequence[Line], Known], Awaitable[Sequence[Edit] | None]]
 Standing = Callable[[Sequence[Memory]], Awaitable[Collection[int]]]
 """The ids of those memories that may be told now."""
 
+_KINDS: Final = (Kind.DECISION, Kind.FACT, Kind.EXPERIENCE)
+"""What a page is made of: directives stand at both ends of every brief already."""
 _LOOKED_AT: Final = 1_000
 """Memories, the newest, that one refresh looks at."""
 _ATTEMPTS: Final = 5
@@ -223,7 +225,12 @@ async def _known(connection: Connection, memories: Memories, old: Page, last: in
     is looked at anew, but for what a person has taken off the page.
     """
     bank = await memories.bank(old.project, old.team)
-    found = await _memories(connection, _sources(old.lines), bank.id)
+    since = max(old.seen, last - _LOOKED_AT)
+    # One journey for what the lines are from, and for what has come since.
+    async with connection.pipeline():
+        asked = await connection.execute(banks.tables(bank.id).list, _since(since))
+        found = await _memories(connection, _sources(old.lines), bank.id)
+        fresh = await asked.fetchall()
     heirs = {memory.superseded_by for memory in found.values() if memory.superseded_by is not None}
     while heirs - found.keys():
         more = await _memories(connection, heirs - found.keys(), bank.id)
@@ -231,16 +238,22 @@ async def _known(connection: Connection, memories: Memories, old: Page, last: in
         heirs = {memory.superseded_by for memory in more.values() if memory.superseded_by is not None}
     standing = Known(found)
     anew = any(line.text and not standing.holds(line) and standing.heir(line) is None for line in old.lines)
-    since = max(0 if anew else old.seen, last - _LOOKED_AT)
-    dropped = await _dropped(connection, bank.id) if anew else set[int]()
+    dropped = set[int]()
+    if anew:
+        dropped = await _dropped(connection, bank.id)
+        asked = await connection.execute(banks.tables(bank.id).list, _since(max(0, last - _LOOKED_AT)))
+        fresh = await asked.fetchall()
     changed = [
         memory
-        for memory in await bank.list(
-            [Kind.DECISION, Kind.FACT, Kind.EXPERIENCE], after=identity(bank.id, since), limit=_LOOKED_AT
-        )
+        for memory in map(rows.memory, fresh)
         if place(memory.id)[1] <= last and memory.id not in dropped
     ]
     return Known(found | {memory.id: memory for memory in changed}, tuple(changed))
+
+
+def _since(number: int) -> dict[str, Any]:
+    """What lists the memories that a page is made of, after that number."""
+    return {"kinds": list(_KINDS), "past": False, "after": number, "limit": _LOOKED_AT}
 
 
 async def _dropped(connection: Connection, bank: int) -> set[int]:

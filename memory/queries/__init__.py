@@ -26,6 +26,12 @@ STATE = """
 SELECT b.live, s.id, s.embedder, s.dimension, s.whole, s.indexed
 FROM factory.banks b LEFT JOIN factory.spaces s ON s.bank = b.id WHERE b.id = %(bank)s ORDER BY s.id
 """
+# The same of several banks of a project, by their names.
+STATES = """
+SELECT b.id AS bank, b.name, b.live, s.id, s.embedder, s.dimension, s.whole, s.indexed
+FROM factory.banks b LEFT JOIN factory.spaces s ON s.bank = b.id
+WHERE b.project = %(project)s AND b.name = ANY (%(names)s) ORDER BY b.id, s.id
+"""
 DROP_SPACE = "SELECT factory.drop_space(%(space)s)"
 
 # One writer of a bank at a time; others wait for its commit.
@@ -44,14 +50,6 @@ SELECT set_config('hnsw.ef_search', %(reach)s, false),
 """
 WHOLE = "UPDATE factory.spaces SET whole = true WHERE id = %(space)s AND NOT whole"
 
-# What the same key added before, and the last number of the bank.
-BEGUN = """
-SELECT b.last, a.outcome
-FROM factory.banks b LEFT JOIN factory.additions a ON a.bank = b.id AND a.key = %(key)s WHERE b.id = %(bank)s
-"""
-REMEMBER_ADDITION = """
-INSERT INTO factory.additions (bank, key, outcome) VALUES (%(bank)s, %(key)s, %(outcome)s)
-"""
 LAST = "SELECT last FROM factory.banks WHERE id = %(bank)s"
 GROW = """
 UPDATE factory.banks SET live = live + %(live)s, words = words + %(words)s, last = greatest(last, %(last)s)
@@ -64,30 +62,37 @@ SELECT number, bank, text, kind, speaker, session, position, at, valid_from, val
 FROM factory.{memories}
 """
 
-_ALIKE = """
-SELECT number, digest, gist, subject FROM factory.{memories}
-WHERE bank = {bank} AND live
-    AND (digest = ANY (%(digests)s) OR gist = ANY (%(gists)s) OR subject = ANY (%(subjects)s))
-"""
-_POSITIONS = """
-SELECT session, max(position) AS last FROM factory.{memories}
-WHERE bank = {bank} AND session = ANY (%(sessions)s) GROUP BY session
+# What an addition has to know, in one journey: the bank's last number, what the same key added before, the
+# live memories that the drafts may repeat or supersede, and the last position of each of their sessions.
+_LOOK = """
+SELECT b.last, a.outcome,
+    (SELECT jsonb_agg(jsonb_build_array(m.number, encode(m.digest, 'hex'), encode(m.gist, 'hex'), m.subject))
+        FROM factory.{memories} m WHERE m.bank = {bank} AND m.live AND (m.digest = ANY (%(digests)s)
+            OR m.gist = ANY (%(gists)s) OR m.subject = ANY (%(subjects)s))) AS alike,
+    (SELECT jsonb_object_agg(p.session, p.last) FROM (
+        SELECT m.session, max(m.position) AS last FROM factory.{memories} m
+        WHERE m.bank = {bank} AND m.session = ANY (%(sessions)s) GROUP BY m.session) p) AS positions
+FROM factory.banks b LEFT JOIN factory.additions a ON a.bank = b.id AND a.key = %(key)s WHERE b.id = {bank}
 """
 _INSERT = """
 INSERT INTO factory.{memories} (bank, number, text, kind, speaker, session, position, at, valid_from, subject,
     derived_from, source, digest, gist, terms, impacts, words, live, valid_to, superseded_by)
-VALUES (%(bank)s, %(number)s, %(text)s, %(kind)s, %(speaker)s, %(session)s, %(position)s, %(at)s,
-    %(valid_from)s, %(subject)s, %(derived_from)s::bigint[], %(source)s, %(digest)s, %(gist)s,
-    %(terms)s::int[], %(impacts)s::smallint[], %(words)s, %(live)s, %(valid_to)s, %(superseded_by)s)
+SELECT {bank}, d.number, d.text, d.kind, d.speaker, d.session, d.position, d.at, d.valid_from, d.subject,
+    d.derived_from, d.source, decode(d.digest, 'hex'), decode(d.gist, 'hex'), d.terms, d.impacts, d.words,
+    d.live, d.valid_to, d.superseded_by
+FROM jsonb_to_recordset(%(drafts)s) AS d (number int, text text, kind text, speaker text, session text,
+    position int, at timestamptz, valid_from timestamptz, subject text, derived_from bigint[], source jsonb,
+    digest text, gist text, terms int[], impacts smallint[], words int, live boolean, valid_to timestamptz,
+    superseded_by int)
 """
 _SUPERSEDE = """
 UPDATE factory.{memories} SET live = false, valid_to = greatest(valid_from, %(at)s), superseded_by = %(by)s
 WHERE bank = {bank} AND live AND number = %(number)s RETURNING number, terms, impacts, words
 """
-_VECTOR = """
-INSERT INTO factory.{vectors} (space, number, live, embedding)
-VALUES (%(space)s, %(number)s, %(live)s, %(vector)b::public.halfvec) ON CONFLICT DO NOTHING
-"""
+_VECTORS = (
+    "INSERT INTO factory.{vectors} (space, number, live, embedding) VALUES {rows} ON CONFLICT DO NOTHING"
+)
+_VECTOR = sql.SQL("({space}, %s, %s, %b::public.halfvec)")
 _UNEMBEDDED = """
 SELECT m.number, m.speaker, m.text, m.live FROM factory.{memories} m
 WHERE m.forgotten_at IS NULL AND m.number > %(after)s
@@ -117,13 +122,20 @@ WHERE p.bank = %(bank)s AND p.term = d.term AND p.impact = d.impact AND p.number
 """
 COUNT_TERMS = """
 INSERT INTO factory.terms AS t (bank, term, memories)
-SELECT %(bank)s, d.term, d.more FROM unnest(%(terms)s::int[], %(more)s::int[]) AS d(term, more)
+SELECT %(bank)s, d.term, d.more FROM unnest(%(counted)s::int[], %(more)s::int[]) AS d(term, more)
 ON CONFLICT (bank, term) DO UPDATE SET memories = t.memories + excluded.memories
 """
-UNWHOLE = "UPDATE factory.spaces SET whole = false WHERE bank = %(bank)s AND whole AND id <> ALL (%(filled)s)"
+# All that an addition writes beside memories and vectors. A space that got no vector is not whole any more.
+FINISH = f"""
+WITH posted AS ({POST}), counted AS ({COUNT_TERMS}), grown AS ({GROW} AND %(last)s::int > 0),
+unwhole AS (UPDATE factory.spaces SET whole = false
+    WHERE bank = %(bank)s AND whole AND id <> ALL (%(filled)s) AND %(last)s::int > 0)
+INSERT INTO factory.additions (bank, key, outcome) VALUES (%(bank)s, %(key)s, %(outcome)s)
+"""  # noqa: S608  (of the statements above)
 
 _ONE = f"{_MEMORY} WHERE bank = {{bank}} AND number = %(number)s"
 _SOME = f"{_MEMORY} WHERE bank = {{bank}} AND number = ANY (%(numbers)s)"
+_DIRECTIVES = f"{_MEMORY} WHERE bank = {{bank}} AND live AND kind = 'directive' ORDER BY number"
 _LIST = f"""{_MEMORY}
 WHERE bank = {{bank}} AND (live OR %(past)s) AND forgotten_at IS NULL AND number > %(after)s
     AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s))
@@ -141,13 +153,13 @@ class Tables:
             composed = sql.SQL(text).format(memories=memories, bank=sql.Literal(bank))  # pyright: ignore[reportArgumentType]
             return composed.as_bytes()
 
-        self.alike = of(_ALIKE)
-        self.positions = of(_POSITIONS)
+        self.look = of(_LOOK)
         self.insert = of(_INSERT)
         self.supersede = of(_SUPERSEDE)
         self.one = of(_ONE)
         self.some = of(_SOME)
         self.list = of(_LIST)
+        self.directives = of(_DIRECTIVES)
 
 
 tables = lru_cache(maxsize=1000)(Tables)
@@ -167,10 +179,15 @@ class Space:
             "space": sql.Literal(space),
         }
 
-        def of(text: str) -> bytes:
-            return sql.SQL(text).format(**names).as_bytes()  # pyright: ignore[reportArgumentType]
+        def of(text: str, **more: sql.Composable) -> bytes:
+            return sql.SQL(text).format(**names, **more).as_bytes()  # pyright: ignore[reportArgumentType]
 
-        self.insert = of(_VECTOR)
+        row = _VECTOR.format(space=sql.Literal(space))
+        self.inserts = {
+            rows: of(_VECTORS, rows=sql.SQL(", ").join([row] * rows))
+            for rows in (1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64)
+        }
+        """The insert of so many vectors: number, live and the vector of each, in turn."""
         self.past = of(_VECTORS_PAST)
         self.unembedded = of(_UNEMBEDDED)
         self.fill = of(_FILL)
