@@ -86,11 +86,36 @@ def is_ready(data: str, pid: int) -> bool:
     return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
 
+def orphans(data: str) -> list[int]:
+    """What is left of a killed server of this data folder.
+
+    A process in the middle of a long statement does not notice that the server is gone, and holds its memory:
+    no other server can start.
+    """
+    if sys.platform != "linux":
+        return []
+    found: list[int] = []
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{name}/comm") as file:
+                ours = file.read().strip() == "postgres"
+            if ours and os.path.samefile(f"/proc/{name}/cwd", data):
+                found.append(int(name))
+    return found
+
+
 def clear_leftovers(data: str, sockets: str) -> None:
-    """After a crash: end a server without a keeper, then remove lock files that name foreign processes."""
+    """After a crash: end a server without a keeper, and what is left of a killed one; remove lock files that
+    name foreign processes."""
     pid = server_pid(data)
     if pid is not None:
         stop(pid, data)
+    end = time.monotonic() + STOP_LIMITS[-1][1]
+    while (left_over := orphans(data)) and time.monotonic() < end:
+        for orphan in left_over:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(orphan, signal.SIGKILL)
+        time.sleep(0.01)
     left = [os.path.join(data, "postmaster.pid")]
     left += [os.path.join(sockets, name) for name in (".s.PGSQL.5432", ".s.PGSQL.5432.lock")]
     for path in left:

@@ -128,6 +128,23 @@ def test_a_killed_server_comes_back_with_its_data(home: Path) -> None:
         share.release()
 
 
+def test_a_killed_server_comes_back_though_one_of_its_processes_is_busy(home: Path) -> None:
+    """A statement that goes on in the memory of the server that is gone."""
+    share = EmbeddedPostgres.acquire(home, options=QUICK)
+    busy = psycopg.connect(share.conninfo(), autocommit=True)
+    try:
+        backend = busy.info.backend_pid
+        busy.pgconn.send_query(b"DO $$ BEGIN LOOP END LOOP; END $$")
+        pid = server(home)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: server(home) not in (None, pid) and answers(share), 60)
+        until(lambda: not Path(f"/proc/{backend}").exists(), 60)
+    finally:
+        busy.close()
+        share.release()
+
+
 def test_a_killed_keeper_takes_the_server_along_and_the_next_start_brings_it_back(home: Path) -> None:
     share = EmbeddedPostgres.acquire(home, options=QUICK)
     try:

@@ -63,6 +63,13 @@ class Server:
             await self._reading
         return code
 
+    def children(self) -> list[int]:
+        """The workers that it has started."""
+        pid = self._process.pid
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        told = {int(child): Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0") for child in found}
+        return [child for child, words in told.items() if b"worker" in words]
+
     async def abandon(self) -> None:
         """Kill it, if it is there."""
         if self._process.returncode is None:

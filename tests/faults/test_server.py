@@ -26,6 +26,8 @@ LONGEST = 900.0
 """Seconds until the last run has ended."""
 ENDS = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
 """How the server ends, one time after the other."""
+PATIENCE = 120.0
+"""Seconds that processes may take to come and go."""
 EACH = 6
 """Runs of each client."""
 
@@ -84,6 +86,24 @@ async def test_the_server_restarts_under_load_without_a_lost_accepted_run(
         f"starts took {server.starts} s; refused: {[told for client in clients for told in client.refused]}"
     )
     print(f"{len(runs)} runs, {len(accepted)} of them told; {unsure} requests unanswered; {len(ENDS)} ends")
+
+
+@pytest.mark.slow
+async def test_the_workers_of_a_server_that_is_killed_end_with_it(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    server = Server(environment, tmp_path, ("--workers", "2"))
+    await server.start()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not (workers := server.children()):
+                await asyncio.sleep(0.1)
+        assert await server.end(signal.SIGKILL) == -signal.SIGKILL
+        async with asyncio.timeout(PATIENCE):
+            while any(Path(f"/proc/{pid}").exists() for pid in workers):
+                await asyncio.sleep(0.1)
+    finally:
+        await server.abandon()
 
 
 async def _all_ended(factory: Factory) -> list[str]:
