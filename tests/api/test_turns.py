@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.api.conftest import OpenServed, Served
 from tests.api.waiting import ASKING, ONE, asked, ended, submitted
@@ -29,30 +28,21 @@ async def waiting(served: Served) -> str:
     return run_id
 
 
-async def test_reject_refuses_a_run_beside_an_active_one_and_starts_nothing(open_served: OpenServed) -> None:
-    async with open_served() as served:
-        first = await waiting(served)
-        refused = await given(served, "reject")
-        assert (refused.status_code, refused.json()["type"]) == (409, "urn:factory:project-busy")
-        assert first in refused.json()["detail"]
+async def test_reject_takes_one_of_those_that_come_at_one_instant_and_starts_nothing_else(
+    open_served: OpenServed,
+) -> None:
+    async with open_served(jobs=0) as served:
+        answers = await asyncio.gather(*(given(served, "reject") for _ in range(6)))
+        assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409, 409]
+        (first,) = [answer.json()["run_id"] for answer in answers if answer.status_code == 201]
+        refused = next(answer for answer in answers if answer.status_code == 409)
+        assert (refused.json()["type"], first in refused.text) == ("urn:factory:project-busy", True)
         listed = (await served.http.get("/api/v1/runs")).json()["items"]
         assert [run["run_id"] for run in listed] == [first]
         assert (await given(served, "reject", project="other")).status_code == 201
         await served.http.post(f"/api/v1/runs/{first}/cancel")
         assert (await given(served, "reject")).status_code == 201
-
-
-async def test_of_runs_that_come_at_one_instant_with_reject_one_is_taken(open_served: OpenServed) -> None:
-    async with open_served(jobs=0) as served:
-        await ended_project(served)
-        answers = await asyncio.gather(*(given(served, "reject") for _ in range(6)))
-        assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409, 409]
-
-
-async def ended_project(served: Served) -> None:
-    """The project, without an active run."""
-    run_id = await submitted(served, ASKING | {"project": "shop"})
-    assert (await served.http.post(f"/api/v1/runs/{run_id}/cancel")).json()["status"] == "cancelled"
+        assert (await given(served, "multitask")).status_code == 422
 
 
 async def test_enqueue_has_runs_wait_for_each_other_in_their_order(open_served: OpenServed) -> None:
@@ -77,46 +67,39 @@ async def test_enqueue_has_runs_wait_for_each_other_in_their_order(open_served: 
         assert begun[0] < over < begun[1]
 
 
-async def test_a_run_that_waits_its_turn_can_be_cancelled(open_served: OpenServed) -> None:
+async def test_a_run_takes_the_turn_of_one_that_it_interrupts_or_rolls_back(open_served: OpenServed) -> None:
     async with open_served() as served:
         first = await waiting(served)
-        second = (await given(served, "enqueue")).json()["run_id"]
-        cancelled = await served.http.post(f"/api/v1/runs/{second}/cancel")
-        assert cancelled.json()["status"] == "cancelled"
-        assert (await shown(served, first))["status"] == "awaiting_input"
-
-
-@pytest.mark.parametrize(("strategy", "becomes"), [("interrupt", "paused"), ("rollback", "cancelled")])
-async def test_a_run_that_takes_the_turn(strategy: str, becomes: str, open_served: OpenServed) -> None:
-    async with open_served() as served:
-        first = await waiting(served)
-        second = await given(served, strategy)
-        assert second.status_code == 201, second.text
-        await ended(served, second.json()["run_id"])
-        assert (await shown(served, second.json()["run_id"]))["status"] == "completed"
-        assert (await shown(served, first))["status"] == becomes
-        kind = {"paused": "run.pause_wanted", "cancelled": "run.cancel_wanted"}[becomes]
-        (told,) = await served.factory.events.read(first, kinds=[kind])
-        assert (told.payload["by"], second.json()["run_id"] in str(told.payload["reason"])) == ("owner", True)
-        if strategy == "interrupt":  # nothing of it is lost: it goes on where it was
-            assert (await served.http.post(f"/api/v1/runs/{first}/resume")).status_code == 202
-            assert (await shown(served, first))["status"] == "awaiting_input"
+        for strategy, becomes, wish in (
+            ("interrupt", "paused", "run.pause_wanted"),
+            ("rollback", "cancelled", "run.cancel_wanted"),
+        ):
+            answer = await given(served, strategy)
+            assert answer.status_code == 201, answer.text
+            taker = answer.json()["run_id"]
+            await ended(served, taker)
+            assert (await shown(served, taker))["status"] == "completed"
+            assert (await shown(served, first))["status"] == becomes
+            (told,) = await served.factory.events.read(first, kinds=[wish])
+            assert (told.payload["by"], taker in str(told.payload["reason"])) == ("owner", True)
+            if strategy == "interrupt":  # nothing of it is lost: it goes on where it was
+                assert (await served.http.post(f"/api/v1/runs/{first}/resume")).status_code == 202
+                assert (await shown(served, first))["status"] == "awaiting_input"
 
 
 async def test_who_may_not_control_runs_may_not_stop_those_of_others(open_served: OpenServed) -> None:
-    async with open_served() as served:
-        first = await waiting(served)
+    async with open_served(jobs=0) as served:
+        first = await submitted(served, ASKING | {"project": "shop"})
         await served.http.post("/api/v1/users", json={"name": "ci", "role": "operator"})
         wanted = {"label": "ci", "user": "ci", "permissions": ["read", "submit"]}
         made = await served.http.post("/api/v1/tokens", json=wanted)
         assert made.status_code == 201, made.text
-        served.http.headers["Authorization"] = f"Bearer {made.json()['secret']}"
+        theirs = {"Authorization": f"Bearer {made.json()['secret']}"}
         for strategy, status in (("interrupt", 403), ("rollback", 403), ("enqueue", 201)):
-            answer = await given(served, strategy, approve_all=False)
+            sent = ASKING | {"project": "shop", "if_active": strategy}
+            answer = await served.http.post("/api/v1/runs", json=sent, headers=theirs)
             assert answer.status_code == status, answer.text
-        assert (await shown(served, first))["status"] == "awaiting_input"
-
-
-async def test_a_strategy_that_is_none_is_refused(open_served: OpenServed) -> None:
-    async with open_served(jobs=0) as served:
-        assert (await given(served, "multitask")).status_code == 422
+        # One that waits for its turn can be cancelled, and that is nothing to the other.
+        cancelled = await served.http.post(f"/api/v1/runs/{answer.json()['run_id']}/cancel")
+        assert cancelled.json()["status"] == "cancelled"
+        assert (await shown(served, first))["status"] == "draft"

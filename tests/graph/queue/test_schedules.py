@@ -25,11 +25,16 @@ ONE = Work("Look after the pages", pipeline="one")
 
 
 @asynccontextmanager
-async def opened(open_small: OpenSmall) -> AsyncIterator[tuple[Factory, Dispatch, Later]]:
-    """A factory with a project that has had a run, its queue, and a clock that the test sets."""
+async def opened(
+    open_small: OpenSmall, *, built: bool = False
+) -> AsyncIterator[tuple[Factory, Dispatch, Later]]:
+    """A factory with a project, its queue, and a clock that the test sets."""
     async with open_small() as factory:
         run_id = await factory.submit("Small pages", project="shop", pipeline="one", approve_all=True)
-        await factory.drive(run_id)
+        if built:
+            await factory.drive(run_id)
+        else:
+            await control.cancel(factory.services, run_id, by="ada")
         with clock.use(Later()) as time:
             async with Dispatch.open(factory) as dispatch:
                 assert isinstance(time, Later)
@@ -57,7 +62,7 @@ async def waiting(dispatch: Dispatch) -> int:
 async def test_a_time_is_one_run_and_the_next_is_skipped_while_that_waits_for_a_person(
     open_small: OpenSmall,
 ) -> None:
-    async with opened(open_small) as (factory, dispatch, time):
+    async with opened(open_small, built=True) as (factory, dispatch, time):
         schedule = await made(factory)
         await dispatch.recurring.start_due()
         assert await waiting(dispatch) == 0, "nothing is due yet"
