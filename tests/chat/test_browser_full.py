@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -118,7 +117,9 @@ async def test_each_profile_answers(tmp_path: Path, factory_env: Mapping[str, st
             await expect(page.get_by_role("button", name="lending-library").first).to_be_visible()
             await seen.say(asked)
             await expect(page.get_by_text(told).first).to_be_visible(timeout=60_000)
-            if "CHAT_PICTURES" in os.environ:
-                await page.screenshot(path=f"{os.environ['CHAT_PICTURES']}/{profile.split()[-1].lower()}.png")
-        assert await seen.faults() == []
+            for theme in ("dark", "light"):
+                await seen.theme(theme)
+                await expect(page.get_by_text(told).first).to_be_visible(timeout=60_000)
+                assert await seen.faults() == [], (profile, theme)
+            await expect(page.get_by_text("stopped before it had answered")).to_have_count(0)
         assert seen.elsewhere == set()

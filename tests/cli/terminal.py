@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tests.cli.told import PROGRAM
 
-PROMPT = r"> (\x1b\[0m)?$"
-"""The end of a screen on which a question waits."""
+PROMPT = r"\n(\x1b\[1m)?> (\x1b\[0m)?$"
+"""The end of a screen on which a question waits: a line of its own, since reading may stop anywhere."""
 
 
 class Terminal:

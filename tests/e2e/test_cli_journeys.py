@@ -82,7 +82,7 @@ def test_at_a_terminal_of_80_columns_from_the_wish_to_the_software(desk: Desk) -
     terminal.expect("running.*Backend", seconds=LONG)
     assert "✓ respond" in terminal.seen
     terminal.type("\x03")
-    assert terminal.ended() == 130
+    assert terminal.ended(seconds=LONG) == 130, terminal.seen[-3000:]
     assert "factory resume run-" in terminal.seen
     assert "Traceback" not in terminal.seen
     # … and continued to the review, which shows first what has changed, and the question under it.
