@@ -57,6 +57,17 @@ async def test_each_part_that_does_not_work_is_named(open_served: OpenServed, in
         )
         status, parts = await looked(served)
         assert (status, parts["queue"]) == (503, "1 jobs wait, and no worker gives a sign of life")
+        await asyncio.to_thread(intruder.execute, "DELETE FROM factory.procrastinate_jobs")
+        await asyncio.to_thread(
+            intruder.execute,
+            "INSERT INTO factory.schedules (id, project, kind, payload, seconds, next_at, created_by)"
+            " VALUES ('one', 'shop', 'run', '{}', 60, now() - interval '1 hour', 'ada')",
+        )
+        status, parts = await looked(served)
+        assert (status, parts["queue"]) == (503, "a schedule is due, and no worker gives a sign of life")
+        told = await scraped(served)
+        assert told[("factory_schedules", (("state", "active"),))] == 1
+        assert told[("factory_schedules_overdue_seconds", ())] > 3_000
 
 
 async def test_without_the_database_ready_and_metrics_answer(open_served: OpenServed) -> None:
