@@ -35,6 +35,7 @@ from chat.rooms import Rooms, Tab
 from chat.sessions import Sessions
 from chat.threads import Shown, Threads
 from chat.wire import ROOT
+from core.sayings import Sayings
 
 _ELSEWHERE: Final = re.compile(r"""<link\b[^>]*?href="https?://[^>]*?>""", re.DOTALL)
 """Sheets and connections to other hosts in the page's template."""
@@ -56,7 +57,7 @@ async def mount(app: FastAPI, desk: Desk) -> Mounted:
     root = await asyncio.to_thread(appearance.prepare, desk.factory.settings, desk.factory.announcements)
     server = await asyncio.to_thread(_import, root)
     threads = Threads(desk.factory, root)
-    rooms = Rooms(threads, desk.factory.hub)
+    rooms = Rooms(threads, desk.factory.hub, Sayings(desk.factory.db))
     sessions = await asyncio.to_thread(Sessions.of, desk.accounts)
     conversation = Conversation(desk, rooms, sessions, root)
     _wire(desk, threads, conversation, sessions)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -18,6 +19,7 @@ from chat.wire import Piece, Step
 from core import logs
 from core.errors import FactoryError
 from core.hub import Hub
+from core.sayings import Sayings
 from core.tasks import end
 
 PACE: Final = 0.1
@@ -54,6 +56,7 @@ class Room:
     thread_id: str
     threads: Threads
     hub: Hub
+    sayings: Sayings
     tabs: dict[str, Tab] = field(default_factory=dict[str, Tab])
     _followers: dict[str, _Follower] = field(default_factory=dict[str, _Follower])
     _telling: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -85,6 +88,7 @@ class Room:
             follower.news.set()
         follower.tasks = [
             asyncio.create_task(self._listen(follower), name=f"listen {run_id}"),
+            asyncio.create_task(self._overhear(follower), name=f"overhear {run_id}"),
             asyncio.create_task(self._report(follower), name=f"report {run_id}"),
         ]
 
@@ -125,6 +129,15 @@ class Room:
                 logger.warning("a run is not followed for a moment", run_id=timeline.run_id, error=str(error))
             await asyncio.sleep(LOOK_AGAIN)
 
+    async def _overhear(self, follower: _Follower) -> None:
+        timeline = follower.timeline
+        if timeline.ended:
+            return
+        async with aclosing(self.sayings.follow(timeline.run_id)) as told:
+            async for saying in told:
+                timeline.hear(saying)
+                follower.news.set()
+
     async def _report(self, follower: _Follower) -> None:
         timeline = follower.timeline
         while True:
@@ -156,15 +169,16 @@ async def _send(tab: Tab, event: str, data: Any) -> None:
 class Rooms:
     """The conversations that somebody looks at."""
 
-    def __init__(self, threads: Threads, hub: Hub) -> None:
+    def __init__(self, threads: Threads, hub: Hub, sayings: Sayings) -> None:
         self.threads = threads
         self._hub = hub
+        self._sayings = sayings
         self._rooms: dict[str, Room] = {}
 
     def room(self, thread_id: str) -> Room:
         """The conversation's room; an empty one where nobody is in it."""
         if thread_id not in self._rooms:
-            self._rooms[thread_id] = Room(thread_id, self.threads, self._hub)
+            self._rooms[thread_id] = Room(thread_id, self.threads, self._hub, self._sayings)
         return self._rooms[thread_id]
 
     async def leave(self, tab: Tab) -> None:

@@ -14,9 +14,23 @@ from uuid import UUID, uuid5
 
 from chat.cards import Asked, card
 from chat.tables import may_be
-from chat.wire import FACTORY, Piece, Step, artifact, custom, escaped, iso, message, reply, task_list, traces
+from chat.wire import (
+    FACTORY,
+    Piece,
+    Step,
+    artifact,
+    custom,
+    escaped,
+    fenced,
+    iso,
+    message,
+    reply,
+    task_list,
+    traces,
+)
 from core.events import Event
 from core.plain import cost, one_line, seconds, tokens
+from core.sayings import Saying
 from governance.approvals import Approval
 from graph.lifecycle import ENDED
 from graph.narration import LOUD, tell
@@ -58,6 +72,10 @@ class _Notes:
     left_out: int = 0
     commit: str = ""
     files: list[str] = field(default_factory=list[str])
+    saying: str = ""
+    """What its model is writing just now."""
+    over: str = ""
+    """The key of the event that ended its last model call."""
 
     def add(self, line: str) -> None:
         self.lines.append(line)
@@ -101,6 +119,13 @@ class Timeline:
         if event.kind == "plan.decided" or self.progress.status != before:
             self._touched |= {"tasks", "finished"}
 
+    def hear(self, saying: Saying) -> None:
+        """Take in what a model is writing. It is gone with the end of its call."""
+        notes = self._notes.setdefault(saying.team, _Notes())
+        if not notes.over.startswith(f"{saying.call}/"):
+            notes.saying = saying.text
+            self._touched.add(f"stage/{saying.team}")
+
     def _react(self, event: Event) -> None:
         payload = cast("Mapping[str, Any]", event.payload)
         match event.kind:
@@ -123,6 +148,9 @@ class Timeline:
                 self._touched.add("announced")
             case "run.ended":
                 self._touched |= {"finished", "tasks"}
+            case "model.called" | "model.failed" | "stage.ended" if event.team is not None:
+                notes = self._notes.setdefault(event.team, _Notes())
+                notes.saying, notes.over = "", event.key or ""
             case _:
                 pass
 
@@ -227,6 +255,8 @@ class Timeline:
         if notes.left_out:
             parts.append(f"*{notes.left_out} earlier lines are in the log of the run.*")
         parts.append("\n".join(f"- {line}" for line in notes.lines))
+        if notes.saying:
+            parts.append(f"*Its model writes:*\n\n{fenced(notes.saying)}")
         if notes.files:
             shown = notes.files[:MOST_FILES]
             links = [f"- [{escaped(path)}]({artifact(self.run_id, notes.commit, path)})" for path in shown]

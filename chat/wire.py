@@ -116,6 +116,12 @@ def escaped(text: str) -> str:
     return text.translate(_MARKS)
 
 
+def fenced(text: str) -> str:
+    """Text that Markdown shows as it is, line by line."""
+    mark = "~" * 12
+    return f"{mark}text\n{text.replace(mark, mark[1:])}\n{mark}"
+
+
 def traces(run_id: str) -> str:
     """Where the page finds the way to a run's traces."""
     return f"{ROOT}/traces/{quote(run_id)}"

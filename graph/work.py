@@ -24,6 +24,7 @@ from graph.leasing import noting, tell_others
 from graph.mailing import Postbox, open_mail
 from graph.recollecting import NOTHING as NOTHING_RECALLED
 from graph.repairing import laid_out
+from graph.saying import overheard
 from graph.stage_context import StageContext, called
 from graph.state import ClarificationCall, StageState, TraceEntry
 from graph.supplies import NOTHING, Supply
@@ -150,9 +151,17 @@ class Work:
             call = stage.call(state, "work", suffix, operative=team.author.id)
             try:
                 history = await packing.fitted(stage, state, models, candidate, tools=tools)
-                thought = await think(
-                    models, alias, team, team.author, history.messages, tools, call=call, candidate=candidate
-                )
+                async with overheard(stage.services.db, call):
+                    thought = await think(
+                        models,
+                        alias,
+                        team,
+                        team.author,
+                        history.messages,
+                        tools,
+                        call=call,
+                        candidate=candidate,
+                    )
                 return call, thought, history.update
             except ModelFailure as failure:
                 await stage.failed(state, call, failure)

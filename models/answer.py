@@ -1,6 +1,7 @@
 """What a model says in one exchange, as it comes in."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -12,6 +13,10 @@ from models.window import tokens_of
 Heard = Callable[[AIMessageChunk], None]
 """Told of each piece of an answer while it comes. After the first one nothing is tried again."""
 
+
+overhearing: Final[ContextVar[Callable[[str], None] | None]] = ContextVar("overhearing", default=None)
+"""Told what an answer says so far, each time that more of it comes, and from its beginning where it is asked
+for again. Unlike `Heard` it changes nothing: who looks on keeps no broken answer from being tried again."""
 
 CHARACTERS_PER_TOKEN: Final = 24
 """More than this for each allowed token is no answer but a server gone astray."""
@@ -52,6 +57,12 @@ class Answer:
     earlier_output_tokens: int = 0
     earlier_text: str = ""
     """What was heard last in a broken try."""
+
+    def say(self, text: str) -> None:
+        """Add what came."""
+        self.text += text
+        if text and (told := overhearing.get()) is not None:
+            told(self.text)
 
     def again(self, prompt: int, limits: Limits) -> None:
         """Forget a broken exchange, but not what it cost."""

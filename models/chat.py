@@ -187,7 +187,7 @@ class OllamaModel:
             async for chunk in stream:
                 if heard is not None:
                     heard(chunk)
-                said.text += str(chunk.text)
+                said.say(str(chunk.text))
                 said.thinking += str(chunk.additional_kwargs.get("reasoning_content", ""))
                 said.tool_calls.extend(chunk.tool_calls)
                 said.came += characters(chunk)

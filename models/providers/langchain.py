@@ -47,7 +47,7 @@ class LangChainEndpoint:
                 chunks.append(chunk)
                 if heard is not None and (chunk.text or chunk.tool_call_chunks):
                     heard(chunk)
-                said.text += str(chunk.text)
+                said.say(str(chunk.text))
                 said.came += characters(chunk)
                 if said.came > longest:
                     raise ModelStopped(

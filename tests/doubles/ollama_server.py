@@ -67,6 +67,8 @@ class OllamaServer(Serving):
     error: str = "llama runner process has terminated: exit status 2"
     """What it says under the failure `http-500`."""
     port: int = 0
+    halfway: Callable[[], object] | None = None
+    """Called in the middle of each chat's answer."""
     embed: Callable[[list[str]], dict[str, Any]] = field(default=lambda texts: {"embeddings": letters(texts)})
     """What /api/embed answers for texts."""
     failures: list[Failure] = field(default_factory=list[Failure])
@@ -326,7 +328,9 @@ class _Handler(Handler):
             # One that thinks does not come to an end with that.
             yield line("", thinking=ENDLESS) if message.get("thinking") else line(ENDLESS)
         broken = failing & {"cut", "cut-clean", "bad-line", "error-line"}
-        for word in words[: len(words) // 2] if broken else words:
+        for number, word in enumerate(words[: len(words) // 2] if broken else words):
+            if number == len(words) // 2 and self.double.halfway is not None:
+                self.double.halfway()
             self.exchange.said += word
             yield line(word)
         if "bad-line" in failing:

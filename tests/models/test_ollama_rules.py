@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.tools import tool
 
 from core.settings import Settings
+from models.answer import overhearing
 from models.errors import ContextOverflow, ModelStopped, ModelTooSmall, ModelUnavailable, UnknownModel
 from models.service import Models
 from tests.doubles.failures import FailureName
@@ -362,6 +363,22 @@ async def test_what_may_pass_is_tried_again(
     models = await opened()
     assert (await say(models)).text == "Good morning."
     assert len(ollama_server.chats) == 3
+
+
+async def test_who_only_looks_on_keeps_no_broken_answer_from_being_tried_again(
+    ollama_server: OllamaServer, opened: Open
+) -> None:
+    seen: list[str] = []
+    ollama_server.fail("cut", times=1)
+    models = await opened()
+    mark = overhearing.set(seen.append)
+    try:
+        assert (await say(models)).text == "Good morning."
+    finally:
+        overhearing.reset(mark)
+    assert len(ollama_server.chats) == 2
+    assert seen[-1] == "Good morning."
+    assert seen.count(seen[0]) == 2  # from its beginning again
 
 
 @pytest.mark.parametrize("failure", TRANSIENT)
