@@ -17,6 +17,7 @@ from psycopg.rows import DictRow
 
 from core import logs
 from core.database import Database, DatabaseUnavailable
+from core.tasks import end
 
 CHANNEL: Final = "factory_sayings"
 MOST_BYTES: Final = 7_000
@@ -85,13 +86,13 @@ class Sayings:
                 for saying in told.values():
                     yield saying
         finally:
-            self._leave(listener)
+            await self._leave(listener)
 
-    def _leave(self, listener: _Listener) -> None:
+    async def _leave(self, listener: _Listener) -> None:
         self._listeners.discard(listener)
         if not self._listeners and self._listening is not None:
-            self._listening.cancel()
-            self._listening = None
+            listening, self._listening = self._listening, None
+            await end(listening)
 
     async def _listen(self) -> None:
         while True:

@@ -12,6 +12,7 @@ import psycopg
 from core import sayings
 from core.database import Database, DatabaseUnavailable
 from core.redaction import redact
+from core.tasks import end
 from models.answer import overhearing
 from models.calls import Call
 
@@ -35,8 +36,7 @@ async def overheard(db: Database, call: Call) -> AsyncGenerator[None]:
         yield
     finally:
         overhearing.reset(mark)
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
+        await end(sending)
 
 
 class _Telling:

@@ -77,6 +77,7 @@ const factoryEarly = (() => {
   const store = window.sessionStorage;
   let leaving = false;
   let asking = null;
+  let turn = Promise.resolve();
 
   const persist = async (wanted, how) => {
     for (let wait = 250; ; wait = Math.min(wait * 2, 2000)) {
@@ -105,6 +106,13 @@ const factoryEarly = (() => {
     if (url.pathname === `${root}/logout`) {
       leaving = true;
       store.removeItem(kept);
+    }
+    if (url.pathname === `${root}/set-session-cookie`) {
+      // The page may begin to connect twice, with two sessions, and keeps the connection whose question was answered
+      // last. Answered in another order than asked, it would talk with the session that it has forgotten.
+      const mine = turn.then(() => ask(wanted, how));
+      turn = mine.catch(() => null);
+      return mine;
     }
     if (url.pathname !== `${root}/user`) return (await factoryEarly(url, how?.method)) || ask(wanted, how);
     asking ??= persist(wanted, how).finally(() => (asking = null));
