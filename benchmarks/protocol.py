@@ -93,7 +93,6 @@ def _server(home: Path) -> Generator[tuple[str, str]]:
 async def _measure(home: Path, url: str, token: str) -> list[Measurement]:
     bare: list[float] = []
     served: list[float] = []
-    accepted: list[float] = []
     async with (
         Database.open(Settings(home=home / "home")) as database,
         httpx.AsyncClient(base_url=url, headers={"x-api-key": token}, timeout=60) as http,
@@ -103,30 +102,33 @@ async def _measure(home: Path, url: str, token: str) -> list[Measurement]:
         async def by_itself() -> None:
             await graph.ainvoke({"steps": []}, {"configurable": {"thread_id": str(uuid.uuid4())}})
 
-        async def over_http() -> None:
+        async def over_http() -> float:
             thread = str(uuid.uuid4())
             body: dict[str, Any] = {"assistant_id": "five", "input": {"steps": []}, "if_not_exists": "create"}
             begun = time.perf_counter()
             run = (await http.post(f"/threads/{thread}/runs", json=body)).raise_for_status().json()
-            accepted.append((time.perf_counter() - begun) * 1_000)
+            taken = (time.perf_counter() - begun) * 1_000
             done = await http.get(f"/threads/{thread}/runs/{run['run_id']}/join")
             assert done.json()["steps"] == [0, 1, 2, 3, 4], done.text
+            return taken
 
         for work in (by_itself, over_http):
             await _timed(work, AT_ONCE)  # what is done once is done now
-        accepted.clear()
         for _ in range(TIMES):
             bare.append(await _timed(by_itself, RUNS))
             served.append(await _timed(over_http, RUNS))
-    accepted.sort()
+        # One after the other: with ten in flight, each would wait for what the nine others do.
+        accepted = sorted([await over_http() for _ in range(RUNS)])
     name = f"protocol: a run of five nodes over HTTP, {AT_ONCE} in flight"
     return [
         Measurement(name, median(served), "s", GOAL, median(bare)),
-        Measurement("protocol: accept, p95 of the same", accepted[int(len(accepted) * 0.95)], "ms", 30),
+        Measurement(
+            "protocol: accept, one after the other, p95", accepted[int(len(accepted) * 0.95)], "ms", 30
+        ),
     ]
 
 
-async def _timed(work: Callable[[], Awaitable[None]], runs: int) -> float:
+async def _timed(work: Callable[[], Awaitable[object]], runs: int) -> float:
     """Seconds per run, so many of them, AT_ONCE at a time."""
     turns = asyncio.Semaphore(AT_ONCE)
 
