@@ -192,7 +192,7 @@ async def _by(
                 for place, question in asked
             ]
         gathered = [await _gather(memories, place, banks[place], question) for place, question in asked]
-        for name, weights in _arms(Weights().beside(embedder.name)).items():
+        for name, weights in _arms(Weights()).items():
             if not (prefix and name == _WORDS):
                 found[prefix + name] = [_recall(one.top(weights), one.question) for one in gathered]
         found[prefix + _WHOLE] = [

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
@@ -18,6 +18,9 @@ from memory.screening import screen
 from memory.vectors import HalfVector
 from memory.words import Words, analyse, clean, digest, gist
 from models.embeddings.base import Vector
+
+_TOGETHER: Final = (64, 32, 16, 8, 7, 6, 5, 4, 3, 2, 1)
+"""Vectors in one statement."""
 
 Embedded = Sequence[tuple[queries.Space, Sequence[Vector]]]
 
@@ -261,10 +264,9 @@ async def _embed(connection: Connection, plan: _Plan, embedded: Embedded) -> Non
             for (number, _), place in zip(plan.new, plan.places, strict=True)
         ]
         # As few statements as can be: 20 rows go as 16 and 4.
-        sizes = sorted(space.inserts, reverse=True)
         while rows:
-            size = next(size for size in sizes if size <= len(rows))
-            await connection.execute(space.inserts[size], [value for row in rows[:size] for value in row])
+            size = next(size for size in _TOGETHER if size <= len(rows))
+            await connection.execute(space.insert(size), [value for row in rows[:size] for value in row])
             rows = rows[size:]
 
 

@@ -69,7 +69,6 @@ async def answer(
     """The answer from the bank's words and, where there are vectors, from these."""
     # Where tokens are counted, some of what is found may be too long.
     enough = asked.limit if asked.tokens is None else 2 * asked.limit
-    weights = weights.beside(None if sight is None else sight.embedder)
     beside = len(weights.neighbours)
     ranked: list[scoring.Candidate] = []
     first: list[int] = []

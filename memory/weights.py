@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from memory.errors import MemoryRefused
-from models.embeddings.local import WITHOUT_MODEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +15,6 @@ class Weights:
 
     bm25: float = 0.8
     """Of 1: the rest is the vectors'. Both are scaled to the bank's best before they are added."""
-    bm25_with_model: float = 0.6
-    """The same where a model gave the vectors: they say more. Chosen with all-MiniLM-L6-v2."""
     neighbours: tuple[float, ...] = (0.6, 0.5, 0.4)
     """What a memory gets of the score of one that stands 1, 2, 3 places beside it in its session."""
     dates: float = 1.0
@@ -37,14 +34,7 @@ class Weights:
                     f"recall_weights has {name} = {value}",
                     todo=f"Give {', '.join(sorted(known))}, from 0 to 10; neighbours is a list",
                 )
-        both = {"bm25_with_model": given["bm25"]} if "bm25" in given else {}
-        return replace(cls(), **both | dict(given))  # pyright: ignore[reportArgumentType]
-
-    def beside(self, embedder: str | None) -> Weights:
-        """These weights as they are with the vectors of this embedder; None where there are none."""
-        if embedder is None or embedder.startswith(WITHOUT_MODEL):
-            return self
-        return replace(self, bm25=self.bm25_with_model)
+        return replace(cls(), **given)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ class Known:
     """An embedder, as mem0 knows one, of texts whose vectors are known."""
 
     def __init__(self, texts: list[str], vectors: list[list[float]]) -> None:
-        self._vectors = dict(zip(texts, vectors, strict=True))
+        # mem0 trims what it is asked.
+        self._vectors = {text.strip(): vector for text, vector in zip(texts, vectors, strict=True)}
 
     def embed(self, text: str, memory_action: str | None = None) -> list[float]:
         """The text's vector."""
@@ -64,7 +65,7 @@ def main() -> None:
     memory.embedding_model = Known(asked["texts"], asked["vectors"])
     found: list[list[list[int]]] = []
     for place, conversation in enumerate(asked["conversations"]):
-        user = f"conversation {place}"
+        user = f"conversation-{place}"
         for number, turn in enumerate(conversation["turns"]):
             said = [{"role": "user", "content": turn}]
             memory.add(said, user_id=user, metadata={"turn": number}, infer=False)

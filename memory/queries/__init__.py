@@ -182,15 +182,18 @@ class Space:
         def of(text: str, **more: sql.Composable) -> bytes:
             return sql.SQL(text).format(**names, **more).as_bytes()  # pyright: ignore[reportArgumentType]
 
-        row = _VECTOR.format(space=sql.Literal(space))
-        self.inserts = {
-            rows: of(_VECTORS, rows=sql.SQL(", ").join([row] * rows))
-            for rows in (1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64)
-        }
-        """The insert of so many vectors: number, live and the vector of each, in turn."""
+        self._row = _VECTOR.format(space=sql.Literal(space))
+        self._of = of
+        self._inserts: dict[int, bytes] = {}
         self.past = of(_VECTORS_PAST)
         self.unembedded = of(_UNEMBEDDED)
         self.fill = of(_FILL)
+
+    def insert(self, rows: int) -> bytes:
+        """The insert of so many vectors: number, live and the vector of each, in turn."""
+        if rows not in self._inserts:
+            self._inserts[rows] = self._of(_VECTORS, rows=sql.SQL(", ").join([self._row] * rows))
+        return self._inserts[rows]
 
 
 space = lru_cache(maxsize=1000)(Space)

@@ -20,8 +20,6 @@ from zlib import crc32
 
 from models.embeddings.base import Vector, normalised
 
-WITHOUT_MODEL: Final = "local/"
-"""What the names of embedders begin with that need no model."""
 _WORD = re.compile(r"[^\W_]+")
 _PIECES: Final = (3, 5)
 _LONG: Final = 9
@@ -47,7 +45,7 @@ class LocalEmbedder:
         if dimension < 8 or dimension & (dimension - 1):
             raise ValueError("the dimension must be a power of two, 8 or more")
         self.dimension: Final = dimension
-        self.name: Final = f"{WITHOUT_MODEL}hash-{dimension}-v1"
+        self.name: Final = f"local/hash-{dimension}-v1"
 
     async def documents(self, texts: Sequence[str]) -> list[Vector]:
         """One vector for each text. Fails never."""

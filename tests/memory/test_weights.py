@@ -16,7 +16,7 @@ from tests.memory.conftest import MakeDraft
 def test_an_operators_weights_stand_beside_the_measured_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACTORY_RECALL_WEIGHTS", '{"bm25": 0.5, "neighbours": [0.2]}')
     weights = Weights.of(Settings().recall_weights)
-    assert weights == Weights(bm25=0.5, bm25_with_model=0.5, neighbours=(0.2,))
+    assert weights == Weights(bm25=0.5, neighbours=(0.2,))
     assert weights.dates == Weights().dates
 
 
@@ -26,12 +26,6 @@ def test_an_operators_weights_stand_beside_the_measured_ones(monkeypatch: pytest
 def test_a_weight_that_cannot_be_is_refused_by_its_name(given: dict[str, float | tuple[float, ...]]) -> None:
     with pytest.raises(MemoryRefused, match=f"recall_weights has {next(iter(given))}"):
         Weights.of(given)
-
-
-def test_vectors_of_a_model_count_for_more_than_hashed_ones() -> None:
-    weights = Weights()
-    assert weights.beside(None) == weights.beside(LocalEmbedder().name) == weights
-    assert weights.beside("ollama/nomic-embed-text").bm25 == weights.bm25_with_model < weights.bm25
 
 
 async def test_a_part_without_weight_gives_nothing(database: Database, draft: MakeDraft) -> None:
