@@ -173,9 +173,7 @@ class Git:
         try:
             out, err = await process.communicate(stdin or None)
         except BaseException:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await _end(process)
             raise
         code = process.returncode if process.returncode is not None else -1
         if code not in ok:
@@ -208,9 +206,7 @@ class Git:
         try:
             yield process
         finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await _end(process)
 
     async def resolve(self, *revisions: str) -> list[str]:
         """The object ids of `revisions`; raises GitFailed where one does not exist."""
@@ -227,3 +223,11 @@ class Git:
         if self.index is not None:
             stale.append(self.index.with_name(self.index.name + ".lock"))
         await asyncio.to_thread(lambda: [path.unlink(missing_ok=True) for path in stale])
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a git with all that it started, which would hold its pipes open; one that has ended is left alone."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()

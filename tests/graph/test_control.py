@@ -21,8 +21,8 @@ from tests.packs.brain import Chat, write
 _MARK = "86399"
 
 
-def _sleeps(_: Chat) -> str:
-    return f'I wait.\n\n```call bash\n{{"command": "sleep {_MARK}", "seconds": 60}}\n```\n'
+def _sleeps(_: Chat, seconds: int = 60) -> str:
+    return f'I wait.\n\n```call bash\n{{"command": "sleep {_MARK}", "seconds": {seconds}}}\n```\n'
 
 
 def _asleep() -> int:
@@ -81,7 +81,7 @@ async def test_a_paused_run_stands_still_until_it_is_resumed(open_small: OpenSma
         nonlocal calls
         calls += 1
         if calls == 1:
-            return _sleeps(chat)
+            return _sleeps(chat, 5)  # it is done again to its end when the run goes on
         return "Done." if "wrote docs/scout.md" in chat.text else write("docs/scout.md", "# Scout")
 
     rules: Any = {"scout/work": slow_once}

@@ -53,3 +53,6 @@ async def test_neither_git_nor_a_sandboxed_command_is_in_the_terminals_group(
         for task in working:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
+    assert not [
+        process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == MARK.split()
+    ]
