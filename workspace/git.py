@@ -226,7 +226,7 @@ class Git:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a git with all that it started, which would hold its pipes open; one that has ended is left alone."""
+    """End a git with all that it started, which would hold its pipes open; one that has ended stays so."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -17,6 +17,11 @@ from workspace.sandbox import Sandbox
 MARK = "sleep 29.31"
 
 
+def _left() -> bool:
+    """Whether a sleeper lives on whose command was given up."""
+    return any(one.info["cmdline"] == MARK.split() for one in psutil.process_iter(["cmdline"]))
+
+
 async def _of_the_factory(mark: str) -> list[psutil.Process]:
     """The processes below this one whose command line has `mark`, as soon as there are any."""
     async with asyncio.timeout(30):
@@ -53,6 +58,4 @@ async def test_neither_git_nor_a_sandboxed_command_is_in_the_terminals_group(
         for task in working:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
-    assert not [
-        process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == MARK.split()
-    ]
+    assert not await asyncio.to_thread(_left)
