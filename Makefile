@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?=
 ONLY ?=
 # Tests wait as much as they compute: for processes, for git, for the database.
-WORKERS ?= 3
+WORKERS ?= 4
 BIN := .venv/bin
 export PYTHON
 

@@ -120,6 +120,7 @@ def factory(env: Mapping[str, str], *arguments: str, code: int = 0) -> dict[str,
     return json.loads(ran.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SIZES, indirect=True)
 def test_an_imported_repository_is_changed_offline_and_the_change_arrives_at_the_forge(
     source: Path, forge: ForgeServer, factory_env: Mapping[str, str], tmp_path: Path

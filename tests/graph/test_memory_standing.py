@@ -48,6 +48,7 @@ async def test_a_stage_that_was_rolled_back_leaves_nothing_and_what_it_supersede
         assert "The loan time is 21 days." in await live(factory)
 
 
+@pytest.mark.slow
 async def test_what_is_recalled_and_reported_again_does_not_make_a_bank_grow(
     open_small: OpenSmall,
 ) -> None:
@@ -71,6 +72,7 @@ async def test_what_is_recalled_and_reported_again_does_not_make_a_bank_grow(
         assert (sorted(await live(factory)), await shared.list()) == before
 
 
+@pytest.mark.slow
 async def test_two_runs_that_write_at_once_leave_each_fact_once(open_small: OpenSmall) -> None:
     writer = Writer()
     async with open_small(writer.rules(), pack="tiny") as factory:

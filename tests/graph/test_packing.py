@@ -79,6 +79,7 @@ async def test_a_long_conversation_is_packed_and_all_of_it_is_kept(
     assert max(sizes) <= WINDOW * 0.8
 
 
+@pytest.mark.slow
 async def test_a_stage_killed_while_its_conversation_is_packed_keeps_it_once_and_goes_on(
     settings_of: dict[str, Any],
 ) -> None:

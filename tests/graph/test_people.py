@@ -21,7 +21,13 @@ async def verdicts(factory: Factory, run_id: str) -> dict[str, str | None]:
     return {stage.team: stage.verdict for stage in (await factory.summary(run_id)).stages}
 
 
-@pytest.mark.parametrize("order", [("clarification", "escalation"), ("escalation", "clarification")])
+@pytest.mark.parametrize(
+    "order",
+    [
+        ("clarification", "escalation"),
+        pytest.param(("escalation", "clarification"), marks=pytest.mark.slow),
+    ],
+)
 async def test_two_open_questions_are_answered_one_by_one_in_either_order(
     open_small: OpenSmall, order: tuple[str, str]
 ) -> None:

@@ -73,6 +73,7 @@ async def assert_they_agree(factory: Factory, run_id: str, stage: str, head: str
     assert (await verify(factory.db, run_id)).ok
 
 
+@pytest.mark.slow
 async def test_a_finished_run_goes_back_to_each_of_its_stages_and_completes_again(
     open_small: OpenSmall,
 ) -> None:

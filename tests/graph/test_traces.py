@@ -175,7 +175,7 @@ async def test_no_talk_about_a_local_only_project_arrives(
     assert {(each["session.id"], each["user.id"]) for each in langfuse.spans} == {("chat_about-open", "ada")}
 
 
-@pytest.mark.parametrize("how", ["away", "hanging"])
+@pytest.mark.parametrize("how", [pytest.param("away", marks=pytest.mark.slow), "hanging"])
 async def test_a_run_ends_as_ever_when_langfuse_is(
     how: str,
     open_small: OpenSmall,

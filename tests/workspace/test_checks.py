@@ -118,7 +118,9 @@ async def test_a_secret_is_named_by_place_and_never_repeated(
     assert (result.passed, result.details) == (False, (f"src/a.py:2: {what}",))
 
 
-@pytest.mark.parametrize("kind", ["latin-1", "utf-16", "binary", "long", "too long"])
+@pytest.mark.parametrize(
+    "kind", ["latin-1", "utf-16", "binary", pytest.param("long", marks=pytest.mark.slow), "too long"]
+)
 async def test_a_secret_in_a_file_that_is_no_short_utf_8_is_found_or_the_file_is_named(
     no_sandbox: Sandbox, folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

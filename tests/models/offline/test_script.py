@@ -54,6 +54,7 @@ def test_the_core_pipeline_ends_in_tested_software(factory, tmp_path):
     assert all(not stage.findings for team, stage in made.stages.items() if team != "solution_architecture")
 
 
+@pytest.mark.slow
 def test_a_second_round_makes_the_change_real(factory, tmp_path):
     made = factory(LIBRARY)
     made.run(CORE)

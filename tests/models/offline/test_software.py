@@ -76,6 +76,7 @@ def walk(folder: Path, package: str) -> None:
     (folder / "walk.db").unlink()
 
 
+@pytest.mark.slow
 def test_the_full_pipeline_builds_all_that_the_pack_wants(factory, tmp_path):
     made = factory(DEMO)
     made.run(FULL)
