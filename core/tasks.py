@@ -1,7 +1,10 @@
 """Ending tasks of asyncio."""
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 _AGAIN: Final = 1.0
 """Seconds until a task that is still there is cancelled once more."""
@@ -26,3 +29,28 @@ async def end(*tasks: asyncio.Task[Any], again: float = _AGAIN) -> None:
     for task in tasks:
         if not task.cancelled():
             task.exception()
+
+
+async def obeying(work: Coroutine[Any, Any, T], *, again: float = CLEANING) -> T:
+    """Do `work` in this task so that a cancellation of it is not lost, for the same reason as in `end`.
+
+    Where it goes on `again` seconds after it was cancelled, it is cancelled once more.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    insisting = asyncio.create_task(_insist(task, again))
+    try:
+        return await work
+    finally:
+        insisting.cancel()
+
+
+async def _insist(task: asyncio.Task[Any], again: float) -> None:
+    since = 0.0
+    pause = again / 10
+    while True:
+        await asyncio.sleep(pause)
+        since = since + pause if task.cancelling() else 0.0
+        if since >= again:
+            since = 0.0
+            task.cancel()

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from core.errors import FactoryError
+from core.tasks import obeying
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 RunId = Annotated[
@@ -74,6 +75,6 @@ def family(about: str, *, lone: bool = True) -> typer.Typer:
 def do(work: Coroutine[Any, Any, int]) -> int:
     """Do a command's work; its exit code."""
     try:
-        return asyncio.run(work)
+        return asyncio.run(obeying(work))
     except KeyboardInterrupt:
         raise Interrupted(todo="See what there is with: factory runs") from None

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_cli_journeys import LONG, Desk, git
+from tests.e2e.test_cli_journeys import Desk, git
 
 PACKS = Path(__file__).parent.parent / "packs"
 NOTES = "docs/notes.md"
@@ -39,9 +39,9 @@ def side_by_side(desk: Desk, *commands: list[str]) -> list[tuple[int, dict[str, 
     processes = [desk.start(*command, "--json") for command in commands]
     told: list[tuple[int, dict[str, Any]]] = []
     for process in processes:
-        out, said = process.communicate(timeout=LONG)
-        assert "Traceback" not in said, said
-        told.append((process.returncode, json.loads(out)))
+        done = process.ended()
+        assert "Traceback" not in done.stderr, done.stderr
+        told.append((done.returncode, json.loads(done.stdout)))
     return told
 
 
