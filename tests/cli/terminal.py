@@ -30,6 +30,8 @@ class Terminal:
         if self.child == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
             os.chdir(cwd)
+            for number in (signal.SIGINT, signal.SIGQUIT):  # ignored where the tests run in the background
+                signal.signal(number, signal.SIG_DFL)
             os.execve(PROGRAM[0], [*PROGRAM, *arguments], {**env, "TERM": "xterm"})
 
     def expect(self, pattern: str, *, seconds: float = 60) -> None:
