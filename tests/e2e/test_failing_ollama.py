@@ -23,6 +23,7 @@ from tests.e2e.conftest import (
     to_the_end,
 )
 from tests.packs.brain import RULES, Chat, brain, result, write
+from tests.sampling import some
 
 PAGE = "# Scout\n\nAs if nothing had happened."
 REQUIREMENT = "A page about scouting"
@@ -93,7 +94,7 @@ def heal(ollama: OllamaServer) -> None:
     ollama.models.update({name: list(can) for name, can in MODELS.items()})
 
 
-@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize("name", some(FAILURES, of=3))
 async def test_a_failure_that_passes_is_lived_through(
     name: FailureName, ollama: OllamaServer, open_factory: OpenFactory
 ) -> None:
@@ -110,7 +111,7 @@ async def test_a_failure_that_passes_is_lived_through(
         assert (await released(factory, run_id))["docs/scout.md"].rstrip() == PAGE
 
 
-@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize("name", some(FAILURES, of=3))
 async def test_a_failure_without_end_blocks_or_does_no_harm_and_a_person_sends_the_run_on(
     name: FailureName, ollama: OllamaServer, open_factory: OpenFactory
 ) -> None:

@@ -22,6 +22,7 @@ from tests.doubles.ollama_server import OllamaServer
 from tests.faults import worker
 from tests.graph.writing import LIBRARY, REQUIREMENT, Writer, live, memories, run
 from tests.packs.brain import RULES, brain
+from tests.sampling import some
 
 PACKS = Path(__file__).parent.parent / "packs"
 OLD, NEW = "The loan time is 21 days.", "The loan time is 28 days."
@@ -145,14 +146,17 @@ def factory_command(settings: Mapping[str, Any], *words: str, crash_at: str = ""
 
 @pytest.mark.parametrize(
     "point",
-    [
-        "memory.elsewhere",
-        "audit.cut",
-        "audit.cut#2",
-        "memory.elsewhere#2",
-        "event.append",
-        "memory.forgetting",
-    ],
+    some(
+        [
+            "memory.elsewhere",
+            "audit.cut#2",
+            "memory.elsewhere#2",
+            "audit.cut",
+            "event.append",
+            "memory.forgetting",
+        ],
+        of=3,
+    ),
 )
 async def test_a_forgetting_that_is_killed_and_said_again_leaves_the_text_nowhere(
     point: str, tiny: dict[str, Any], writer: Writer

@@ -19,6 +19,7 @@ from tests.faults import worker
 from tests.faults.scenario import Ended, ended
 from tests.graph.test_reconcile import BASE, LOG, appending, commit
 from tests.packs.brain import RULES, brain
+from tests.sampling import some
 
 PACKS = Path(__file__).parent.parent / "packs"
 POINTS = (
@@ -88,9 +89,7 @@ async def undisturbed(small: dict[str, Any], tmp_path: Path) -> Ended:
     return _undisturbed[0]
 
 
-@pytest.mark.parametrize(
-    "point", [*INNER, *(pytest.param(point, marks=pytest.mark.slow) for point in POINTS)]
-)
+@pytest.mark.parametrize("point", some([*INNER, *POINTS], of=5))
 async def test_a_run_killed_while_a_conflict_is_repaired_ends_like_an_undisturbed_one(
     point: str, small: dict[str, Any], undisturbed: Ended, tmp_path: Path
 ) -> None:

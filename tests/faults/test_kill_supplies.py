@@ -20,6 +20,7 @@ from tests.faults import worker
 from tests.faults.scenario import Ended, ended
 from tests.graph.test_dependencies import product
 from tests.packs.brain import brain
+from tests.sampling import some
 
 PACKS = Path(__file__).parent.parent / "packs"
 POINTS = (
@@ -111,7 +112,7 @@ async def test_undisturbed_it_asks_once_and_installs_once(undisturbed: Supplied)
     assert any(each.startswith("incident Re: Dependency: gamma") for each in undisturbed.mail)
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", some(POINTS, of=3))
 async def test_a_run_killed_at_its_dependencies_ends_like_an_undisturbed_one(
     point: str, needy: dict[str, Any], undisturbed: Supplied
 ) -> None:
