@@ -64,7 +64,8 @@ async def _call(server: Server, *words: str) -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     _, said = await process.communicate()
-    assert process.returncode == 3, said.decode()
+    # It waits for the review, which may be decided elsewhere before it has ended.
+    assert process.returncode in (0, 3), said.decode()
 
 
 @dataclass
