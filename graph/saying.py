@@ -52,20 +52,20 @@ class _Telling:
         told, quiet = "", 0
         while len(self._text) <= MOST:
             await asyncio.sleep(PACE)
-            shown = _shown(self._text)
-            quiet = quiet + 1 if shown == told else 0
-            if quiet % REPEAT or not shown:
+            ending = shown(self._text)
+            quiet = quiet + 1 if ending == told else 0
+            if quiet % REPEAT or not ending:
                 continue
-            told = shown
+            told = ending
             try:
                 await sayings.tell(
-                    self._db, sayings.Saying(self._call.run_id, self._call.team, self._call.key, shown)
+                    self._db, sayings.Saying(self._call.run_id, self._call.team, self._call.key, ending)
                 )
             except (psycopg.Error, DatabaseUnavailable):
                 return  # a run in trouble has better things to do
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """The end of the whole words: a secret that is half there cannot be known for one."""
     whole = text[: max(text.rfind(" "), text.rfind("\n")) + 1]
     return redact(whole)[-SHOWN:].strip()

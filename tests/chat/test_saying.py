@@ -10,7 +10,7 @@ from typing import Any
 from chat.timeline import Timeline
 from core.events import Event
 from core.sayings import Saying
-from graph.saying import _shown
+from graph.saying import shown
 from tests.chat.conftest import OpenChat, Tab
 from tests.doubles.ollama_server import OllamaServer
 from tests.packs.brain import RULES
@@ -66,18 +66,18 @@ def test_what_comes_late_is_not_shown_any_more() -> None:
     timeline = Timeline("run-a", "thread")
     plan = {"title": "t", "stages": [], "names": {"team": "Team"}}
     timeline.apply(Event("run-a", 1, datetime.now(UTC), "plan.decided", None, plan, "", ""))
-    timeline.hear(Saying("run-a", "team", "team.1/work/1", "first"))
+    timeline.hear(Saying("run-a", "team", "team.1/turn/1", "first"))
     assert "first" in str(timeline.show())
-    timeline.apply(_called(2, "team.1/work/1/called"))
+    timeline.apply(_called(2, "team.1/turn/1/called"))
     assert "first" not in str(timeline.show())
-    timeline.hear(Saying("run-a", "team", "team.1/work/1", "late"))
+    timeline.hear(Saying("run-a", "team", "team.1/turn/1", "late"))
     assert "late" not in str(timeline.show())
-    timeline.hear(Saying("run-a", "team", "team.1/work/10", "~~~~~~~~~~~~\n# the next"))
+    timeline.hear(Saying("run-a", "team", "team.1/turn/10", "~~~~~~~~~~~~\n# the next"))
     assert "\n~~~~~~~~~~~\n# the next\n" in str(timeline.show()[1][1]["output"])
 
 
 def test_a_secret_is_masked_and_half_of_one_held_back() -> None:
     for cut in range(1, len(SECRET)):
-        assert _shown(f"The key is {SECRET[:cut]}") == "The key is"
-    assert SECRET not in _shown(f"The key is {SECRET} and more")
-    assert _shown("-----BEGIN PRIVATE KEY-----\nabcdef\nabc ").count("abc") == 0
+        assert shown(f"The key is {SECRET[:cut]}") == "The key is"
+    assert SECRET not in shown(f"The key is {SECRET} and more")
+    assert shown("-----BEGIN PRIVATE KEY-----\nabcdef\nabc ").count("abc") == 0
