@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from psycopg.rows import DictRow
 
 from api.protocol import configuring, executor
-from api.protocol.errors import Conflict, NothingWaits, ThreadNotFound
+from api.protocol.errors import Conflict, NothingWaits, no_thread
 from api.protocol.executor import Executor
 from api.protocol.queries import Connection, runs, threads
 from api.protocol.wanted import RunWanted
@@ -91,9 +91,7 @@ async def _thread(
     create = create or wanted.if_not_exists == "create"
     thread, active = await threads.locked(conn, thread_id, make_at=values["now"] if create else None)
     if thread is None:
-        raise ThreadNotFound(
-            f"There is no thread {thread_id}", untouched="No run was started", todo="Create the thread first"
-        )
+        raise no_thread(thread_id, untouched="No run was started")
     if thread["of_run"]:
         raise Conflict(
             f"The thread shows run {thread['of_run']} of the factory", untouched="No run was started"

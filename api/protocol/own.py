@@ -20,7 +20,7 @@ from api.protocol import answering, presenting
 from api.protocol.beginning import begin
 from api.protocol.bell import Bell
 from api.protocol.encoding import plain
-from api.protocol.errors import Conflict, NotHere, ThreadNotFound
+from api.protocol.errors import Conflict, NotHere, no_thread
 from api.protocol.executing import Outcome
 from api.protocol.graphs import OF_RUNS, Compiled
 from api.protocol.presenting import Message
@@ -99,7 +99,7 @@ class Own:
                 await threads.insert(conn, thread_id, now=clock.now(), metadata={})
             thread = await threads.get(conn, thread_id)
         if thread is None:
-            raise ThreadNotFound(f"There is no thread {thread_id}", untouched="Nothing was started")
+            raise no_thread(thread_id, untouched="Nothing was started")
         return thread_id, thread
 
     async def _submit(self, thread_id: UUID, graph_id: str, wanted: RunWanted, caller: Caller) -> None:

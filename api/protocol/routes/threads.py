@@ -13,7 +13,7 @@ from psycopg.rows import DictRow
 from api.access import ReaderWithin, Submitter, narrowed
 from api.protocol import states, views
 from api.protocol.encoding import size_of
-from api.protocol.errors import Conflict, GraphNotFound, NotHere, ThreadNotFound
+from api.protocol.errors import Conflict, GraphNotFound, NotHere, no_thread
 from api.protocol.opened import AgentProtocol, Opened
 from api.protocol.queries import events, runs
 from api.protocol.queries import threads as queries
@@ -123,7 +123,7 @@ async def change(thread_id: UUID, wanted: ThreadPatch, protocol: Opened, _: Thre
             now=clock.now(),
         )
     if row is None:
-        raise ThreadNotFound(f"There is no thread {thread_id}")
+        raise no_thread(thread_id)
     return views.answer(views.thread(row))
 
 
