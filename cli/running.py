@@ -58,10 +58,14 @@ async def run(
             by=whoami(),
             if_active=if_active,
         )
-        screen.note(f"run {run_id}", style="bold")
-        if behind := await turns.behind(factory.db, run_id):
-            screen.note(f"It waits until {', '.join(behind)} is over.")
-        return await to_the_end(factory, run_id, screen)
+        return await _submitted(factory, run_id, screen)
+
+
+async def _submitted(factory: Factory, run_id: str, screen: Screen) -> int:
+    screen.note(f"run {run_id}", style="bold")
+    if behind := await turns.behind(factory.db, run_id):
+        screen.note(f"It waits until {', '.join(behind)} is over.")
+    return await to_the_end(factory, run_id, screen)
 
 
 async def change(
@@ -93,10 +97,7 @@ async def change(
             by=whoami(),
             if_active=if_active,
         )
-        screen.note(f"run {run_id}", style="bold")
-        if behind := await turns.behind(factory.db, run_id):
-            screen.note(f"It waits until {', '.join(behind)} is over.")
-        return await to_the_end(factory, run_id, screen)
+        return await _submitted(factory, run_id, screen)
 
 
 async def resume(run: str, *, record: Path | None, unsafe_no_sandbox: bool, as_json: bool) -> int:
