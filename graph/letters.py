@@ -6,10 +6,10 @@ A letter is known by its name and text: taken twice, or by two processes at once
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 
 from core import faults
 from core.errors import BadInput
+from graph.giving import give
 from graph.lifecycle import ENDED
 from graph.runner import Factory
 from graph.schedules.schedules import Work
@@ -17,7 +17,7 @@ from graph.summary import RunSummary
 from workspace.locks import FileLock
 from workspace.mail import inbox
 from workspace.mail.inbox import Letter
-from workspace.mail.message import INBOX, OUTBOX, is_mail, plain
+from workspace.mail.message import INBOX, OUTBOX, plain
 from workspace.repository import Repository
 
 _MOST_SHOWN = 2_000
@@ -63,7 +63,6 @@ async def take(
     factory: Factory, project: str, repository: Repository, letter: Letter, work: Work, *, by: str
 ) -> str:
     """The letter's run; recorded now, if it was not before. `work` says what it is given beside the text."""
-    budget = None if work.budget_usd is None else Decimal(work.budget_usd)
     async with FileLock(repository.path.parent / "mail.lock").held():
         if known := await factory.services.runs.by_mail(project, letter.key):
             return known.id
@@ -71,28 +70,7 @@ async def take(
         path = f"{INBOX}/{letter.name}"
         await repository.post_to_main({path: letter.text.encode()}, message=f"Mail: {letter.name}")
         faults.point("mail.received")
-        # To a project that holds something a letter asks for a change of it.
-        if any(not is_mail(path) for path in await repository.files("refs/heads/main")):
-            return await factory.change(
-                project,
-                letter.text,
-                pipeline=work.pipeline,
-                approve_all=work.approve_all,
-                budget_usd=budget,
-                widens=False,
-                by=by,
-                mail=letter.key,
-            )
-        return await factory.submit(
-            letter.text,
-            project=project,
-            pipeline=work.pipeline,
-            approve_all=work.approve_all,
-            budget_usd=budget,
-            widens=False,
-            by=by,
-            mail=letter.key,
-        )
+        return await give(factory, project, letter.text, work, by=by, mail=letter.key)
 
 
 async def answer(factory: Factory, repository: Repository, letter: Letter, run_id: str) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Final
 
 from core import clock, faults, logs
@@ -20,6 +19,7 @@ from core.fencing import Fenced
 from core.json import JsonObject
 from core.redaction import redact
 from graph import letters, paying
+from graph.giving import give
 from graph.lifecycle import ENDED
 from graph.queue.kinds import Job
 from graph.queue.queue import Queue
@@ -27,7 +27,6 @@ from graph.runner import Factory
 from graph.schedules import queries
 from graph.schedules.schedules import Schedule, schedule_of
 from models.errors import ModelUnavailable
-from workspace.mail.message import is_mail
 
 SUBMIT: Final = "schedule"
 """The kind of such a job."""
@@ -81,7 +80,14 @@ class Recurring:
                 await self._look(schedule, job)
             else:
                 run_id = str(job.payload["run"])
-                await self._make(schedule, run_id)
+                await give(
+                    self._factory,
+                    schedule.project,
+                    schedule.work.requirement,
+                    schedule.work,
+                    by=schedule.created_by,
+                    run_id=run_id,
+                )
                 faults.point("schedule.submitted")
                 await self._say(schedule, job, "started", [run_id])
         except (DatabaseUnavailable, ModelUnavailable, Fenced):
@@ -113,31 +119,3 @@ class Recurring:
                 refused: JsonObject = {**told, "why": said.removeprefix("refused: ")}
                 key = f"schedule/{schedule.id}/{due}/refused"
                 await self._factory.events.append(SERVICE, "schedule.refused", refused, key=key, conn=conn)
-
-    async def _make(self, schedule: Schedule, run_id: str) -> None:
-        factory, work = self._factory, schedule.work
-        budget = None if work.budget_usd is None else Decimal(work.budget_usd)
-        repository = await factory.services.project(schedule.project)
-        # In a project that holds something, a run from the text alone would begin from nothing.
-        if any(not is_mail(path) for path in await repository.files("refs/heads/main")):
-            await factory.change(
-                schedule.project,
-                work.requirement,
-                pipeline=work.pipeline,
-                approve_all=work.approve_all,
-                budget_usd=budget,
-                widens=False,
-                by=schedule.created_by,
-                run_id=run_id,
-            )
-        else:
-            await factory.submit(
-                work.requirement,
-                project=schedule.project,
-                pipeline=work.pipeline,
-                approve_all=work.approve_all,
-                budget_usd=budget,
-                widens=False,
-                by=schedule.created_by,
-                run_id=run_id,
-            )
