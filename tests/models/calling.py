@@ -3,6 +3,7 @@
 from typing import Any
 
 from langchain_core.messages import HumanMessage
+from langchain_core.tools import tool
 
 from core.json import JsonObject
 from models.calls import Call, CallKind, Reply
@@ -28,3 +29,9 @@ def a_call(kind: CallKind = "work", key: str = "1", team: str = "backend_enginee
 async def say(models: Models, text: str = "Good morning!", alias: str = CODER, **how: Any) -> Reply:
     """One call with one message."""
     return await models.complete(alias, [HumanMessage(text)], **{"call": a_call(), **how})
+
+
+@tool
+def read_file(path: str) -> str:
+    """Read a file."""
+    return path
