@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from core.cluster import binaries
 from core.errors import BadInput, FactoryError
 from core.postgres import DatabaseUnavailable, PostgresMissing
+from core.processes import reap
 from core.redaction import redact
 
 _VARIABLES: Final = {
@@ -106,7 +107,7 @@ async def _run(program: str, conninfo: str, *arguments: str) -> None:
         _, said = await process.communicate()
     except BaseException:
         process.kill()
-        await process.wait()
+        await reap(process)
         raise
     if process.returncode != 0:
         last = " / ".join(said.decode(errors="replace").strip().splitlines()[-4:])

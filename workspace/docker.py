@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.processes import reap
 from workspace import inventory
 from workspace.allowance import Allowance
 from workspace.errors import SandboxUnavailable
@@ -140,7 +141,7 @@ class Docker:
         except BaseException as error:
             with suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            await reap(process)
             if isinstance(error, TimeoutError):
                 raise SandboxUnavailable(f"docker {words[0]} takes longer than {_PATIENCE:.0f} s") from error
             raise

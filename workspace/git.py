@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core import clock, faults, fencing
+from core.processes import reap
 from workspace.errors import DiskFull, GitFailed
 
 _CONFIG: Mapping[str, str] = {
@@ -230,4 +231,4 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    await reap(process)
