@@ -15,7 +15,7 @@ from rich.table import Table
 from benchmarks.measure import Measurement
 
 HERE = Path(__file__).parent
-_NO_BENCHMARK = {"__main__", "measure", "memory_growth", "outside"}
+_NO_BENCHMARK = {"__main__", "measure", "memory_growth", "outside", "streams"}
 
 
 def names() -> list[str]:
