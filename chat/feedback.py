@@ -11,7 +11,7 @@ from core.json import JsonObject
 from core.redaction import redact
 from graph import scoring
 from graph.runner import Factory
-from models.tracing import Score
+from models.scores import Score
 
 MOST_COMMENT = 2_000
 """Characters of a comment."""

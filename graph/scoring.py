@@ -11,8 +11,8 @@ from graph.people import Answer
 from graph.services import Services
 from graph.stage_context import StageContext
 from graph.state import StageState
+from models.scores import Score
 from models.service import Models
-from models.tracing import Score
 
 _log = logs.get(__name__)
 

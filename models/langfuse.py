@@ -13,7 +13,6 @@ import asyncio
 import atexit
 import json
 import logging
-import os
 import threading
 from collections.abc import Callable
 from contextvars import Context
@@ -36,7 +35,7 @@ from core.json import JsonValue
 from core.redaction import redact
 from models.asking import Question
 from models.calls import Reply
-from models.tracing import KEYS, Score
+from models.scores import Score
 
 _log = logs.get(__name__)
 
@@ -222,16 +221,15 @@ def masked(*, data: Any, **_: Any) -> JsonValue:
     return redact(cast(JsonValue, json.loads(json.dumps(data, default=str, ensure_ascii=False))))
 
 
-_opened: dict[tuple[str, ...], Traces] = {}
+_opened: dict[tuple[str, str], Traces] = {}
 _opening = threading.Lock()
 
 
-def opened() -> Traces:
-    """The traces of the environment's keys, the same for as long as the process lives.
+def opened(public: str, secret: str) -> Traces:
+    """The traces of a pair of keys, the same for as long as the process lives.
 
     Raises what the SDK raises for settings of its own that cannot be used.
     """
-    public, secret = (os.environ[name] for name in KEYS)
     with _opening:
         if (public, secret) not in _opened:
             _opened[public, secret] = _open(public, secret)

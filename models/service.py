@@ -39,8 +39,9 @@ from models.routing.fleet import Fleet
 from models.routing.lending import Lending
 from models.routing.pool import AccountPool
 from models.routing.router import Router
+from models.scores import Score
 from models.spending.guard import BudgetReached
-from models.tracing import Score, Tracer, open_tracer, traced
+from models.tracing import Tracer, open_tracer, traced
 from models.window import estimate
 
 if TYPE_CHECKING:

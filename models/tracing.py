@@ -7,35 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable
 from importlib import import_module
 from typing import Final, Protocol, cast
 
 from core import logs
 from models.asking import Question
 from models.calls import Reply
+from models.scores import Score
 
 _log = logs.get(__name__)
 
 KEYS: Final = ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
 """Variables of the environment without which nobody is told anything."""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """How somebody ruled on the work of a run, or on what was said in a talk."""
-
-    run_id: str
-    """The run, or the talk's chain of the log: the session that it belongs to."""
-    key: str
-    """Idempotency key: one score for one (run, key); told again, it takes its own place."""
-    name: str
-    """Who ruled: `gate`, `review` or `feedback`."""
-    value: str
-    """The ruling, one of a few words."""
-    comment: str = ""
-    about: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
 
 
 class Asked(Protocol):
@@ -72,7 +56,7 @@ async def open_tracer() -> Tracer | None:
 
 
 def _load() -> Tracer:
-    return cast(Tracer, import_module("models.langfuse").opened())
+    return cast(Tracer, import_module("models.langfuse").opened(*(os.environ[name] for name in KEYS)))
 
 
 async def traced(tracer: Tracer | None, question: Question, answer: Awaitable[Reply]) -> Reply:

@@ -5,17 +5,14 @@ import json
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from workspace.allowance import Allowance
 from workspace.errors import SandboxUnavailable
-
-if TYPE_CHECKING:
-    from workspace.sandbox import Sandbox
 
 ESSENTIAL: tuple[str, ...] = (
     "files",
@@ -36,7 +33,24 @@ ESSENTIAL: tuple[str, ...] = (
 _PROCESSES = 24
 
 
-async def protections(sandbox: "Sandbox", home: Path) -> Mapping[str, bool | None]:
+class Ran(Protocol):
+    """What became of the probe."""
+
+    @property
+    def exit_code(self) -> int: ...
+    @property
+    def output(self) -> str: ...
+
+
+class Confined(Protocol):
+    """What is to be proved: a way to run a command."""
+
+    async def run(
+        self, command: Sequence[str], tree: Path, *, timeout: float, allowance: Allowance
+    ) -> Ran: ...
+
+
+async def protections(sandbox: Confined, home: Path) -> Mapping[str, bool | None]:
     """Every protection by name, and whether it held. Raises SandboxUnavailable where nothing ran."""
     folder = await asyncio.to_thread(_canary, home)
     probe = await asyncio.to_thread((files("workspace") / "probe.py").read_text)

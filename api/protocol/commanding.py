@@ -2,79 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-import orjson
-from starlette.websockets import WebSocket, WebSocketDisconnect
-
-from api.access import Admission, Caller
-from api.protocol import states, streaming
+from api.access import Caller
+from api.protocol import states
 from api.protocol.errors import NothingWaits
 from api.protocol.opened import AgentProtocol
 from api.protocol.queries import events, runs, threads
 from api.protocol.wanted import CommandWanted, RunWanted
-from core import logs
 from core.errors import BadInput, FactoryError, NotFound
-from core.json import is_array, is_object
+from core.json import is_object
 from core.redaction import redact
-from core.tasks import end
 from governance import roles
 
-CHANNELS: Final = (
-    "values",
-    "updates",
-    "messages",
-    "tools",
-    "lifecycle",
-    "input",
-    "checkpoints",
-    "tasks",
-    "custom",
-)
 Answer = dict[str, Any]
-
-logger = logs.get(__name__)
-
-
-class FilterInvalid(BadInput):
-    """The subscription cannot be read."""
-
-    http_status = 400
-
-
-def filters(given: dict[str, Any]) -> dict[str, Any]:
-    """Which channels and namespaces a client asks for; raises FilterInvalid."""
-    channels = given.get("channels")
-    if not is_array(channels) or not channels:
-        raise FilterInvalid("A subscription names channels", todo=f"Some of: {', '.join(CHANNELS)}")
-    for channel in channels:
-        if not (isinstance(channel, str) and (channel in CHANNELS or channel.startswith("custom:"))):
-            raise FilterInvalid(
-                f"There is no channel {channel!r}", todo=f"There are: {', '.join(CHANNELS)}, custom:NAME"
-            )
-    namespaces, depth = given.get("namespaces"), given.get("depth")
-    if namespaces is not None and not (is_array(namespaces) and all(is_array(one) for one in namespaces)):
-        raise FilterInvalid("`namespaces` is a list of lists of texts")
-    if depth is not None and (not isinstance(depth, int) or depth < 0):
-        raise FilterInvalid("`depth` is a number, at least 0")
-    found = {"channels": channels, "namespaces": namespaces, "depth": depth}
-    return {name: value for name, value in found.items() if value is not None}
 
 
 async def obey(protocol: AgentProtocol, thread_id: UUID, given: Any, caller: Caller) -> Answer:
     """Obey a command; what goes wrong is told as an answer too, with the command's number."""
     if not is_object(given):
-        return _error(None, "invalid_argument", "A command is an object with an integer id and a method")
+        return failure(None, "invalid_argument", "A command is an object with an integer id and a method")
     command: dict[str, Any] = given
     number, method, params = command.get("id"), command.get("method"), command.get("params")
     if not isinstance(number, int) or isinstance(number, bool) or not isinstance(method, str):
-        return _error(None, "invalid_argument", "A command has an integer id and a method")
+        return failure(None, "invalid_argument", "A command has an integer id and a method")
     call = _METHODS.get(method)
     if call is None:
-        return _error(
+        return failure(
             number,
             "unknown_command",
             f"There is no command {method[:80]!r}; there are: {', '.join(_METHODS)}",
@@ -84,14 +39,20 @@ async def obey(protocol: AgentProtocol, thread_id: UUID, given: Any, caller: Cal
         async with protocol.db.pool.connection() as conn:
             seq = await events.last_of_thread(conn, thread_id)
     except FactoryError as error:
-        return _error(number, _code(error), redact(str(error)))
+        return failure_of(number, error)
     except ValueError as error:  # of pydantic: what is wrong with which field
-        return _error(number, "invalid_argument", redact(str(error)))
+        return failure(number, "invalid_argument", redact(str(error)))
     return {"type": "success", "id": number, "result": result, "meta": {"applied_through_seq": min(seq, 0)}}
 
 
-def _error(number: int | None, code: str, message: str) -> Answer:
+def failure(number: int | None, code: str, message: str) -> Answer:
+    """The answer to a command that was not obeyed."""
     return {"type": "error", "id": number, "error": code, "message": message}
+
+
+def failure_of(number: int | None, error: FactoryError) -> Answer:
+    """The same, for a refusal of the factory's."""
+    return failure(number, _code(error), redact(str(error)))
 
 
 def _code(error: FactoryError) -> str:
@@ -224,101 +185,3 @@ _METHODS = {
     "state.listCheckpoints": _checkpoints,
     "state.fork": _fork,
 }
-
-
-class _Conversation:
-    """One WebSocket: commands come in; answers and the events of its subscriptions go out."""
-
-    def __init__(
-        self, protocol: AgentProtocol, thread_id: UUID, socket: WebSocket, admission: Admission
-    ) -> None:
-        self._protocol = protocol
-        self._thread_id = thread_id
-        self._socket = socket
-        self._admission = admission
-        self._sending = asyncio.Lock()
-        self._subscriptions: dict[str, asyncio.Task[None]] = {}
-
-    async def hold(self) -> None:
-        watching = asyncio.create_task(self._watch(), name="admission")
-        try:
-            while True:
-                await self._hear(await self._socket.receive_text())
-        except (WebSocketDisconnect, KeyError, RuntimeError):
-            pass  # gone, or it sent bytes, or it was closed from here
-        finally:
-            await end(watching, *self._subscriptions.values())
-
-    async def _watch(self) -> None:
-        """End it soon after the client's token has ended."""
-        while True:
-            await asyncio.sleep(streaming.HEARTBEAT)
-            if not await self._admission.stands():
-                break
-        await self._socket.close(1008, "not-signed-in")
-
-    async def _hear(self, text: str) -> None:
-        try:
-            given: Any = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            await self._send(_error(None, "invalid_argument", "A command is JSON"))
-            return
-        method = given.get("method") if is_object(given) else None
-        if method == "subscription.subscribe":
-            await self._subscribe(given)
-        elif method == "subscription.unsubscribe":
-            await self._unsubscribe(given)
-        else:
-            await self._send(await obey(self._protocol, self._thread_id, given, self._admission.caller))
-
-    async def _subscribe(self, given: dict[str, Any]) -> None:
-        from api.protocol.routes.commands import since  # noqa: PLC0415  (the routes import this module)
-
-        params: dict[str, Any] = given.get("params") or {}
-        try:
-            wanted = filters(params)
-            after = await since(self._protocol, self._thread_id, params.get("since"))
-        except FactoryError as error:
-            await self._send(_error(given.get("id"), _code(error), redact(str(error))))
-            return
-        name = f"subscription-{len(self._subscriptions) + 1}"
-        await self._send({"type": "success", "id": given.get("id"), "result": {"subscription_id": name}})
-        self._subscriptions[name] = asyncio.create_task(self._tell(after, wanted), name=name)
-
-    async def _unsubscribe(self, given: dict[str, Any]) -> None:
-        params: dict[str, Any] = given.get("params") or {}
-        name = str(params.get("subscription_id"))
-        task = self._subscriptions.pop(name, None)
-        if task is None:
-            await self._send(
-                _error(given.get("id"), "no_such_subscription", f"There is no subscription {name[:80]!r}")
-            )
-            return
-        task.cancel()
-        await self._send({"type": "success", "id": given.get("id"), "result": {}})
-
-    async def _tell(self, after: int, wanted: dict[str, Any]) -> None:
-        reader = streaming.Reader(self._protocol.db, self._protocol.bell)
-        try:
-            async for line in reader.of_thread(self._thread_id, after, "event"):
-                if line is None:
-                    continue  # the server's pings say that the connection lives
-                event = streaming.event_of(line)
-                if streaming.subscribed(event, wanted):
-                    await streaming.pace(event, wanted)
-                    await self._send(event)
-        except (WebSocketDisconnect, RuntimeError):
-            return  # it is gone
-        except Exception:
-            logger.exception("a thread's events could not be told")
-            with suppress(Exception):
-                await self._socket.close(1011)
-
-    async def _send(self, message: Answer) -> None:
-        async with self._sending:
-            await self._socket.send_text(orjson.dumps(message).decode())
-
-
-async def converse(protocol: AgentProtocol, thread_id: UUID, socket: WebSocket, admission: Admission) -> None:
-    """Obey and tell, until the client goes, or its token ends."""
-    await _Conversation(protocol, thread_id, socket, admission).hold()

@@ -240,7 +240,7 @@ def test_a_process_ends_though_langfuse_hangs(langfuse: LangfuseServer, factory_
     told = _OPEN.replace(
         "        print(", "        models.score(Score('run', 'key', 'gate', 'pass'))\n        print("
     )
-    told = "from models.tracing import Score\n" + told
+    told = "from models.scores import Score\n" + told
     env = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1", "LANGFUSE_SECRET_KEY": "sk-lf-1", "LANGFUSE_HOST": langfuse.url}
     began = time.monotonic()
     done = subprocess.run(

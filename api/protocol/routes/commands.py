@@ -8,13 +8,12 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Request, Response, WebSocket
 
 from api.access import Admission, Admitted, bearer
-from api.protocol import commanding, streaming, views
-from api.protocol.opened import AgentProtocol, Opened
-from api.protocol.queries import events
+from api.protocol import commanding, conversing, streaming, subscribing, views
+from api.protocol.opened import Opened
 from api.protocol.routes.json_route import JsonRoute
 from api.protocol.wanted import Json
 from api.protocol.within import OnThread, ThreadReader, ThreadStarter
-from core.errors import BadInput, FactoryError
+from core.errors import FactoryError
 
 router = APIRouter(prefix="/threads/{thread_id}", tags=["agent protocol"], route_class=JsonRoute)
 
@@ -33,21 +32,11 @@ async def stream(
     thread_id: UUID, wanted: Annotated[Json, Body()], protocol: Opened, _: ThreadReader, admission: Admitted
 ) -> Response:
     """The thread's events of some channels, after `since`; else from its newest run's beginning."""
-    filters = commanding.filters(wanted)
+    filters = subscribing.filters(wanted)
     lines = streaming.Reader(protocol.db, protocol.bell).of_thread(
-        thread_id, await since(protocol, thread_id, wanted.get("since")), "event"
+        thread_id, await subscribing.since(protocol, thread_id, wanted.get("since")), "event"
     )
     return streaming.response(streaming.event_lines(lines, filters), admission=admission)
-
-
-async def since(protocol: AgentProtocol, thread_id: UUID, given: object) -> int:
-    """The position after which a client wants to be told; the beginning, where no run is there yet."""
-    if given is None:
-        async with protocol.db.pool.connection() as conn:
-            return await events.before_last_run(conn, thread_id)
-    if not isinstance(given, int) or given < 0:
-        raise BadInput("`since` is the number of an event")
-    return given
 
 
 @router.websocket("/stream/events")
@@ -62,4 +51,4 @@ async def listen(socket: WebSocket, thread_id: UUID, protocol: Opened) -> None:
         return
     await socket.accept()
     admission = Admission(protocol.service.access, bearer(request), caller)
-    await commanding.converse(protocol, thread_id, socket, admission)
+    await conversing.converse(protocol, thread_id, socket, admission)
