@@ -27,8 +27,8 @@ def listen(address: str) -> tuple[socket.socket, str, int]:
         pass  # a name
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
-        # With its protocol named, asyncio knows the connections as TCP and sends at once (TCP_NODELAY); else each
-        # answer, which is written in two parts, waits 40 ms for the client to acknowledge the first.
+        # With its protocol named, asyncio knows its connections as TCP and sends at once (TCP_NODELAY). Else
+        # the second part of each answer waits 40 ms until the client has acknowledged the first.
         listening = _listening(socket.socket(family, kind, protocol), where)
     except OSError as error:
         raise AddressInvalid(f"{address[:100]} cannot be listened on: {error.strerror}", todo=todo) from error
