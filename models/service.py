@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -12,27 +11,20 @@ from langchain_core.messages import BaseMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from core import clock
 from core.database import Database
-from core.errors import FactoryError
-from core.events import EventLog
 from core.json import JsonObject, JsonValue
-from core.redaction import redact
 from core.settings import Settings
-from models import ledger
-from models.accounts import POOL
 from models.answer import Heard
-from models.asking import OFFLINE, OLLAMA, Offline, Question, ask_ollama, ask_pool
-from models.budget import Guard, Unlimited
+from models.asking import OFFLINE, Question
+from models.budget import Guard
 from models.calls import Call, Reply
-from models.cassette import REPLAY, Asked, Facts, Replay
-from models.catalogue import Catalogue, load
+from models.cassette import REPLAY, Facts, Replay
+from models.catalogue import load
 from models.chains import Chains
 from models.embeddings.base import Embedder
 from models.embeddings.choice import choose
-from models.errors import ModelFailure, UnknownAlias, UnknownModel
-from models.incidents import Incidents
-from models.masking import masked
+from models.errors import UnknownAlias, UnknownModel
+from models.office import Office
 from models.opening import connect
 from models.recording import Recorder
 from models.routing.fleet import Fleet
@@ -40,8 +32,7 @@ from models.routing.lending import Lending
 from models.routing.pool import AccountPool
 from models.routing.router import Router
 from models.scores import Score
-from models.spending.guard import BudgetReached
-from models.tracing import Tracer, open_tracer, traced
+from models.tracing import open_tracer
 from models.window import estimate
 
 if TYPE_CHECKING:
@@ -53,24 +44,6 @@ ANNOUNCEMENT = "offline model: scripted output"
 _OFFLINE_WINDOW = 131_072  # tokens; the script reads as much as it is given
 
 
-@dataclass(frozen=True, slots=True)
-class _Office:
-    """What all views of a process's models share."""
-
-    catalogue: Catalogue
-    chains: Chains
-    db: Database | None
-    guard: Guard
-    router: Router
-    offline: Offline
-    is_offline: bool
-    replay: Replay | None = None
-    """Answers in place of any model."""
-    recorder: Recorder | None = None
-    tracer: Tracer | None = None
-    """Who is told of calls and rulings."""
-
-
 class Models:
     """The models of one process: opened once, used by every run in it."""
 
@@ -79,7 +52,7 @@ class Models:
 
     def __init__(
         self,
-        office: _Office,
+        office: Office,
         *,
         project: str | None = None,
         team: str | None = None,
@@ -119,7 +92,9 @@ class Models:
         if recorder is not None:
             await asyncio.to_thread(recorder.require_room)
         if wanted == OFFLINE or (wanted or "").startswith(REPLAY):
-            office = _office(catalogue, Chains(catalogue, Fleet(catalogue, None)), db, guard, offline=True)
+            office = Office.made(
+                catalogue, Chains(catalogue, Fleet(catalogue, None)), db, guard, offline=True
+            )
             if wanted == OFFLINE:
                 return cls(replace(office, recorder=recorder, tracer=await open_tracer()))
             tape = Path(str(wanted).removeprefix(REPLAY))
@@ -133,7 +108,7 @@ class Models:
         except BaseException:
             await fleet.aclose()
             raise
-        office = _office(catalogue, chains, db, guard, offline=not chains.anybody)
+        office = Office.made(catalogue, chains, db, guard, offline=not chains.anybody)
         return cls(replace(office, recorder=recorder, tracer=await open_tracer()))
 
     def view(
@@ -276,33 +251,7 @@ class Models:
         question = Question(
             alias, messages, call, self._project, self.local_only, schema, tools, heard, options, self._by
         )
-        started = clock.monotonic()
-        try:
-            reply = await traced(self._office.tracer, question, self._taped(chosen, question, candidate))
-        except BudgetReached:
-            raise  # nothing was sent: no call
-        except FactoryError as error:
-            if isinstance(error, ModelFailure):
-                error.raw = redact(error.raw)
-            await self._record_failure(chosen, question, error, clock.monotonic() - started)
-            raise
-        reply = masked(reply, call)
-        if self._office.db is not None:
-            await ledger.record(
-                self._office.db,
-                call,
-                alias=alias,
-                provider=reply.provider,
-                account=reply.account,
-                model=reply.model,
-                status="ok",
-                input_tokens=reply.input_tokens,
-                output_tokens=reply.output_tokens,
-                cost_usd=reply.cost_usd,
-                seconds=reply.seconds,
-                charges=reply.charges,
-            )
-        return reply
+        return await self._office.answered(question, chosen, candidate)
 
     def score(self, score: Score) -> None:
         """Tell whoever traces how somebody ruled; nobody, where nothing may leave this machine."""
@@ -318,67 +267,6 @@ class Models:
         """Where a person sees what was told of a run or a talk; None where nothing is, or nobody knows."""
         tracer = self._office.tracer
         return None if tracer is None or self.local_only else await tracer.address(session)
-
-    async def _taped(self, chosen: "Candidate | None", question: Question, candidate: int) -> Reply:
-        """Ask, and write down what came; or look it up where a cassette answers."""
-        replay, recorder = self._office.replay, self._office.recorder
-        asked = Asked(
-            question.call, question.alias, candidate, question.messages, question.schema, question.tools
-        )
-        if replay is not None:
-            return replay.reply(asked)
-        if recorder is not None:
-            await asyncio.to_thread(recorder.begin, question.call.run_id)
-        try:
-            reply = await self._ask(chosen, question)
-        except FactoryError as error:
-            if recorder is not None:
-                await asyncio.to_thread(recorder.failed, asked, error)
-            raise
-        if recorder is not None:
-            await asyncio.to_thread(recorder.replied, asked, reply)
-        return reply
-
-    async def _ask(self, chosen: "Candidate | None", question: Question) -> Reply:
-        office = self._office
-        if chosen is None:
-            return await office.offline.ask(question)
-        if isinstance(chosen, AccountPool):
-            return await ask_pool(office.router, chosen, question, office.catalogue.limits)
-        return await ask_ollama(office.guard, chosen, question, office.catalogue.limits)
-
-    async def _record_failure(
-        self, chosen: "Candidate | None", question: Question, error: FactoryError, seconds: float
-    ) -> None:
-        if self._office.db is None:
-            return
-        inputs, outputs, cost = 0, 0, Decimal(0)
-        provider, account, model = OFFLINE, "", OFFLINE
-        if isinstance(error, ModelFailure):
-            inputs, outputs, cost = error.input_tokens, error.output_tokens, error.cost_usd or cost
-            provider, account, model = error.provider, error.account, error.model
-        if isinstance(chosen, AccountPool):
-            provider, model = provider or "pool", model or f"{POOL}{chosen.name}"
-        elif chosen is not None:
-            provider, account, model = OLLAMA, "", chosen.name
-            cost = chosen.spec.cost(inputs, outputs)
-        else:
-            provider, account, model = OFFLINE, "", OFFLINE
-        await ledger.record(
-            self._office.db,
-            question.call,
-            alias=question.alias,
-            provider=provider,
-            account=account,
-            model=model,
-            status="error",
-            input_tokens=inputs,
-            output_tokens=outputs,
-            cost_usd=cost,
-            seconds=seconds,
-            charges=error.charges if isinstance(error, ModelFailure) else (),
-            error=f"{error.code}: {error}",
-        )
 
     def _is_offline(self, alias: str) -> bool:
         self._office.catalogue.chain(alias)  # raises UnknownAlias
@@ -403,12 +291,3 @@ def _facts_of(chosen: "Candidate") -> Facts:
     if isinstance(chosen, AccountPool):
         return Facts(chosen.can("tools"), chosen.window)
     return Facts(chosen.tools, chosen.window)
-
-
-def _office(
-    catalogue: Catalogue, chains: Chains, db: Database | None, guard: Guard | None, *, offline: bool
-) -> _Office:
-    guard = guard or Unlimited()
-    incidents = Incidents(None if db is None else EventLog(db))
-    router = Router(catalogue, guard, incidents.tell)
-    return _Office(catalogue, chains, db, guard, router, Offline(catalogue.limits), offline)

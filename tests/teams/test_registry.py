@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from teams.registry import PackNotFound, Registry, TeamInvalid, UnknownTeam, UnknownTool
+from teams.reading import TeamInvalid, UnknownTool
+from teams.registry import PackNotFound, Registry, UnknownTeam
 from workspace.checks import CHECKS
 
 PACKS = Path(__file__).parents[1] / "packs"

@@ -6,15 +6,11 @@ sandbox is always in its snapshots or one snapshot away from it: what git would 
 
 import asyncio
 import fcntl
-import hashlib
 import os
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-
-from pydantic import BaseModel
 
 from core import clock
 from core.settings import Settings
@@ -34,127 +30,30 @@ from workspace.errors import (
 from workspace.files import LARGEST, matcher
 from workspace.git import Git
 from workspace.inventory import Limits
+from workspace.mcp.answers import (
+    MOST_CHARS,
+    MOST_LINES,
+    Difference,
+    FileList,
+    FileText,
+    Restored,
+    SandboxInfo,
+    Snapshot,
+    Written,
+    part_of,
+    sha256,
+)
+from workspace.mcp.opened import OWNER, Opened
 from workspace.mcp.patching import patched
 from workspace.projects import Workspace
 from workspace.repository import Repository
-from workspace.stage import StageTree
 
 MOST_SANDBOXES = 32
 """Open sandboxes a project may have."""
 MOST_LISTED = 5_000
 """Paths that a list shows."""
-MOST_LINES = 5_000
-"""Lines that one read gives."""
-MOST_CHARS = 200_000
-"""Characters of a file's part, or of a diff, that one answer gives."""
-OWNER = "mcp"
-"""What stands in the place of a run's id in the sandboxes' folders and refs."""
 
 _TARGET = re.compile(r"([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:/(sandbox-[0-9a-z]{1,40}))?")
-_COMMIT = re.compile(r"[0-9a-f]{40,64}")
-
-
-class SandboxInfo(BaseModel):
-    """A sandbox."""
-
-    sandbox: str
-    """Its name in every other tool: `PROJECT/SANDBOX`."""
-    project: str
-    base: str
-    """The commit that it began from, and its first snapshot."""
-    snapshots: list[str] = []
-    """The newest last; only those that were taken after the base."""
-
-
-class FileList(BaseModel):
-    """Paths, in order."""
-
-    files: list[str]
-    total: int
-    """How many there are, shown or not."""
-
-
-class FileText(BaseModel):
-    """A text file, or a part of it."""
-
-    path: str
-    text: str
-    first_line: int
-    last_line: int
-    total_lines: int
-    truncated: bool
-    """Whether the part was cut because an answer has an end."""
-    sha256: str
-    """Of the whole file: give it to write_file as `expected_sha256`."""
-
-
-class Written(BaseModel):
-    """A change that was made."""
-
-    changed: list[str]
-    snapshot_before: str
-    """The snapshot that undoes it."""
-    snapshot: str | None = None
-    """The snapshot that holds it, where one was taken."""
-
-
-class Snapshot(BaseModel):
-    """A snapshot."""
-
-    snapshot: str
-
-
-class Restored(BaseModel):
-    """A sandbox that is as it was."""
-
-    snapshot: str
-    snapshot_before: str
-    """What the sandbox held until now."""
-
-
-class Difference(BaseModel):
-    """What differs, as a patch."""
-
-    diff: str
-    truncated: bool
-
-
-@dataclass
-class _Open:
-    """A sandbox that this process works in; no other process does meanwhile."""
-
-    repository: Repository
-    tree: StageTree
-    git: Git
-    claim: int
-    """Descriptor of the lock that says so."""
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """One request at a time."""
-
-    @property
-    def refs(self) -> str:
-        return f"refs/factory/{OWNER}/kept/{self.tree.stage}"
-
-    async def snapshot(self, message: str) -> str:
-        """Record all that is there now, and keep it whatever is restored later."""
-        commit = await self.tree.snapshot(message)
-        if commit != self.tree.base:
-            await self.git("update-ref", f"{self.refs}/{commit}", commit)
-        return commit
-
-    async def kept(self) -> list[str]:
-        """The snapshots that can be restored, beside the base; the newest last."""
-        form = ("--sort=committerdate", "--format=%(objectname)")
-        return (await self.git("for-each-ref", *form, f"{self.refs}/")).text.split()
-
-    async def known(self, snapshot: str) -> str:
-        if _COMMIT.fullmatch(snapshot) and (snapshot == self.tree.base or snapshot in await self.kept()):
-            return snapshot
-        raise SnapshotUnknown(
-            f"The sandbox has no snapshot {snapshot[:80]!a}",
-            untouched="Nothing changed",
-            todo="See snapshots",
-        )
 
 
 class Sandboxes:
@@ -163,7 +62,7 @@ class Sandboxes:
     def __init__(self, settings: Settings) -> None:
         self._workspace = Workspace(settings)
         self._claims = settings.home / "mcp"
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, Opened] = {}
         self._opening = asyncio.Lock()
 
     def close(self) -> None:
@@ -191,7 +90,7 @@ class Sandboxes:
             stage = clock.new_id("sandbox")
             claim = self._claim(project, stage)
             tree = await repository.open_stage(OWNER, stage, base=revision)
-            opened = _Open(repository, tree, Git(repository.path / ".git", work_tree=tree.path), claim)
+            opened = Opened(repository, tree, Git(repository.path / ".git", work_tree=tree.path), claim)
             self._open[f"{project}/{stage}"] = opened
         return await self._info(f"{project}/{stage}", opened)
 
@@ -246,21 +145,21 @@ class Sandboxes:
         else:
             async with self._taken(target) as opened:
                 text = await asyncio.to_thread(opened.tree.files.read, path)
-        return _part(path, text, first_line, lines)
+        return part_of(path, text, first_line, lines)
 
-    async def write(self, sandbox: str, path: str, text: str, expected_sha256: str | None = None) -> Written:
+    async def write(self, sandbox: str, path: str, text: str, expectedsha256: str | None = None) -> Written:
         """Write a whole file, after a snapshot of what is there.
 
-        With `expected_sha256`, only where the file still has that content (an empty string: where there is
+        With `expectedsha256`, only where the file still has that content (an empty string: where there is
         none); raises StaleRead.
         """
         async with self._taken(sandbox) as opened:
             parts_of(path)
             files = opened.tree.files
             there = await asyncio.to_thread(files.exists, path)
-            if expected_sha256 is not None:
-                now = _sha256(await asyncio.to_thread(files.read_bytes, path)) if there else ""
-                if now != expected_sha256.lower():
+            if expectedsha256 is not None:
+                now = sha256(await asyncio.to_thread(files.read_bytes, path)) if there else ""
+                if now != expectedsha256.lower():
                     raise StaleRead(
                         f"{path} is not what was read: its sha256 is {now or 'none: there is no such file'}",
                         untouched="Nothing was written",
@@ -307,7 +206,7 @@ class Sandboxes:
             text = await opened.repository.diff(a, b)
         return Difference(diff=text[:MOST_CHARS], truncated=len(text) > MOST_CHARS)
 
-    async def _info(self, name: str, opened: _Open) -> SandboxInfo:
+    async def _info(self, name: str, opened: Opened) -> SandboxInfo:
         project = name.partition("/")[0]
         return SandboxInfo(
             sandbox=name, project=project, base=opened.tree.base, snapshots=await opened.kept()
@@ -326,7 +225,7 @@ class Sandboxes:
         return None if stage else await self._repository(project)
 
     @asynccontextmanager
-    async def _taken(self, sandbox: str) -> AsyncGenerator[_Open]:
+    async def _taken(self, sandbox: str) -> AsyncGenerator[Opened]:
         """The sandbox, for one request."""
         project, stage = _parts(sandbox)
         repository = await self._repository(project)
@@ -343,13 +242,13 @@ class Sandboxes:
                 raise _unknown(sandbox)
             yield opened
 
-    async def _take_up(self, repository: Repository, sandbox: str, stage: str) -> _Open:
+    async def _take_up(self, repository: Repository, sandbox: str, stage: str) -> Opened:
         """A sandbox that an earlier server, or another one, made."""
         if stage not in await repository.open_stages(OWNER):
             raise _unknown(sandbox)
         claim = self._claim(repository.name, stage)
         tree = await repository.open_stage(OWNER, stage)
-        opened = _Open(repository, tree, Git(repository.path / ".git", work_tree=tree.path), claim)
+        opened = Opened(repository, tree, Git(repository.path / ".git", work_tree=tree.path), claim)
         self._open[sandbox] = opened
         return opened
 
@@ -370,7 +269,7 @@ class Sandboxes:
             ) from None
         return claim
 
-    async def _refuse_ignored(self, opened: _Open, path: str, *, unless_in: str = "") -> None:
+    async def _refuse_ignored(self, opened: Opened, path: str, *, unless_in: str = "") -> None:
         if unless_in and (await opened.git("ls-tree", "-z", "--name-only", unless_in, path)).names:
             return
         # 128: the path leads through a link, which is refused for that where it is opened.
@@ -401,27 +300,3 @@ def _parts(target: str) -> tuple[str, str]:
 
 def _unknown(sandbox: str) -> SandboxUnknown:
     return SandboxUnknown(f"There is no sandbox {sandbox}", todo="See list_sandboxes")
-
-
-def _part(path: str, text: str, first_line: int, lines: int) -> FileText:
-    every = text.split("\n")
-    if every[-1] == "":
-        every.pop()
-    first = max(first_line, 1)
-    part = every[first - 1 : first - 1 + max(min(lines, MOST_LINES), 1)]
-    shown = "\n".join(part)
-    if first == 1 and len(part) == len(every) and len(text) <= MOST_CHARS:
-        shown = text  # whole, to the last byte
-    return FileText(
-        path=path,
-        text=shown[:MOST_CHARS],
-        first_line=first,
-        last_line=first - 1 + len(part),
-        total_lines=len(every),
-        truncated=len(shown) > MOST_CHARS,
-        sha256=_sha256(text.encode()),
-    )
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

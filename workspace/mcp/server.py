@@ -8,17 +8,17 @@ from mcp.server.fastmcp import FastMCP
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
-from workspace.mcp.sandboxes import (
+from workspace.mcp.answers import (
     MOST_LINES,
     Difference,
     FileList,
     FileText,
     Restored,
-    Sandboxes,
     SandboxInfo,
     Snapshot,
     Written,
 )
+from workspace.mcp.sandboxes import Sandboxes
 from workspace.mcp.telling import told
 
 NAME = "factory-workspace"

@@ -13,7 +13,8 @@ import pytest
 
 import teams
 from teams import globs
-from teams.registry import Registry, Team
+from teams.registry import Registry
+from teams.team import Team
 
 PACK = Path(teams.__file__).parent / "packs" / "software"
 
