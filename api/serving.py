@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
@@ -44,11 +45,12 @@ async def serve(
     workers: int = 1,
     jobs: int = MOST_AT_ONCE,
     model: str | None = None,
+    graphs: Path | None = None,
 ) -> int:
     """Serve until the process is told to end; 0. `announce` is told where, and the token.
 
-    It contains so many `workers`, each on `jobs` at once: one in this process, the others in their own. With
-    none it leaves the work to workers elsewhere.
+    It contains so many `workers`, each on `jobs` at once: one in this process, the others in their own, which
+    execute runs of the `graphs` of a file, too. With none it leaves the work to workers elsewhere.
     """
     printed = _printed(owner) if settings.printed_token else None
     listening, host, port = listen(address)
@@ -72,7 +74,7 @@ async def serve(
                 for other in beside:
                     for line in await stack.enter_async_context(other(app, service, url)):
                         announce(line)
-                await stack.enter_async_context(staff.more(workers - 1, jobs, model))
+                await stack.enter_async_context(staff.more(workers - 1, jobs, model, graphs))
                 await stack.enter_async_context(dispatch.working(jobs if workers else 0))
                 await server.serve(sockets=[listening])
                 announce("Ending; what is being worked on is handed over")

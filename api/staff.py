@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 from core import clock, logs
@@ -31,17 +32,21 @@ _log = logs.get(__name__)
 
 
 @asynccontextmanager
-async def more(number: int, jobs: int, model: str | None) -> AsyncGenerator[None]:
+async def more(
+    number: int, jobs: int, model: str | None, graphs: Path | None = None
+) -> AsyncGenerator[None]:
     """So many workers beside this process; in the end they hand over what they do."""
-    keepers = [asyncio.create_task(_kept(jobs, model), name=f"worker {n}") for n in range(number)]
+    keepers = [asyncio.create_task(_kept(jobs, model, graphs), name=f"worker {n}") for n in range(number)]
     try:
         yield
     finally:
         await end(*keepers, again=2 * _GRACE)
 
 
-async def _kept(jobs: int, model: str | None) -> None:
+async def _kept(jobs: int, model: str | None, graphs: Path | None) -> None:
     chosen = ["--model", model] if model else []
+    if graphs is not None:
+        chosen += ["--graphs", str(graphs)]
     pause = _PAUSE
     while True:
         began = clock.monotonic()

@@ -67,6 +67,8 @@ class Executor:
     work: Work
     graphs: Callable[[], list[str]]
     at_once: int = AT_ONCE
+    patience: float = 0.0
+    """Seconds for which runs are left to others."""
     id: str = field(default_factory=lambda: f"protocol-{secrets.token_hex(8)}")
     _held: dict[UUID, _Held] = field(default_factory=dict[UUID, _Held])
     _kept_free: int = 0
@@ -111,8 +113,10 @@ class Executor:
     def _heard(self, what: str) -> None:
         kind, _, name = what.partition(" ")
         if kind == "run":
-            self._more = True
-            self._news.set()
+            graph = name.partition(" ")[2]
+            if not self.patience and (not graph or graph in self.graphs()):
+                self._more = True
+                self._news.set()
         elif kind in ("interrupt", "rollback"):
             with suppress(ValueError):
                 self._cancel(UUID(name), kind)
@@ -128,7 +132,7 @@ class Executor:
         while True:
             self._news.clear()
             try:
-                while self._places() > 0 and await self._take_one():
+                while self._places() > 0 and await self._take():
                     pass
                 self._more = self._places() <= 0
             except psycopg.errors.LockNotAvailable:
@@ -138,13 +142,23 @@ class Executor:
                 logger.exception("no run of the protocol could be taken")
             await wait_for(self._news, _LOOK)
 
-    async def _take_one(self) -> bool:
+    async def _take(self) -> bool:
+        """Take some of what waits; half of what there is room for, so that others get their share."""
         async with self.db.pool.connection() as conn:
-            run = await runs.claim(conn, self.id, self.graphs(), [*self._held], lease=LEASE)
-        if run is None:
-            return False
-        self._begin(run)
-        return True
+            taken = await runs.claim(
+                conn,
+                self.id,
+                self.graphs(),
+                [*self._held],
+                lease=LEASE,
+                most=(self._places() + 1) // 2,
+                patience=self.patience,
+            )
+        for run in taken:
+            if self.patience:
+                logger.warning("no worker took a run for a while; it is executed here", run=str(run["run_id"]))
+            self._begin(run)
+        return bool(taken)
 
     async def _free_threads(self) -> None:
         async with self.db.pool.connection() as conn:
@@ -190,6 +204,7 @@ class Executor:
             with suppress(Exception):
                 async with self.db.pool.connection() as conn:
                     await runs.release(conn, run["run_id"], executor=self.id, attempt=run["attempt"])
+                    await events.ring(conn, f"run {run['run_id']} {run['graph_id']}")
             raise
         except Fenced as fenced:
             logger.warning(

@@ -7,15 +7,14 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Final, cast
 
 from fastapi import Depends
 from langgraph.store.base import BaseStore
-from langgraph.store.postgres.aio import AsyncPostgresStore
 from psycopg.rows import DictRow
 from starlette.requests import HTTPConnection
 
-from api.protocol import assistants, executing, graphs, tending
+from api.protocol import assistants, executing, foreign, graphs, tending
 from api.protocol.bell import Bell
 from api.protocol.executing import Outcome
 from api.protocol.executor import Executor
@@ -24,8 +23,11 @@ from api.protocol.own import Own
 from api.protocol.recorder import Recorder
 from api.service import Service
 from core.database import Database
-from core.incarnation import Pool
 from core.tasks import end
+
+
+PATIENCE: Final = 5.0
+"""Seconds for which a server leaves runs of foreign graphs to its workers; then it takes them itself."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class AgentProtocol:
     bell: Bell
     own: Own
     executor: Executor | None = None
-    """Of foreign graphs; None where this process only answers."""
+    """Begins what is submitted here of foreign graphs; None where others do."""
 
     @property
     def db(self) -> Database:
@@ -48,31 +50,34 @@ class AgentProtocol:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, service: Service, *, graphs_file: Path | None = None, executes: bool = True
+        cls,
+        service: Service,
+        *,
+        graphs_file: Path | None = None,
+        executes: bool = True,
+        patience: float = 0.0,
     ) -> AsyncGenerator[AgentProtocol]:
         """Load the graphs, make their assistants, take their runs; raises GraphsInvalid.
 
-        Without `executes` this process only answers; another one takes the runs.
+        Runs of foreign graphs are left to workers for `patience` seconds. Without `executes` this process
+        only answers; another one takes the runs.
         """
         factory = service.factory
-        checkpoints = cast(Pool, (await factory.db.checkpointer()).conn)
         async with AsyncExitStack() as stack:
-            # The pool has the service's rights and search path, which the store relies on.
-            store = AsyncPostgresStore(cast(Any, factory.db.pool))
-            stack.push_async_callback(_stop, store)
+            store = await stack.enter_async_context(foreign.store_of(factory.db))
             served = Graphs()
             for pipeline in graphs.of_factory(factory):
                 served.add(pipeline)
             if graphs_file is not None:
-                for foreign in (await graphs.of_file(graphs_file, checkpoints, store)).values():
-                    served.add(foreign)
+                for other in (await foreign.load(graphs_file, factory.db, store)).values():
+                    served.add(other)
             await assistants.make(factory.db, served)
             bell = await stack.enter_async_context(Bell.open(factory.db))
             own = Own(service, bell)
             work = _Work(served, own)
-            executor = Executor(factory.db, bell, work, lambda: served.foreign) if executes else None
-            opened = cls(service, served, store, bell, own, executor)
-            if executor is not None:
+            executor = Executor(factory.db, bell, work, lambda: served.foreign, patience=patience)
+            opened = cls(service, served, store, bell, own, executor if executes and not patience else None)
+            if executes:
                 follower = Executor(factory.db, bell, work, lambda: served.own, at_once=100)
                 await stack.enter_async_context(executor.open())
                 await stack.enter_async_context(follower.open())
@@ -95,12 +100,6 @@ class _Work:
         if source.of_factory:
             return await self.own.follow(run, recorder, wanted)
         return await executing.execute(run, source, recorder, wanted)
-
-
-async def _stop(store: AsyncPostgresStore) -> None:
-    # It has a task that batches its work, and no way to close it but this.
-    task = cast("asyncio.Task[None]", cast(Any, store)._task)
-    await end(task)
 
 
 async def _protocol(connection: HTTPConnection) -> AgentProtocol:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from api.protocol import routes
-from api.protocol.opened import AgentProtocol
+from api.protocol.opened import PATIENCE, AgentProtocol
 from api.service import Service
 from api.serving import Beside
 
@@ -21,14 +21,19 @@ def install(app: FastAPI, protocol: AgentProtocol) -> None:
     app.include_router(routes.router, include_in_schema=False)
 
 
-def spoken(graphs: Path | None) -> Beside:
-    """The protocol for `serve`, with the graphs of a `langgraph.json` where one is given."""
+def spoken(graphs: Path | None, *, alone: bool = True) -> Beside:
+    """The protocol for `serve`, with the graphs of a `langgraph.json` where one is given.
+
+    Not `alone`, it leaves their runs to workers, and executes only what none of them takes for a while.
+    """
 
     @asynccontextmanager
     async def opened(app: FastAPI, service: Service, url: str) -> AsyncGenerator[Sequence[str]]:
-        async with AgentProtocol.open(service, graphs_file=graphs) as protocol:
+        patience = 0.0 if alone else PATIENCE
+        async with AgentProtocol.open(service, graphs_file=graphs, patience=patience) as protocol:
             install(app, protocol)
             names = ", ".join(protocol.graphs.foreign)
-            yield [f"Graphs beside the factory's own: {names}"] if names else []
+            by = "" if alone else f" (by workers; by this process where none takes a run for {PATIENCE:.0f} s)"
+            yield [f"Graphs beside the factory's own{by}: {names}"] if names else []
 
     return opened

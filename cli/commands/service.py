@@ -28,7 +28,8 @@ def serve(
         typer.Option(
             "--graphs",
             metavar="PATH",
-            help="A langgraph.json whose graphs to serve beside the factory's own.",
+            help="A langgraph.json whose graphs to serve beside the factory's own. With further workers, they"
+            " execute its runs.",
         ),
     ] = None,
     model: Model = None,
@@ -53,7 +54,7 @@ def serve(
 
     settings = Settings.load(model=model)
     logs.configure(settings.log_level, settings.log_format)
-    others = [spoken(graphs), *([with_chat] if chat else [])]
+    others = [spoken(graphs, alone=workers == 1), *([with_chat] if chat else [])]
     served = serving.serve(
         settings,
         address,
@@ -63,12 +64,24 @@ def serve(
         workers=workers,
         jobs=jobs,
         model=model,
+        graphs=graphs,
     )
     return do(served)
 
 
 @app.command()
-def worker(jobs: Jobs = 4, model: Model = None) -> int:
+def worker(
+    jobs: Jobs = 4,
+    model: Model = None,
+    graphs: Annotated[
+        Path | None,
+        typer.Option(
+            "--graphs",
+            metavar="PATH",
+            help="A langgraph.json, as the server has it, whose runs to execute beside the factory's own.",
+        ),
+    ] = None,
+) -> int:
     """Execute runs that others submit, on this machine, until it is told to end (SIGTERM, Ctrl-C)."""
     from cli import working
     from core import logs
@@ -76,7 +89,7 @@ def worker(jobs: Jobs = 4, model: Model = None) -> int:
 
     settings = Settings.load(model=model)
     logs.configure(settings.log_level, settings.log_format)
-    return do(working.work(settings, jobs, announce=_say))
+    return do(working.work(settings, jobs, announce=_say, graphs=graphs))
 
 
 def _say(line: str) -> None:

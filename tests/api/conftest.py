@@ -81,6 +81,7 @@ def open_served(open_small: OpenSmall) -> OpenServed:  # noqa: F811
         jobs: int = 2,
         protocol: bool = False,
         graphs: Path | None = None,
+        patience: float = 0.0,
         **more: Any,
     ) -> AsyncIterator[Served]:
         async with (
@@ -92,7 +93,7 @@ def open_served(open_small: OpenSmall) -> OpenServed:  # noqa: F811
             service = Service(factory, dispatch, accounts)
             spoken = None
             if protocol or graphs:
-                opening = AgentProtocol.open(service, graphs_file=graphs)
+                opening = AgentProtocol.open(service, graphs_file=graphs, patience=patience)
                 spoken = await stack.enter_async_context(opening)
             await stack.enter_async_context(dispatch.working(jobs))
             async with served_over_http(service, spoken) as served:

@@ -36,25 +36,31 @@ SELECT accepted.*,
     CASE WHEN executor IS NULL THEN NULL
          ELSE (SELECT h.attempt FROM factory.take_hold('thread ' || thread_id, executor, false) h)
     END AS fence,
-    CASE WHEN executor IS NULL THEN pg_notify('factory_protocol', 'run ' || run_id) END AS told
+    CASE WHEN executor IS NULL THEN pg_notify('factory_protocol', 'run ' || run_id || ' ' || graph_id) END AS told
 FROM accepted
 """
 
-# The oldest run that waits and whose thread is free, or whose executor has let its lease run out. The lock
-# keeps two claims apart; the index protocol_runs_alone, two runs of one thread. Its thread comes with it:
-# the attempt at it rises, and who had it before writes no checkpoint any more.
+# The oldest runs that wait and whose threads are free, or whose executors have let their leases run out. The
+# lock keeps two claims apart; the index protocol_runs_alone, two runs of one thread. A run's thread comes with
+# it: the attempt at it rises, and who had it before writes no checkpoint any more. Who has patience leaves to
+# others what has not waited so long yet, since its moment came or its thread's last run ended.
 _CLAIM = """
 WITH free AS (
     SELECT c.run_id FROM factory.protocol_runs c
     WHERE c.status IN ('pending', 'running') AND c.graph_id = ANY (%(graphs)s)
-      AND (c.status = 'pending' AND c.starts_at <= now()
-           OR c.status = 'running' AND c.leased_until < now() AND c.run_id <> ALL (%(held)s))
+      AND (c.status = 'pending' AND c.starts_at <= now() - %(patience)s * interval '1 second'
+           OR c.status = 'running' AND c.leased_until < now() - %(patience)s * interval '1 second'
+              AND c.run_id <> ALL (%(held)s))
+      AND (%(patience)s = 0 OR EXISTS (
+          SELECT FROM factory.protocol_threads t
+          WHERE t.thread_id = c.thread_id
+            AND t.state_updated_at <= now() - %(patience)s * interval '1 second'))
       AND NOT EXISTS (
           SELECT FROM factory.protocol_runs o
           WHERE o.thread_id = c.thread_id AND o.run_id <> c.run_id
             AND (o.status = 'running'
                  OR o.status = 'pending' AND o.number < c.number AND o.starts_at <= now()))
-    ORDER BY c.number LIMIT 1 FOR UPDATE SKIP LOCKED
+    ORDER BY c.number LIMIT %(most)s FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE factory.protocol_runs r SET status = 'running', executor = %(executor)s, attempt = r.attempt + 1,
         leased_until = now() + %(lease)s * interval '1 second', updated_at = now()
@@ -177,11 +183,21 @@ async def open_ones(
 
 
 async def claim(
-    conn: Connection, executor: str, graphs: Sequence[str], held: list[UUID], *, lease: float
-) -> DictRow | None:
-    """Take a run that is not `held` here, for `lease` seconds, under the hold `fence`; None: none is free."""
-    values = {"executor": executor, "graphs": list(graphs), "held": held, "lease": lease}
-    return await one(conn, _CLAIM, values)
+    conn: Connection,
+    executor: str,
+    graphs: Sequence[str],
+    held: list[UUID],
+    *,
+    lease: float,
+    most: int = 1,
+    patience: float = 0.0,
+) -> list[DictRow]:
+    """Take so many runs that are not `held` here, for `lease` seconds, each under the hold `fence`.
+
+    Only those that have waited for `patience` seconds.
+    """
+    values: dict[str, Any] = {"executor": executor, "graphs": list(graphs), "held": held, "lease": lease}
+    return await every(conn, _CLAIM, {**values, "most": most, "patience": patience})
 
 
 async def expired(conn: Connection, held: list[UUID]) -> list[UUID]:

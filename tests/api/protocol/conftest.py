@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -61,3 +62,13 @@ def open_protocol(open_served: OpenServed) -> OpenProtocol:  # noqa: F811
 async def told(stream: AsyncIterator[Any]) -> list[tuple[str, Any]]:
     """A whole stream: (event, data)."""
     return [(part.event, part.data) async for part in stream]
+
+
+async def until(spoken: Spoken, thread_id: str, step: str) -> None:
+    """Wait until a state has the step: told by the thread's history, which the run writes."""
+    async with asyncio.timeout(10):
+        while True:
+            values = (await spoken.client.threads.get_state(thread_id))["values"]
+            if step in values.get("steps", []) and values["steps"][-1] == "first":
+                return
+            await asyncio.sleep(0.02)

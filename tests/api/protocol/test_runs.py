@@ -12,7 +12,7 @@ from langgraph_sdk.errors import ConflictError, NotFoundError
 
 from api.protocol.opened import AgentProtocol
 from tests.api.conftest import TOKEN, served_over_http
-from tests.api.protocol.conftest import GRAPHS, OpenProtocol, Spoken, told
+from tests.api.protocol.conftest import GRAPHS, OpenProtocol, Spoken, told, until
 
 ASKED = [{"question": "Go on?"}]
 
@@ -155,7 +155,7 @@ async def test_a_rollback_takes_back_what_the_run_has_done(
         await runs.wait(thread_id, "slow", input={"steps": ["kept"]})
         held = {"hold": True, "gate": str(tmp_path / "never"), "steps": ["lost"]}
         run = await runs.create(thread_id, "slow", input=held)
-        await _until(spoken, thread_id, "lost")
+        await until(spoken, thread_id, "lost")
         await runs.cancel(thread_id, run["run_id"], wait=True, action="rollback")
         with pytest.raises(NotFoundError):
             await runs.get(thread_id, run["run_id"])
@@ -164,23 +164,13 @@ async def test_a_rollback_takes_back_what_the_run_has_done(
         assert (await threads.get(thread_id))["status"] == "idle"
 
 
-async def _until(spoken: Spoken, thread_id: str, step: str) -> None:
-    """Wait until a state has the step: told by the thread's history, which the run writes."""
-    async with asyncio.timeout(10):
-        while True:
-            values = (await spoken.client.threads.get_state(thread_id))["values"]
-            if step in values.get("steps", []) and values["steps"][-1] == "first":
-                return
-            await asyncio.sleep(0.02)
-
-
 async def test_a_run_is_cancelled_within_a_second(open_protocol: OpenProtocol, tmp_path: Path) -> None:
     async with open_protocol() as spoken:
         runs, threads = spoken.client.runs, spoken.client.threads
         thread_id = (await threads.create())["thread_id"]
         held = {"hold": True, "gate": str(tmp_path / "never")}
         run = await runs.create(thread_id, "slow", input=held)
-        await _until(spoken, thread_id, "first")
+        await until(spoken, thread_id, "first")
         async with asyncio.timeout(1):
             await runs.cancel(thread_id, run["run_id"], wait=True)
         assert (await runs.get(thread_id, run["run_id"]))["status"] == "interrupted"
@@ -275,7 +265,7 @@ async def test_a_run_whose_process_is_gone_is_finished_by_another(
         thread_id = (await spoken.client.threads.create())["thread_id"]
         given = {"hold": True, "gate": str(gate), "steps": ["start"]}
         run = await spoken.client.runs.create(thread_id, "slow", input=given, stream_mode="updates")
-        await _until(spoken, thread_id, "first")
+        await until(spoken, thread_id, "first")
         # Its process is as good as dead: it lets the lease run out, and sleeps.
         async with spoken.protocol.db.pool.connection() as conn:
             await conn.execute("UPDATE protocol_runs SET leased_until = now() - interval '1 minute'")
