@@ -32,9 +32,7 @@ _log = logs.get(__name__)
 
 
 @asynccontextmanager
-async def more(
-    number: int, jobs: int, model: str | None, graphs: Path | None = None
-) -> AsyncGenerator[None]:
+async def more(number: int, jobs: int, model: str | None, graphs: Path | None = None) -> AsyncGenerator[None]:
     """So many workers beside this process; in the end they hand over what they do."""
     keepers = [asyncio.create_task(_kept(jobs, model, graphs), name=f"worker {n}") for n in range(number)]
     try:

@@ -42,7 +42,7 @@ async def work(
 
 
 async def _beside(stack: AsyncExitStack, factory: Factory, graphs: Path) -> str:
-    from api.protocol.foreign import worked_on  # noqa: PLC0415  (most workers need no web server's parts)
+    from api.protocol.foreign import worked_on
 
     names = await stack.enter_async_context(worked_on(factory.db, graphs))
     return f"Executing runs of {', '.join(names)}"

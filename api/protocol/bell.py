@@ -44,7 +44,7 @@ class Bell:
             await end(listening)
 
     def on_other(self, call: Callable[[str], None]) -> None:
-        """Have `call` told what is rung that is about no thread: `run ID GRAPH`, `interrupt ID`, `rollback ID`."""
+        """Have `call` told what is rung that is about no thread: `run ID GRAPH`, `interrupt ID`."""
         self._on.append(call)
 
     @contextmanager

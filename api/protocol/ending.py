@@ -63,7 +63,8 @@ async def _settle(conn: Connection, run: DictRow, outcome: Outcome, waiting: lis
         now=now,
         expires_at=now + KEPT if run["temporary"] else None,
     )
-    await events.ring(conn, f"ended {run['thread_id']}", *(f"run {one['run_id']} {one['graph_id']}" for one in waiting[:1]))
+    follows = [f"run {one['run_id']} {one['graph_id']}" for one in waiting[:1]]
+    await events.ring(conn, f"ended {run['thread_id']}", *follows)
 
 
 async def _tell_webhook(conn: Connection, run: DictRow, outcome: Outcome) -> None:

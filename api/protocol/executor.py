@@ -156,7 +156,7 @@ class Executor:
             )
         for run in taken:
             if self.patience:
-                logger.warning("no worker took a run for a while; it is executed here", run=str(run["run_id"]))
+                logger.warning("no worker took a run for a while", run=str(run["run_id"]))
             self._begin(run)
         return bool(taken)
 

@@ -25,7 +25,6 @@ from api.service import Service
 from core.database import Database
 from core.tasks import end
 
-
 PATIENCE: Final = 5.0
 """Seconds for which a server leaves runs of foreign graphs to its workers; then it takes them itself."""
 

@@ -33,7 +33,7 @@ def spoken(graphs: Path | None, *, alone: bool = True) -> Beside:
         async with AgentProtocol.open(service, graphs_file=graphs, patience=patience) as protocol:
             install(app, protocol)
             names = ", ".join(protocol.graphs.foreign)
-            by = "" if alone else f" (by workers; by this process where none takes a run for {PATIENCE:.0f} s)"
+            by = "" if alone else f" (for workers; here, where none takes a run for {PATIENCE:.0f} s)"
             yield [f"Graphs beside the factory's own{by}: {names}"] if names else []
 
     return opened

@@ -1,10 +1,11 @@
 """Runs the LangGraph project's own SDK integration suite against a server of ours, on that suite's graphs.
 
-    python tests/conformance/sdk_suite.py CHECKOUT [--packages FOLDER] [-- PYTEST ARGUMENTS]
+    python tests/conformance/sdk_suite.py CHECKOUT [--packages FOLDER] [--workers N] [-- PYTEST ARGUMENTS]
 
 CHECKOUT is a clone of github.com/langchain-ai/langgraph; nothing of it is kept here. Two of its graphs import
 `langchain` and `deepagents`, which the factory does not need: FOLDER is where they are installed, as with
-`pip install --no-deps --target FOLDER langchain deepagents wcmatch bracex`.
+`pip install --no-deps --target FOLDER langchain deepagents wcmatch bracex`. With 2
+workers and more, they execute the runs, and the server only answers.
 
 The suite knows nothing of keys: a plugin adds ours to each request. Five of its tests have the address of a
 server written in them; the plugin puts ours in its place.
@@ -30,16 +31,17 @@ START = 60
 SERVER = """
 import asyncio, sys
 from pathlib import Path
-root, packages, address, graphs, token = sys.argv[1:]
-sys.path.insert(0, root)
-sys.path.append(packages)
+address, graphs, token, workers = sys.argv[1:]
 from api import serving
 from api.protocol.serving import spoken
 from core.settings import Settings
 serving.secrets.token_urlsafe = lambda _=32: token
 say = lambda line: print(line, file=sys.stderr, flush=True)
 settings = Settings.load(model="offline")
-asyncio.run(serving.serve(settings, address, owner="suite", announce=say, beside=[spoken(Path(graphs))]))
+graphs, workers = Path(graphs), int(workers)
+beside = [spoken(graphs, alone=workers == 1)]
+given = {"beside": beside, "workers": workers, "graphs": graphs, "model": "offline"}
+asyncio.run(serving.serve(settings, address, owner="suite", announce=say, **given))
 """
 
 PLUGIN = """
@@ -76,23 +78,27 @@ def main() -> int:
     )
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--packages", type=Path, default=Path("/nonexistent"))
+    parser.add_argument("--workers", type=int, default=1)
     given, rest = parser.parse_known_args()
     suite = given.checkout / "libs" / "sdk-py"
     if not (suite / "tests" / "integration").is_dir():
         parser.error(f"{given.checkout} is no checkout of langchain-ai/langgraph")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        return _run(
-            suite.resolve(), given.packages.resolve(), Path(folder), [one for one in rest if one != "--"]
-        )
+        words = [one for one in rest if one != "--"]
+        return _run(suite.resolve(), given.packages.resolve(), Path(folder), given.workers, words)
 
 
-def _run(suite: Path, packages: Path, folder: Path, rest: list[str]) -> int:
+def _run(suite: Path, packages: Path, folder: Path, workers: int, rest: list[str]) -> int:
     key = secrets.token_urlsafe(32)
     address = f"127.0.0.1:{_free_port()}"
     (folder / "suite_key.py").write_text(PLUGIN)
     graphs = suite / "integration" / "langgraph.json"
-    arguments = [sys.executable, "-c", SERVER, str(ROOT), str(packages), address, str(graphs), key]
-    environment = {**os.environ, "FACTORY_HOME": str(folder / "home")}
+    arguments = [sys.executable, "-c", SERVER, address, str(graphs), key, str(workers)]
+    environment = {
+        **os.environ,
+        "FACTORY_HOME": str(folder / "home"),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(packages)]),
+    }
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(arguments, env=environment, cwd=folder, stderr=log)
         try:

@@ -36,14 +36,15 @@ SELECT accepted.*,
     CASE WHEN executor IS NULL THEN NULL
          ELSE (SELECT h.attempt FROM factory.take_hold('thread ' || thread_id, executor, false) h)
     END AS fence,
-    CASE WHEN executor IS NULL THEN pg_notify('factory_protocol', 'run ' || run_id || ' ' || graph_id) END AS told
+    CASE WHEN executor IS NULL
+         THEN pg_notify('factory_protocol', 'run ' || run_id || ' ' || graph_id) END AS told
 FROM accepted
 """
 
 # The oldest runs that wait and whose threads are free, or whose executors have let their leases run out. The
-# lock keeps two claims apart; the index protocol_runs_alone, two runs of one thread. A run's thread comes with
-# it: the attempt at it rises, and who had it before writes no checkpoint any more. Who has patience leaves to
-# others what has not waited so long yet, since its moment came or its thread's last run ended.
+# lock keeps two claims apart; the index protocol_runs_alone, two runs of one thread. Its thread comes with a
+# run: the attempt at it rises, and who had it before writes no checkpoint any more. Who has patience leaves
+# to others what has not waited so long yet, since its moment came or its thread's last run ended.
 _CLAIM = """
 WITH free AS (
     SELECT c.run_id FROM factory.protocol_runs c
