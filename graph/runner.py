@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
@@ -17,11 +17,13 @@ from core.database import Database
 from core.errors import BadInput
 from core.events import Event, EventLog
 from core.hub import Hub
+from core.incarnation import Pool
 from core.redaction import redact
 from core.settings import Settings
 from governance import policy
 from governance.approvals import Approval, Approvals, Decision
 from graph import changes, control, dag, paying, queries, turns
+from graph.checkpoints import RunSaver
 from graph.deadlines import ProjectDeadlines
 from graph.driver import Driver, Outcome, RunBusy
 from graph.holds import Holds
@@ -116,7 +118,8 @@ class Factory:
             recorded = OFFLINE if models.is_offline else override
             hub = Hub(db)
             stack.push_async_callback(hub.close)
-            yield cls(services, hub, await db.checkpointer(), recorded, stack, {recorded: services})
+            checkpointer = RunSaver(cast(Pool, (await db.checkpointer()).conn))
+            yield cls(services, hub, checkpointer, recorded, stack, {recorded: services})
 
     @property
     def announcements(self) -> list[str]:

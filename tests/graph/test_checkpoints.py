@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.serde.types import _DeltaSnapshot  # pyright: ignore[reportPrivateUsage]
 from langgraph.types import Interrupt
 
 from core.fencing import Fence, Fenced
 from core.incarnation import Pool
 from graph import queries
-from graph.checkpoints import FencedSaver
+from graph.checkpoints import FencedSaver, RunSaver
 from graph.runner import Factory
 from tests.graph.conftest import OpenSmall
 
@@ -75,3 +77,76 @@ async def test_writes_that_share_a_place_are_all_taken_as_langgraph_takes_them(o
         found = (await _newest(factory)).pending_writes
         assert [value[0].value for task, _, value in found if task == "asks"] == ["two"]
         assert [(channel, value) for task, channel, value in found if task == "writes"] == many
+
+
+async def _play(saver: Any, thread: str, space: str) -> None:
+    """Two checkpoints of a graph, and what its tasks gave between them."""
+    config: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": space}}
+    for number in (1, 2):
+        checkpoint = empty_checkpoint()
+        checkpoint["id"], checkpoint["ts"] = f"checkpoint {number}", "2026-01-01"
+        checkpoint["channel_values"] = {
+            "said": [HumanMessage("Hallo ☃", id="one")],
+            "by": "someone",
+            "count": number,
+            "all": _DeltaSnapshot([1]),
+        }
+        checkpoint["channel_versions"] = {"said": f"{number}", "by": f"{number}", "all": "1"}
+        versions: Any = {"said": f"{number}", "all": "1"} if number == 1 else {"said": f"{number}", "by": "2"}
+        config = await saver.aput(config, checkpoint, {"step": number, "parents": {}}, versions)
+        await saver.aput_writes(config, [("said", ["more"]), ("none", None), ("count", 7)], "task", "~path")
+        await saver.aput_writes(config, [("__resume__", ["yes"])], "00000000-0000-0000-0000-000000000000")
+        await saver.aput_writes(config, [("__error__", "first")], "beside")
+        await saver.aput_writes(config, [("__error__", "again")], "beside")
+        await saver.aput_writes(config, [], "nothing")
+
+
+async def _rows(factory: Factory, thread: str) -> list[list[dict[str, Any]]]:
+    """All rows of a thread but for its name."""
+    statements = [
+        b"SELECT * FROM checkpoints WHERE thread_id = %s ORDER BY checkpoint_ns, checkpoint_id",
+        b"SELECT * FROM checkpoint_blobs WHERE thread_id = %s ORDER BY checkpoint_ns, channel, version",
+        b"SELECT * FROM checkpoint_writes WHERE thread_id = %s ORDER BY checkpoint_id, task_id, idx",
+    ]
+    async with factory.db.pool.connection() as conn:
+        found = [await (await conn.execute(one, (thread,))).fetchall() for one in statements]
+    return [[{**row, "thread_id": ""} for row in rows] for rows in found]
+
+
+@pytest.mark.parametrize("space", ["", "stage:1"])
+async def test_what_stands_in_the_tables_is_what_langgraph_would_have_written(
+    open_small: OpenSmall, space: str
+) -> None:
+    async with open_small() as factory:
+        theirs = await factory.db.checkpointer()
+        ours = RunSaver(cast(Pool, theirs.conn))
+        await _play(theirs, "theirs", space)
+        await _play(ours, "ours", space)
+        if space:  # the last one's writes go with the checkpoint that they lead to
+            end: RunnableConfig = {"configurable": {"thread_id": "ours", "checkpoint_ns": space}}
+            checkpoint = empty_checkpoint()
+            await ours.aput(end, checkpoint, {}, {})
+            async with factory.db.pool.connection() as conn:
+                await conn.execute("DELETE FROM checkpoints WHERE checkpoint_id = %s", (checkpoint["id"],))
+        assert await _rows(factory, "ours") == await _rows(factory, "theirs")
+
+
+async def test_what_a_node_of_a_stage_gave_goes_with_the_next_checkpoint_or_not_at_all(
+    open_small: OpenSmall,
+) -> None:
+    async with open_small() as factory:
+        saver = RunSaver(cast(Pool, (await factory.db.checkpointer()).conn))
+        config: RunnableConfig = {"configurable": {"thread_id": "t", "checkpoint_ns": "stage:1"}}
+        at = await saver.aput(config, empty_checkpoint(), {}, {})
+        await saver.aput_writes(at, [("said", "kept")], "task")
+        assert (await _rows(factory, "t"))[2] == []
+        other: RunnableConfig = {"configurable": {"thread_id": "t", "checkpoint_ns": "stage:2"}}
+        await saver.aput(other, empty_checkpoint(), {}, {})
+        assert (await _rows(factory, "t"))[2] == []
+        await saver.aput(at, empty_checkpoint(), {}, {})
+        assert [row["channel"] for row in (await _rows(factory, "t"))[2]] == ["said"]
+        # Who takes the stage up again starts from its checkpoint: what was kept before is of no use any more.
+        await saver.aput_writes(at, [("said", "lost")], "task 2")
+        await saver.aget_tuple(config)
+        await saver.aput(at, empty_checkpoint(), {}, {})
+        assert [row["task_id"] for row in (await _rows(factory, "t"))[2]] == ["task"]
