@@ -25,8 +25,8 @@ async def run_of(request: Request) -> Run:
     """The run that the path names: by its id, the unique beginning of one, or `last`. Raises NotFound."""
     known: Run | None = getattr(request.state, "run", None)
     if known is None:
-        factory = _service(request).factory
-        known = await factory.services.run(await factory.find(str(request.path_params["run_id"])))
+        runs = _service(request).factory.services.runs
+        known = await runs.named(str(request.path_params["run_id"]))
         request.state.run = known
     return known
 

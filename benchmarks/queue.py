@@ -67,7 +67,7 @@ async def _queued(home: Path, workers: int) -> float:
                 assert await asyncio.to_thread(ready.acquire, True, _PATIENCE), "a worker does not start"
             async with db.pool.connection() as conn, conn.transaction():
                 for number in range(JOBS):
-                    await queue.defer(_KIND, {"number": number}, conn=conn)
+                    await queue.defer_in(conn, _KIND, {"number": number})
             began = time.perf_counter()
             go.set()
             await _until_done(db)

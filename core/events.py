@@ -136,6 +136,21 @@ class EventLog:
         except psycopg.OperationalError as error:
             raise _unwritten(kind, run_id, error) from error
 
+    async def note(
+        self,
+        conn: AsyncConnection[DictRow],
+        run_id: str,
+        kind: str,
+        payload: Mapping[str, JsonValue],
+        *,
+        key: str,
+    ) -> None:
+        """Write one event in that connection's transaction, once, and do not read it back: in a pipeline
+        nothing is waited for. Raises EventTooBig, TextTooBig."""
+        values = _values(run_id, kind, payload, None, key, None)
+        faults.point("event.append")
+        await conn.execute(_statement(values, lazily=False), values)
+
     async def append_all(self, run_id: str, entries: Sequence[Entry]) -> list[Event]:
         """Write several events of a run, in order, all or none, in one round trip. Each needs a key."""
         if not entries:

@@ -146,8 +146,8 @@ class Approvals:
             if row is None:
                 row = await queries.by_key(conn, run_id, key)
                 assert row is not None
-                return _approval(row)
-            approval = _approval(row)
+                return approval_of(row)
+            approval = approval_of(row)
             payload: JsonObject = {
                 "approval_id": approval.id,
                 "kind": kind,
@@ -193,12 +193,12 @@ class Approvals:
                 f"There is no approval {approval_id[:80]!r}",
                 todo="`factory show RUN` lists a run's open questions with their ids",
             )
-        return _approval(row)
+        return approval_of(row)
 
     async def pending(self, run_id: str | None = None) -> list[Approval]:
         """The open questions of a run, or of all, oldest first; overdue ones too, until `expire`."""
         async with self._db.pool.connection() as conn:
-            return [_approval(row) for row in await queries.pending(conn, run_id)]
+            return [approval_of(row) for row in await queries.pending(conn, run_id)]
 
     async def page(
         self,
@@ -221,17 +221,17 @@ class Approvals:
                 decided=decided,
                 projects=None if projects is None else [*projects],
             )
-        return [_approval(row) for row in rows]
+        return [approval_of(row) for row in rows]
 
     async def decided_in_project(self, run_id: str, prefix: str) -> list[Approval]:
         """What people decided about keys that begin so, in all runs of the run's project, oldest first."""
         async with self._db.pool.connection() as conn:
-            return [_approval(row) for row in await queries.decided_in_project(conn, run_id, prefix)]
+            return [approval_of(row) for row in await queries.decided_in_project(conn, run_id, prefix)]
 
     async def expire(self, now: datetime) -> list[Approval]:
         """Decide `expired` for each open question whose deadline is at or before `now`; those it decided."""
         async with self._db.pool.connection() as conn:
-            due = [_approval(row) for row in await queries.due(conn, now)]
+            due = [approval_of(row) for row in await queries.due(conn, now)]
         # One transaction each, so that two processes that do this at once can never wait for each other.
         decided = [await self._decide(asked, "expired", None, CLOCK, at=now) for asked in due]
         return [approval for approval in decided if approval is not None]
@@ -250,7 +250,7 @@ class Approvals:
             )
             if row is None:
                 return None
-            approval = _approval(row)
+            approval = approval_of(row)
             await _tell_decided(conn, self._events, approval)
             if self.decided is not None:
                 await self.decided(conn, approval)
@@ -262,7 +262,7 @@ async def close_open(
 ) -> None:
     """Expire what is still open of a run that ends or is taken back, in the transaction that does it."""
     for row in await queries.close(conn, run_id, answer=why, by=by, at=clock.now()):
-        await _tell_decided(conn, events, _approval(row))
+        await _tell_decided(conn, events, approval_of(row))
 
 
 async def _tell_decided(conn: queries.Connection, events: EventLog, approval: Approval) -> None:
@@ -314,7 +314,8 @@ def _amount(text: str) -> str:
         ) from None
 
 
-def _approval(row: DictRow) -> Approval:
+def approval_of(row: DictRow) -> Approval:
+    """The question that a row is."""
     fields: dict[str, Any] = dict(row)
     fields["allowed"] = tuple(fields["allowed"])
     return Approval(**fields)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
@@ -42,17 +42,17 @@ async def by_id(conn: Connection, approval_id: str) -> DictRow | None:
     return await cursor.fetchone()
 
 
+PENDING: Final = """
+SELECT * FROM approvals
+WHERE decision IS NULL AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
+ORDER BY created_at, id
+"""
+"""The questions nobody has decided, of one run or of all, oldest first."""
+
+
 async def pending(conn: Connection, run_id: str | None) -> Sequence[DictRow]:
     """The questions nobody has decided, of one run or of all, oldest first."""
-    cursor = await conn.execute(
-        """
-        SELECT * FROM approvals
-        WHERE decision IS NULL AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
-        ORDER BY created_at, id
-        """,
-        {"run_id": run_id},
-    )
-    return await cursor.fetchall()
+    return await (await conn.execute(PENDING, {"run_id": run_id})).fetchall()
 
 
 async def page(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from core.errors import BadInput
@@ -73,6 +74,12 @@ def load(text: str, name: str, known_teams: Sequence[str], *, where: str) -> Pip
 
     Raises PipelineInvalid (file, pipeline, what is wrong) or UnknownPipeline (names those that exist).
     """
+    return _loaded(text, name, tuple(known_teams), where)
+
+
+@lru_cache(maxsize=64)
+def _loaded(text: str, name: str, known_teams: Sequence[str], where: str) -> Pipeline:
+    # To read it takes longer than all else that a submit computes, and its text seldom changes.
     pipelines = _tables(text, where)
     if name not in pipelines:
         known = ", ".join(sorted(pipelines))

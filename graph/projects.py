@@ -57,7 +57,7 @@ async def create(services: Services, name: str, *, source: Path | None = None) -
     """Make a project: empty, or with the history of `source`. What is there already stays as it is."""
     repository = await services.workspace.project(name, source=source)
     async with services.db.pool.connection() as conn:
-        await queries.upsert_project(conn, clock.new_id("project"), name, str(repository.path))
+        await queries.open_project(conn, clock.new_id("project"), name, str(repository.path))
     return await get(services.db, name)
 
 

@@ -20,15 +20,20 @@ RUN_COLUMNS = """
 """
 
 
-async def upsert_project(conn: Connection, project_id: str, name: str, repository: str) -> str:
-    """The id of the project of that name, created if it is new."""
+async def open_project(
+    conn: Connection, project_id: str, name: str, repository: str, run_id: str = ""
+) -> tuple[str, bool]:
+    """The id of the project of that name, created if it is new, and whether the run of that id was recorded
+    before. The project's row is locked then."""
     row = await _one(
         conn,
-        """INSERT INTO projects (id, name, repository, created_at) VALUES (%s, %s, %s, now())
-           ON CONFLICT (name) DO UPDATE SET repository = EXCLUDED.repository RETURNING id""",
-        (project_id, name, repository),
+        """WITH project AS (
+             INSERT INTO projects (id, name, repository, created_at) VALUES (%s, %s, %s, now())
+             ON CONFLICT (name) DO UPDATE SET repository = EXCLUDED.repository RETURNING id
+           ) SELECT id, EXISTS (SELECT FROM runs WHERE runs.id = %s) AS known FROM project""",
+        (project_id, name, repository, run_id),
     )
-    return cast(str, row["id"])
+    return cast(str, row["id"]), bool(row["known"])
 
 
 async def project_exists(conn: Connection, name: str) -> bool:
@@ -46,15 +51,14 @@ async def insert_run(
     pipeline: str,
     model: str | None,
     options: dict[str, Any],
-) -> bool:
-    """Record a run as `draft`; False where it is recorded."""
-    cursor = await conn.execute(
+) -> None:
+    """Record a run as `draft`, unless it is recorded."""
+    await conn.execute(
         """INSERT INTO runs
              (id, project_id, requirement, pipeline, model, status, options, created_at, updated_at)
            VALUES (%s, %s, %s, %s, %s, 'draft', %s, now(), now()) ON CONFLICT (id) DO NOTHING""",
         (run_id, project_id, requirement, pipeline, model, Jsonb(options)),
     )
-    return cursor.rowcount == 1
 
 
 async def run_by_mail(conn: Connection, project: str, mail: str) -> str | None:
@@ -189,12 +193,14 @@ async def not_completed(conn: Connection, run_ids: list[str]) -> set[str]:
     return {cast(str, row["id"]) for row in await cursor.fetchall()}
 
 
-async def match_runs(conn: Connection, prefix: str) -> list[str]:
-    """Ids that start with `prefix`, at most three: enough to tell none, one and several apart."""
+async def match_runs(conn: Connection, prefix: str) -> list[DictRow]:
+    """Runs whose id starts with `prefix`, at most three: enough to tell none, one and several apart."""
     cursor = await conn.execute(
-        "SELECT id FROM runs WHERE starts_with(id, %s) ORDER BY created_at DESC LIMIT 3", (prefix,)
+        f"""SELECT {RUN_COLUMNS} FROM runs r JOIN projects p ON p.id = r.project_id
+            WHERE starts_with(r.id, %s) ORDER BY r.created_at DESC LIMIT 3""",  # noqa: S608
+        (prefix,),
     )
-    return [cast(str, row["id"]) for row in await cursor.fetchall()]
+    return await cursor.fetchall()
 
 
 async def lock_status(conn: Connection, run_id: str) -> Any:

@@ -36,13 +36,12 @@ from graph.rollback import Aim
 from graph.runs import Run, Runs
 from graph.schedules import Schedules
 from graph.services import Services
-from graph.summary import RunSummary, summarise
+from graph.summary import RunSummary, summary_of
 from graph.supplies import Supplies
 from graph.turns import IfActive
 from memory.weights import Weights
 from models.errors import ModelUnavailable
 from models.service import OFFLINE, Models
-from models.spending import caps
 from models.spending.guard import Budgets
 from teams.mcp.outside import Outside
 from teams.registry import Registry
@@ -185,18 +184,20 @@ class Factory:
         mail: str = "",
         if_active: IfActive | None = None,
         run_id: str | None = None,
+        again: bool = True,
     ) -> str:
         """Record a run and return its id, which is `run_id` where one is given. Nothing is created when the
         input is refused.
 
         Unless it `widens`, `budget_usd` is refused where the project's settings give a run less. `by` is who
         submits it. `if_active` says what becomes of the runs that are active in the project. Under a `run_id`
-        that was given it is recorded once, however often it is submitted. Raises ProjectBusy.
+        that was given it is recorded once, however often it is submitted; not `again` says that this is the
+        first time. Raises ProjectBusy.
         """
         text = checked_requirement(requirement)
         self.pipeline(pipeline)
         services = self.services
-        if run_id is not None and await services.runs.known(run_id):
+        if again and run_id is not None and await services.runs.known(run_id):
             return run_id
         name = await self.free_project(text) if project is None else project
         if budget_usd is not None and not widens:
@@ -333,11 +334,16 @@ class Factory:
 
     async def summary(self, run_id: str) -> RunSummary:
         """The run in one object."""
-        return await self._summary(await self.services.run(run_id))
+        return await self.summary_of(await self.services.run(run_id))
+
+    async def summary_of(self, run: Run) -> RunSummary:
+        """The same of a record that is fresh."""
+        async with self.db.pool.connection() as conn:
+            return await summary_of(conn, run)
 
     async def runs(self, limit: int = 50) -> list[RunSummary]:
         """The newest runs first."""
-        return [await self._summary(run) for run in await self.services.runs.list(limit)]
+        return [await self.summary_of(run) for run in await self.services.runs.list(limit)]
 
     async def find(self, prefix: str) -> str:
         """The run id that a unique prefix, or `last`, stands for."""
@@ -395,12 +401,6 @@ class Factory:
                 )
             self._by_model[model] = replace(services, models=models)
         return self._by_model[model]
-
-    async def _summary(self, run: Run) -> RunSummary:
-        waiting = await self.approvals.pending(run.id)
-        budgets = await caps.of_run(self.db, run.id, run.project)
-        behind = await turns.behind(self.db, run.id) if run.after else []
-        return summarise(run, await self.progress(run.id), waiting, budgets, behind)
 
     async def free_project(self, requirement: str) -> str:
         """A name for a project that nobody has yet, from the first words of what it is for."""

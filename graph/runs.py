@@ -10,7 +10,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from core import clock
+from psycopg.rows import DictRow
+
+from core import clock, pipelining
 from core.database import Database
 from core.errors import NotFound
 from core.events import EventLog
@@ -66,8 +68,9 @@ class Runs:
     def __init__(self, db: Database, events: EventLog) -> None:
         self._db = db
         self._events = events
-        self.created: Callable[[Connection, str, str], Awaitable[None]] | None = None
-        """Called with a new run's id and its project, in the transaction that records it."""
+        self.created: Callable[[Connection, str, str, bool], Awaitable[None]] | None = None
+        """Called with a new run's id, its project, and whether it may have to wait for its turn, in the
+        transaction that records it."""
 
     async def create(
         self,
@@ -92,12 +95,19 @@ class Runs:
         active in the project. Raises ProjectBusy.
         """
         run_id = run_id or clock.new_id("run")
-        async with self._db.pool.connection() as conn, conn.transaction():
-            project_id = await queries.upsert_project(conn, clock.new_id("project"), project, str(repository))
+        async with self._db.pool.connection() as conn, pipelining.transaction(conn):
+            project_id, known = await queries.open_project(
+                conn, clock.new_id("project"), project, str(repository), run_id
+            )
+            if known:
+                return run_id
             after: list[str] = []
-            if if_active is not None and await queries.select_run(conn, run_id) is None:
+            if if_active is not None:
+                # Who had the project's row before may have recorded this very run.
+                if await queries.select_run(conn, run_id) is not None:
+                    return run_id
                 after = await turns.take(conn, self._events, project_id, run_id, if_active, by)
-            fresh = await queries.insert_run(
+            await queries.insert_run(
                 conn,
                 run_id=run_id,
                 project_id=project_id,
@@ -113,9 +123,8 @@ class Runs:
                     **({"after": after} if after else {}),
                 },
             )
-            if not fresh:
-                return run_id
-            await self._events.append(
+            await self._events.note(
+                conn,
                 run_id,
                 "run.created",
                 {
@@ -131,10 +140,9 @@ class Runs:
                     **({"after": after} if after else {}),
                 },
                 key="run.created",
-                conn=conn,
             )
             if self.created is not None:
-                await self.created(conn, run_id, project)
+                await self.created(conn, run_id, project, bool(after))
         return run_id
 
     async def get(self, run_id: str) -> Run:
@@ -152,23 +160,26 @@ class Runs:
         return await self.get(found) if found else None
 
     async def find(self, prefix: str) -> str:
-        """The id that `prefix` stands for: a whole id, a unique beginning of one, or `last`."""
+        """The id that `prefix` stands for; as for `named`."""
+        return (await self.named(prefix)).id
+
+    async def named(self, prefix: str) -> Run:
+        """The run that `prefix` stands for: a whole id, a unique beginning of one, or `last`. Raises
+        NotFound."""
         if prefix == "last":
             newest = await self.list(limit=1)
             if not newest:
                 raise NotFound("There is no run yet", todo='Start one with `factory run "…"`')
-            return newest[0].id
-        matches: list[str] = []
+            return newest[0]
+        rows: dict[str, DictRow] = {}
         if prefix.isprintable():  # what is not names nothing; some of it no database takes
             async with self._db.pool.connection() as conn:
-                matches = await queries.match_runs(conn, prefix)
-        if prefix in matches or len(matches) == 1:
-            return prefix if prefix in matches else matches[0]
-        if not matches:
+                rows = {row["id"]: row for row in await queries.match_runs(conn, prefix)}
+        if prefix in rows or len(rows) == 1:
+            return _run(rows[prefix if prefix in rows else next(iter(rows))])
+        if not rows:
             raise NotFound(f"No run starts with {prefix[:80]!r}", todo="List the runs with `factory runs`")
-        raise NotFound(
-            f"Several runs start with {prefix!r}: {', '.join(matches)} …", todo="Give more of the id"
-        )
+        raise NotFound(f"Several runs start with {prefix!r}: {', '.join(rows)} …", todo="Give more of the id")
 
     async def list(self, limit: int = 50) -> list[Run]:
         """The newest runs first, at most `limit`."""

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from governance.approvals import Approval
-from graph import check_report
+from core import queries as log
+from core.events import from_row
+from core.incarnation import Connection
+from core.pipelining import rows_of
+from governance import queries as questions
+from governance.approvals import Approval, approval_of
+from graph import check_report, turn_queries
 from graph.check_report import CheckSummary
 from graph.lifecycle import ENDED
 from graph.progress import Progress
 from graph.runs import Run
+from models.spending import queries as spending
 from models.spending.caps import Budget
 
 
@@ -85,6 +91,23 @@ class RunSummary(BaseModel):
     """The budgets that the run is under."""
     checks: list[CheckSummary] = []
     """The checks of the merged project, as last run."""
+
+
+async def summary_of(conn: Connection, run: Run) -> RunSummary:
+    """The run's record with what else is known of it now, read in one round trip."""
+    events, waiting, budgets = await rows_of(
+        conn,
+        (log.READ, {"run_id": run.id, "after": 0, "limit": None, "kinds": None}),
+        (questions.PENDING, {"run_id": run.id}),
+        (spending.OF_RUN, {"run_id": run.id, "project": run.project}),
+    )
+    return summarise(
+        run,
+        Progress.of(from_row(row) for row in events),
+        [approval_of(row) for row in waiting],
+        [Budget(**row) for row in budgets],
+        await turn_queries.behind(conn, run.id, [*sorted(ENDED)]) if run.after else (),
+    )
 
 
 def summarise(

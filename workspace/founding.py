@@ -1,6 +1,7 @@
 """How a project's repository begins: empty, or with the history of a repository or bundle of the user."""
 
 import asyncio
+import os
 from pathlib import Path
 
 from workspace import posting
@@ -20,7 +21,10 @@ def vacate(folder: Path) -> None:
 
 
 async def fill(git: Git, unborn: Path, source: Path | None) -> None:
-    """A fresh repository with one commit, or the history of `source`."""
+    """A fresh repository with one commit, or the history of `source`.
+
+    It is still nobody else's: what git would only write into a file is written, without a process for it.
+    """
     await git("init", "--quiet", "--initial-branch=main", "--template=")
     details = git.git_dir / "info"
     await asyncio.to_thread(details.mkdir, exist_ok=True)
@@ -31,8 +35,17 @@ async def fill(git: Git, unborn: Path, source: Path | None) -> None:
         commit = (await git("commit-tree", tree, "-m", "Begin the project")).text
     else:
         commit = await _fetch(git, source)
-    await git("update-ref", "refs/heads/main", commit)
-    await Git(git.git_dir, work_tree=unborn, lock=git.lock)("read-tree", "-u", "--reset", commit)
+    await asyncio.to_thread(_point, git.git_dir / "refs" / "heads" / "main", commit)
+    if source is not None:
+        await Git(git.git_dir, work_tree=unborn, lock=git.lock)("read-tree", "-u", "--reset", commit)
+
+
+def _point(ref: Path, commit: str) -> None:
+    """Write a branch's file, and have it on the disk as git does."""
+    with ref.open("w", encoding="ascii") as file:
+        file.write(f"{commit}\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 async def _fetch(git: Git, source: Path) -> str:

@@ -104,7 +104,7 @@ async def show(
     """What was spent on models, the dearest first, days in their order."""
     run_id = None
     if run is not None:
-        found_run = await service.factory.services.run(await service.factory.find(run))
+        found_run = await service.factory.services.runs.named(run)
         caller.require_project(found_run.project)
         run_id = found_run.id
     else:

@@ -280,7 +280,7 @@ async def why(
     """Why is this believed? Names run, stage, file and line."""
     run_id = None
     if run is not None:
-        found = await service.factory.services.run(await service.factory.find(run))
+        found = await service.factory.services.runs.named(run)
         caller.require_project(found.project)
         run_id = found.id
     else:

@@ -246,7 +246,7 @@ async def clean(
     await projects.get(factory.db, project)
     only = None
     if wanted.run is not None:
-        run = await factory.services.run(await factory.find(wanted.run))
+        run = await factory.services.runs.named(wanted.run)
         if run.project != project:
             raise NotFound(f"Run {run.id} is not one of {project}", untouched="Nothing was removed")
         only = run.id

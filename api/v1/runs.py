@@ -142,6 +142,7 @@ async def submit(
         by=caller.name,
         if_active=wanted.if_active,
         run_id=once.named("run"),
+        again=once.again,
     )
     return await _begun(service, run_id, response)
 
@@ -188,13 +189,13 @@ async def list_(
         after=listing.read(after), limit=limit + 1, projects=projects, statuses=statuses, pipeline=pipeline
     )
     shown, next_ = listing.page(found, limit, lambda run: (run.created_at, run.id))
-    return RunPage(items=[await service.factory.summary(run.id) for run in shown], next=next_)
+    return RunPage(items=[await service.factory.summary_of(run) for run in shown], next=next_)
 
 
 @router.get("/runs/{run_id}")
 async def show(service: Serving, _: Reader, run: ThisRun, tags: Tags) -> RunSummary:
     """How far a run has come."""
-    summary = await service.factory.summary(run.id)
+    summary = await service.factory.summary_of(run)
     tags.show(summary)
     return summary
 
@@ -260,7 +261,7 @@ async def _target(service: Service, name: str) -> tuple[str, str]:
     factory = service.factory
     if factory.services.workspace.has(name):
         return name, name
-    run = await factory.services.run(await factory.find(name))
+    run = await factory.services.runs.named(name)
     return run.id, run.project
 
 

@@ -21,7 +21,7 @@ from graph.queue.queue import Queue
 from graph.queue.worker import Chore, Workers
 from graph.runner import Factory
 from graph.schedules.recurring import Recurring
-from workspace.project_settings import load_operators
+from workspace.project_settings import operators
 
 DRIVE: Final = "drive"
 """The kind of such a job."""
@@ -88,9 +88,9 @@ class Dispatch:
         run = await self._factory.services.run(run_id)
         most = await self._most(run.project)
         async with self.queue.pool.connection() as conn, conn.transaction():
-            waits = await queries.mark_queued(conn, run_id, most)
+            await queries.mark_queued(conn, run_id, most)
             await queries.forget_failures(conn, lock_of(run_id))
-            if not (waits and await turn_queries.behind(conn, run_id, [*sorted(ENDED)])):
+            if not (run.after and await turn_queries.behind(conn, run_id, [*sorted(ENDED)])):
                 await self._defer(conn, run_id, run.project, most, priority)
 
     async def keep(self) -> None:
@@ -118,9 +118,9 @@ class Dispatch:
             self._failures[run_id] = redact(said)
             raise
 
-    async def _created(self, conn: queries.Connection, run_id: str, project: str) -> None:
+    async def _created(self, conn: queries.Connection, run_id: str, project: str, waits: bool) -> None:
         most = await self._most(project)
-        waits = await queries.mark_queued(conn, run_id, most)
+        await queries.mark_queued(conn, run_id, most)
         # One whose turn comes later is picked up then, as what the queue has forgotten.
         if not (waits and await turn_queries.behind(conn, run_id, [*sorted(ENDED)])):
             await self._defer(conn, run_id, project, most, 0)
@@ -133,10 +133,10 @@ class Dispatch:
         self, conn: queries.Connection, run_id: str, project: str, most: int | None, priority: int
     ) -> None:
         lock = lock_of(run_id)
-        await self.queue.defer(
+        await self.queue.defer_in(
+            conn,
             DRIVE,
             {"run": run_id},
-            conn=conn,
             lock=lock,
             queueing_lock=lock,
             priority=priority,
@@ -146,7 +146,7 @@ class Dispatch:
 
     async def _most(self, project: str) -> int | None:
         settings = self._factory.settings
-        told = await asyncio.to_thread(load_operators, settings.home, project)
+        told = await operators(settings.home, project)
         return told.runs_at_once or settings.runs_at_once
 
 

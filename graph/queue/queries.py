@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
@@ -23,28 +23,21 @@ async def defer(
     lock: str | None,
     queueing_lock: str | None,
     delay: float | None,
-) -> int:
-    """Put a job into the queue; the id of the job that stands for it."""
-    cursor = await conn.execute(
+) -> AsyncCursor[DictRow]:
+    """Put a job into the queue; the `id` of the job that stands for it, to be fetched."""
+    return await conn.execute(
         """SELECT defer_job(%s, %s, %s, %s, %s,
                             clock_timestamp() + make_interval(secs => %s::double precision)) AS id""",
         (kind, Jsonb(args), priority, lock, queueing_lock, delay),
     )
-    row = await cursor.fetchone()
-    assert row is not None
-    return cast(int, row["id"])
 
 
-async def mark_queued(conn: Connection, run_id: str, most: int | None) -> bool:
-    """Record that workers drive a run from now on, and how many of its project at once; whether it may have
-    to wait for its turn."""
-    cursor = await conn.execute(
-        """UPDATE runs SET options = options || jsonb_build_object('queued', %s::int) WHERE id = %s
-           RETURNING status = 'draft' AND options ? 'after' AS waits""",
+async def mark_queued(conn: Connection, run_id: str, most: int | None) -> None:
+    """Record that workers drive a run from now on, and how many of its project at once."""
+    await conn.execute(
+        "UPDATE runs SET options = options || jsonb_build_object('queued', %s::int) WHERE id = %s",
         (most, run_id),
     )
-    row = await cursor.fetchone()
-    return row is not None and bool(row["waits"])
 
 
 async def queued(conn: Connection, run_id: str) -> DictRow | None:

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, nullcontext
-from typing import Any, Final
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypedDict, Unpack, cast
 
 from procrastinate import App, exceptions
 from procrastinate.job_context import AbortReason, JobContext
+from psycopg import AsyncCursor
+from psycopg.rows import DictRow
 
 from core import logs
 from core.database import Database
@@ -26,6 +28,22 @@ _BUSY: Final = 1.0
 """Seconds until a job is tried again whose subject somebody else holds."""
 
 _log = logs.get(__name__)
+
+
+class Place(TypedDict, total=False):
+    """Where a job stands in the queue."""
+
+    lock: str | None
+    """Jobs of one lock are done one after the other, in the order in which they came."""
+    queueing_lock: str | None
+    """Where a job waits already that has the same one, it stands for both."""
+    priority: int
+    """Higher goes first; 0 if nobody says another one."""
+    delay: float | None
+    """Seconds before which it does not begin."""
+    group: str | None
+    """Of one group, at most `most` are done at once; the kind where none is given."""
+    most: int | None
 
 
 class Queue:
@@ -67,28 +85,23 @@ class Queue:
         self,
         kind: str,
         payload: Mapping[str, JsonValue],
-        *,
-        conn: queries.Connection | None = None,
-        lock: str | None = None,
-        queueing_lock: str | None = None,
-        priority: int = 0,
-        delay: float | None = None,
-        group: str | None = None,
-        most: int | None = None,
+        **place: Unpack[Place],
     ) -> int:
-        """Have a worker do a job; its id. With `conn` it belongs to that connection's transaction.
+        """Have a worker do a job; its id."""
+        async with self.pool.connection() as conn:
+            row = await (await _defer(conn, kind, payload, place)).fetchone()
+        assert row is not None
+        return cast(int, row["id"])
 
-        Jobs of one `lock` are done one after the other, in the order in which they came. Where a job waits
-        already that has the same `queueing_lock`, it stands for both. Higher `priority` goes first. `delay`
-        is in seconds. Of one `group`, at most `most` are done at once.
-        """
-        args: dict[str, Any] = {"payload": dict(payload)}
-        if most is not None:
-            args |= {"group": group or kind, "most": most}
-        async with nullcontext(conn) if conn else self.pool.connection() as own:
-            return await queries.defer(
-                own, kind, args, priority=priority, lock=lock, queueing_lock=queueing_lock, delay=delay
-            )
+    async def defer_in(
+        self,
+        conn: queries.Connection,
+        kind: str,
+        payload: Mapping[str, JsonValue],
+        **place: Unpack[Place],
+    ) -> None:
+        """The same in that connection's transaction. In a pipeline nothing is waited for."""
+        await _defer(conn, kind, payload, place)
 
     async def _do(self, kind: Kind, context: JobContext, payload: dict[str, Any]) -> None:
         given = context.job
@@ -112,3 +125,20 @@ class Queue:
                     raise HandedOver from error
                 case None:
                     raise
+
+
+async def _defer(
+    conn: queries.Connection, kind: str, payload: Mapping[str, JsonValue], place: Place
+) -> AsyncCursor[DictRow]:
+    args: dict[str, Any] = {"payload": dict(payload)}
+    if (most := place.get("most")) is not None:
+        args |= {"group": place.get("group") or kind, "most": most}
+    return await queries.defer(
+        conn,
+        kind,
+        args,
+        priority=place.get("priority", 0),
+        lock=place.get("lock"),
+        queueing_lock=place.get("queueing_lock"),
+        delay=place.get("delay"),
+    )

@@ -66,7 +66,7 @@ class Recurring:
             await self._factory.events.append(SERVICE, "schedule.skipped", {**told, "why": why}, conn=conn)
         else:
             payload = {**told, "run": clock.new_id("run")}
-            await self._queue.defer(SUBMIT, payload, conn=conn, lock=f"schedule {schedule.id}")
+            await self._queue.defer_in(conn, SUBMIT, payload, lock=f"schedule {schedule.id}")
 
     async def _submit(self, job: Job) -> None:
         schedule_id = str(job.payload["schedule"])

@@ -27,11 +27,11 @@ async def test_a_job_belongs_to_the_transaction_that_defers_it(queue: Queue, dat
 
     queue.register("note", note)
     async with database.pool.connection() as conn, conn.transaction(force_rollback=True):
-        await queue.defer("note", {"n": 1}, conn=conn)
+        await queue.defer_in(conn, "note", {"n": 1})
     assert await _left(queue) == []
     async with working(queue):
         async with database.pool.connection() as conn, conn.transaction():
-            await queue.defer("note", {"n": 2}, conn=conn)
+            await queue.defer_in(conn, "note", {"n": 2})
         await until(lambda: done)
     assert done == [{"n": 2}]
     assert await _left(queue) == []  # what succeeded is taken away
