@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from api import generating
 from api.client import Client, ServerAway, ServerDiffers, ServerRefused
 from tests.api.conftest import TOKEN, OpenServed, Served
 from tests.api.waiting import ASKING, asked, ended, submitted
+from tests.cli.process import Process
 
 
 def test_the_client_is_as_new_as_the_service() -> None:
@@ -67,16 +67,10 @@ class Told:
 
 async def _factory(served: Served, *words: str, **environment: str) -> Told:
     """The command line in a process of its own, on the served factory."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from cli.main import main; main()", *words),
-        env={**os.environ, "FACTORY_SERVER": served.url, "FACTORY_TOKEN": TOKEN, **environment},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Told(process.returncode, out.decode(), err.decode())
+    env = {**os.environ, "FACTORY_SERVER": served.url, "FACTORY_TOKEN": TOKEN, **environment}
+    process = Process(words, env=env, folder=Path.cwd())
+    done = await asyncio.to_thread(process.ended)
+    return Told(done.returncode, done.stdout, done.stderr)
 
 
 async def test_a_run_on_a_server_is_followed_asked_about_and_decided(open_served: OpenServed) -> None:

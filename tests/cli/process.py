@@ -19,6 +19,7 @@ from pathlib import Path
 
 import cli
 from cli.main import main
+from core import faults
 from tests.forking import context, start_server
 
 _ELSEWHERE = {"cli.serving", "cli.chatting", "cli.working"}
@@ -72,6 +73,7 @@ def _become(arguments: list[str], env: dict[str, str], folder: str, streams: lis
         os.close(opened)
     sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
     sys.argv = ["factory", *arguments]
+    importlib.reload(faults)  # it reads the environment once
     try:
         main()
     finally:

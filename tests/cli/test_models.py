@@ -1,13 +1,12 @@
 """`factory models`, `check` and `why`, as a program would call them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cli.process import Process
 from tests.doubles.openai_server import OpenAIServer
 from tests.models.conftest import toml
 from tests.models.routing.conftest import KEY, MODEL, TABLES
@@ -22,14 +21,7 @@ def env(tmp_path: Path, factory_env: dict[str, str]) -> dict[str, str]:
 
 
 def factory(env: dict[str, str], *arguments: str) -> tuple[int, Any, str]:
-    program = "import sys; from cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments, "--json"],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = Process([*arguments, "--json"], env=env, folder=Path.cwd()).ended()
     return done.returncode, json.loads(done.stdout), done.stdout + done.stderr
 
 

@@ -1,8 +1,6 @@
 """Keys that come in by a requirement, an answer, a reply or an error are kept nowhere but in the worktree."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.cli.process import Process
 from tests.doubles.fixtures import ollama_server  # noqa: F401  (a fixture)
 from tests.doubles.ollama_server import OllamaServer
 from tests.packs.brain import RULES, Chat, ask, brain, result, write
@@ -96,8 +95,7 @@ def test_canary_keys_stand_in_no_table_no_log_and_no_output(env: dict[str, str],
     said: list[str] = []
 
     def factory(*words: str, code: int) -> str:
-        command = [sys.executable, "-c", "from cli.main import main; main()", *words]
-        done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        done = Process(words, env=env, folder=tmp_path).ended()
         said.append(done.stdout + done.stderr)
         assert done.returncode == code, done.stderr
         return done.stdout

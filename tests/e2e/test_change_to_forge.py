@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.process import Process
 from tests.doubles.forge_server import ForgeServer
 
 TOKEN = "f4-token-for-the-forge-4411"
@@ -109,13 +110,7 @@ def forge(source: Path, tmp_path: Path) -> Iterator[ForgeServer]:
 
 def factory(env: Mapping[str, str], *arguments: str, code: int = 0) -> dict[str, Any]:
     """One command line with --json; its object."""
-    ran = subprocess.run(
-        [sys.executable, "-c", "from cli.main import main; main()", *arguments, "--json"],
-        env={**env, "SHOP_TOKEN": TOKEN},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    ran = Process([*arguments, "--json"], env={**env, "SHOP_TOKEN": TOKEN}, folder=Path.cwd()).ended()
     assert ran.returncode == code, ran.stdout + ran.stderr
     return json.loads(ran.stdout)
 

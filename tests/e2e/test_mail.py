@@ -2,13 +2,13 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.cli.process import Process
 from tests.doubles.fixtures import ollama_server  # noqa: F401  (a fixture)
 from tests.doubles.ollama_server import OllamaServer
 from tests.packs.brain import brain
@@ -23,9 +23,8 @@ class Shell:
         self._env, self._folder = env, folder
 
     def __call__(self, *words: str, crash_at: str = "") -> tuple[int, str]:
-        command = [sys.executable, "-c", "from cli.main import main; main()", *words]
         env = {**self._env, "FACTORY_CRASH_AT": crash_at}
-        done = subprocess.run(command, env=env, cwd=self._folder, capture_output=True, text=True, timeout=120)
+        done = Process(words, env=env, folder=self._folder).ended()
         return done.returncode, done.stdout + done.stderr
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from graph.runner import Factory
 from memory.extraction.echoes import mark
 from memory.lineage.promotion import promote
 from memory.records import SHARED
+from tests.cli.process import Process
 from tests.doubles.ollama_server import OllamaServer
 from tests.faults import worker
 from tests.graph.writing import LIBRARY, REQUIREMENT, Writer, live, memories, run
@@ -131,17 +130,12 @@ async def test_a_stage_killed_while_it_supersedes_tells_what_gave_way_and_what_w
 
 def factory_command(settings: Mapping[str, Any], *words: str, crash_at: str = "") -> int:
     """The exit code of a command, as a person gives it."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from cli.main import main; main()", *words],
-        env={
-            **worker.environment(crash_at),
-            "FACTORY_HOME": str(settings["home"]),
-            "FACTORY_DATABASE_URL": settings["database_url"],
-        },
-        capture_output=True,
-        timeout=120,
-    )
-    return done.returncode
+    env = {
+        **worker.environment(crash_at),
+        "FACTORY_HOME": str(settings["home"]),
+        "FACTORY_DATABASE_URL": settings["database_url"],
+    }
+    return Process(words, env=env, folder=Path.cwd()).ended().returncode
 
 
 @pytest.mark.parametrize(
