@@ -62,7 +62,7 @@ async def served_over_http(service: Service, protocol: AgentProtocol | None = No
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         url = f"http://{host}:{port}"
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
             try:
                 yield Served(url, service, http, app)
             finally:

@@ -232,8 +232,12 @@ async def test_a_token_of_one_project_streams_that_project_alone(open_served: Op
         ferns = (await accounts.tokens.issue(user, "t", projects=["ferns"], by="owner"))[1]
         every = (await accounts.tokens.issue(user, "u", by="owner"))[1]
         async with (
-            httpx.AsyncClient(base_url=served.url, headers={"Authorization": f"Bearer {ferns}"}) as bound,
-            httpx.AsyncClient(base_url=served.url, headers={"Authorization": f"Bearer {every}"}) as free,
+            httpx.AsyncClient(
+                base_url=served.url, headers={"Authorization": f"Bearer {ferns}"}, timeout=60
+            ) as bound,
+            httpx.AsyncClient(
+                base_url=served.url, headers={"Authorization": f"Bearer {every}"}, timeout=60
+            ) as free,
         ):
             for path in (_of(other), f"{ALL}?project=mosses"):
                 assert (await bound.get(path)).status_code == 403
@@ -259,7 +263,7 @@ async def test_a_stream_ends_when_its_token_is_revoked(open_served: OpenServed) 
         user = await accounts.users.add("ada", "operator", password=None, by="owner")
         made, token = await accounts.tokens.issue(user, "t", by="owner")
         headers = {"Authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(base_url=served.url, headers=headers) as http:
+        async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=60) as http:
             async with streaming(http, ALL) as stream:
                 await _until(lambda: served.service.hub.readers == OWN + 1)
                 await accounts.tokens.revoke(made.id, by="owner")
@@ -268,7 +272,7 @@ async def test_a_stream_ends_when_its_token_is_revoked(open_served: OpenServed) 
 
 
 async def test_a_server_that_ends_lets_its_streams_end(open_served: OpenServed) -> None:
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as http:
         async with open_served(jobs=0) as served:
             stream = http.stream("GET", f"{served.url}{ALL}")
             answer = await stream.__aenter__()

@@ -142,7 +142,7 @@ async def test_a_server_killed_before_it_answered_has_its_request_taken_over(
         url = (await process.stdout.readline()).decode().strip()
         key = _key()
         headers = {"Authorization": f"Bearer {TOKEN}", **key}
-        async with httpx.AsyncClient(base_url=url, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
             with pytest.raises(httpx.HTTPError):
                 await http.post(RUNS, json=ONE, headers=headers)
         assert await process.wait() == -signal.SIGKILL

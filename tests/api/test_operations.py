@@ -36,7 +36,7 @@ async def scraped(served: Served) -> dict[tuple[str, tuple[tuple[str, str], ...]
 
 
 async def test_a_service_that_can_work_says_so_to_everybody(open_served: OpenServed) -> None:
-    async with open_served() as served, httpx.AsyncClient(base_url=served.url) as stranger:
+    async with open_served() as served, httpx.AsyncClient(base_url=served.url, timeout=60) as stranger:
         answer = await stranger.get("/ready")
         parts = {"database": "ok", "migrations": "ok", "queue": "ok", "models": "ok"}
         assert (answer.status_code, answer.json()) == (200, {"ready": True, "parts": parts})

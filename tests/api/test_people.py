@@ -24,7 +24,7 @@ def bearing(token: str) -> dict[str, str]:
 
 
 async def test_a_user_is_added_signs_in_refreshes_and_signs_out(open_served: OpenServed) -> None:
-    async with open_served() as served, httpx.AsyncClient(base_url=served.url) as http:
+    async with open_served() as served, httpx.AsyncClient(base_url=served.url, timeout=60) as http:
         user = await made(served, "/api/v1/users", {"name": "ada", "role": "hr", "password": PASSWORD})
         assert (user["role"], user["signs_in"], user["created_by"]) == ("hr", True, "owner")
         assert "password" not in user

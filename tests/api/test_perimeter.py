@@ -234,13 +234,13 @@ async def test_an_address_that_asks_too_often_is_turned_away_before_its_token_is
 
 
 async def test_a_made_up_address_counts_nothing_without_a_proxy(open_served: OpenServed) -> None:
-    async with open_served() as served, httpx.AsyncClient(base_url=served.url) as http:
+    async with open_served() as served, httpx.AsyncClient(base_url=served.url, timeout=60) as http:
         await http.get(RUN, headers={"X-Forwarded-For": "203.0.113.5"})
         assert (await denied(served, 1))[0]["address"] == "127.0.0.1"
 
 
 async def test_guessing_passwords_is_slow(open_served: OpenServed) -> None:
-    async with open_served() as served, httpx.AsyncClient(base_url=served.url) as http:
+    async with open_served() as served, httpx.AsyncClient(base_url=served.url, timeout=60) as http:
         password = "a lamp beside the river"
         await served.service.access.users.add("ada", "operator", password=password, by="owner")
         wrong = {"name": "ada", "password": "not the password of ada"}
@@ -297,7 +297,7 @@ async def test_every_denied_request_is_in_the_audit(open_served: OpenServed) -> 
 
 
 async def test_a_secret_in_a_path_is_not_kept(open_served: OpenServed) -> None:
-    async with open_served() as served, httpx.AsyncClient(base_url=served.url) as http:
+    async with open_served() as served, httpx.AsyncClient(base_url=served.url, timeout=60) as http:
         secret = "sk-" + "a1b2c3d4" * 4
         await http.get(f"/api/v1/runs/{secret}")
         assert secret not in str(await denied(served, 1))

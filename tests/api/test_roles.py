@@ -95,7 +95,7 @@ async def test_every_route_names_who_may_use_it_and_refuses_all_others(open_serv
         every = operations(app.routes)
         assert [f"{each.method} {each.path}" for each in every if not each.named] == []
         tokens = await bearers(served)
-        async with httpx.AsyncClient(base_url=served.url) as http:
+        async with httpx.AsyncClient(base_url=served.url, timeout=60) as http:
             for each in every:
                 is_open = (each.method, each.path) in OPEN
                 answer = await _tried(http, each, None)

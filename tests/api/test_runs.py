@@ -30,7 +30,7 @@ async def test_a_run_that_is_not_there_is_a_problem_document(open_served: OpenSe
 
 
 async def test_nobody_comes_in_without_the_token(open_served: OpenServed) -> None:
-    async with open_served() as served, httpx.AsyncClient(base_url=served.url) as stranger:
+    async with open_served() as served, httpx.AsyncClient(base_url=served.url, timeout=60) as stranger:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-Api-Key": "wrong"}):
             answer = await stranger.get("/api/v1/runs/run_none", headers=headers)
             assert answer.status_code == 401

@@ -59,7 +59,7 @@ class Chat:
     @asynccontextmanager
     async def signed_in(self, name: str = "dora") -> AsyncIterator[httpx.AsyncClient]:
         """A browser that has opened the printed link."""
-        async with httpx.AsyncClient(base_url=self.url, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=self.url, timeout=60) as http:
             answer = await http.get("/chat/", params={"token": await self.token(name)})
             assert answer.status_code == 303, answer.text
             assert answer.headers["location"] == "/chat/"

@@ -30,14 +30,14 @@ BEYOND = [
 
 
 async def test_a_wrong_token_in_the_link_opens_nothing(open_chat: OpenChat) -> None:
-    async with open_chat() as chat, httpx.AsyncClient(base_url=chat.url) as stranger:
+    async with open_chat() as chat, httpx.AsyncClient(base_url=chat.url, timeout=60) as stranger:
         answer = await stranger.get("/chat/?token=wrong")
         assert answer.status_code == 401
         assert "set-cookie" not in answer.headers
 
 
 async def test_the_token_is_not_left_in_the_address(open_chat: OpenChat) -> None:
-    async with open_chat() as chat, httpx.AsyncClient(base_url=chat.url) as browser:
+    async with open_chat() as chat, httpx.AsyncClient(base_url=chat.url, timeout=60) as browser:
         answer = await browser.get(f"/chat?token={PRINTED}", follow_redirects=True)
         assert answer.url.path == "/chat/"
         assert answer.url.query == b""
@@ -45,7 +45,7 @@ async def test_the_token_is_not_left_in_the_address(open_chat: OpenChat) -> None
 
 
 async def test_nobody_reaches_content_without_signing_in(open_chat: OpenChat) -> None:
-    async with open_chat() as chat, httpx.AsyncClient(base_url=chat.url) as stranger:
+    async with open_chat() as chat, httpx.AsyncClient(base_url=chat.url, timeout=60) as stranger:
         for method, path in CONTENT:
             answer = await stranger.request(method, path)
             assert answer.status_code == 401, path
@@ -87,7 +87,7 @@ async def test_a_cookie_counts_as_long_as_what_it_stands_on(open_chat: OpenChat)
 
 
 async def test_a_password_opens_a_session_that_can_be_ended(open_chat: OpenChat) -> None:
-    async with open_chat() as chat, httpx.AsyncClient(base_url=chat.url) as http:
+    async with open_chat() as chat, httpx.AsyncClient(base_url=chat.url, timeout=60) as http:
         await chat.accounts.users.add("pia", "operator", password="a long enough word to keep", by="dora")
         wrong = await http.post("/chat/login", data={"username": "pia", "password": "no"})
         assert wrong.status_code == 401
@@ -99,7 +99,7 @@ async def test_a_password_opens_a_session_that_can_be_ended(open_chat: OpenChat)
 
 
 async def test_a_token_bound_to_a_project_does_not_open_the_chat(open_chat: OpenChat) -> None:
-    async with open_chat() as chat, httpx.AsyncClient(base_url=chat.url) as http:
+    async with open_chat() as chat, httpx.AsyncClient(base_url=chat.url, timeout=60) as http:
         user = await chat.accounts.users.add("otto", "operator", password=None, by="dora")
         _, token = await chat.accounts.tokens.issue(user, "bound", by="dora", projects=["ferns"])
         assert (await http.get("/chat/", params={"token": token})).status_code == 401
@@ -109,7 +109,7 @@ async def test_a_forged_cookie_is_worth_nothing(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         person = await chat.accounts.verify(PRINTED)
         forged = Sessions(chat.accounts, "another secret, as long as that one is").begin(person)
-        async with httpx.AsyncClient(base_url=chat.url, cookies={"factory_chat": forged}) as http:
+        async with httpx.AsyncClient(base_url=chat.url, cookies={"factory_chat": forged}, timeout=60) as http:
             assert (await http.get("/chat/user")).status_code == 401
 
 

@@ -179,7 +179,7 @@ async def test_a_decision_made_in_one_place_is_seen_in_all_others(
     async with open_chat(protocol=True) as chat, chat.tab() as tab:
         client = get_client(url=chat.url, api_key=PRINTED)
         http = httpx.AsyncClient(
-            base_url=chat.url, headers={"Authorization": f"Bearer {PRINTED}"}, timeout=30
+            base_url=chat.url, headers={"Authorization": f"Bearer {PRINTED}"}, timeout=60
         )
         await tab.say("A page about ferns", pipeline="one")
         run_id = str((await tab.until(lambda tab: tab.open_cards()))[0]["run_id"])

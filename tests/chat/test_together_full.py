@@ -162,7 +162,7 @@ async def test_a_run_is_followed_everywhere_and_decided_anywhere(
     async with served(tmp_path, factory_env) as server, opened() as browser:
         client = get_client(url=server.url, api_key=server.token)
         headers = {"Authorization": f"Bearer {server.token}"}
-        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as http:
             desk = Desk(server, await visit(browser, server.url, link=server.link), client, http)
             await desk.submit()
             delays: list[str] = []

@@ -118,7 +118,7 @@ class Client:
         headers = {"Authorization": f"Bearer {self.server.token}", "Idempotency-Key": key}
         try:
             # A connection of its own: one that was kept would be the server's that is gone.
-            async with httpx.AsyncClient(base_url=f"http://{self.server.address}", timeout=30) as http:
+            async with httpx.AsyncClient(base_url=f"http://{self.server.address}", timeout=60) as http:
                 answer = await http.post("/api/v1/runs", json=body, headers=headers)
         except httpx.ConnectError:
             return False  # nobody listens

@@ -155,7 +155,9 @@ async def test_an_operator_may_answer_and_not_approve(open_protocol: OpenProtoco
         accounts: Accounts = spoken.served.service.access
         user = await accounts.users.add("olga", "operator", password=None, by="owner")
         key = (await accounts.tokens.issue(user, "test", by="owner"))[1]
-        async with httpx.AsyncClient(base_url=spoken.served.url, headers={"x-api-key": key}) as operator:
+        async with httpx.AsyncClient(
+            base_url=spoken.served.url, headers={"x-api-key": key}, timeout=60
+        ) as operator:
             body: dict[str, Any] = {"assistant_id": "factory-one"}
             yes = {**body, "command": {"resume": {"decisions": [{"type": "approve"}]}}}
             answer = await operator.post(f"/threads/{thread_id}/runs", json=yes)

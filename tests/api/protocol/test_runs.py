@@ -321,7 +321,10 @@ async def test_bad_requests_are_told_and_start_nothing(open_protocol: OpenProtoc
 
 
 async def test_the_key_may_come_in_the_header_that_langgraph_sends(open_protocol: OpenProtocol) -> None:
-    async with open_protocol() as spoken, httpx.AsyncClient(base_url=spoken.served.url) as stranger:
+    async with (
+        open_protocol() as spoken,
+        httpx.AsyncClient(base_url=spoken.served.url, timeout=60) as stranger,
+    ):
         for headers in ({"x-api-key": TOKEN}, {"authorization": f"Bearer {TOKEN}"}):
             assert (await stranger.post("/threads/search", json={}, headers=headers)).status_code == 200
         assert (await stranger.post("/threads/search", json={})).status_code == 401

@@ -24,7 +24,9 @@ async def _bound(spoken: Spoken, *projects: str, role: Role = "operator") -> Asy
     accounts = spoken.served.service.access
     user = await accounts.users.add(f"user-{uuid4().hex[:8]}", role, password=None, by="owner")
     _, key = await accounts.tokens.issue(user, "test", by="owner", projects=[*projects] or None)
-    async with httpx.AsyncClient(base_url=spoken.served.url, headers={"x-api-key": key}) as client:
+    async with httpx.AsyncClient(
+        base_url=spoken.served.url, headers={"x-api-key": key}, timeout=60
+    ) as client:
         yield client
 
 
