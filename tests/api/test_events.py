@@ -32,7 +32,7 @@ async def _run(served: Served, project: str = "ferns") -> str:
     return await served.factory.submit("A page about ferns", pipeline="one", project=project)
 
 
-async def _until(holds: Callable[[], bool], seconds: float = 10) -> None:
+async def _until(holds: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it did not come about"

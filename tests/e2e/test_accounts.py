@@ -74,7 +74,7 @@ async def test_a_whole_run_of_a_project_that_forbids_cloud_sends_it_nothing(
             assert "docs/scout.md" in await released(factory, run_id)
             called = await factory.events.read(run_id, kinds=["model.called"])
         providers = {event.payload["provider"] for event in called}
-        # Allowed, the cloud is asked first; a busy machine may have had a call go on to the next in the chain.
+        # Where it is allowed the cloud comes first; on a busy machine a call may have gone on to the next.
         assert providers == {"ollama"} if forbidden else "openai" in providers
         assert bool(beyond.paths) is not forbidden
 
