@@ -1,7 +1,11 @@
 """How a project's repository begins: empty, or with the history of a repository or bundle of the user."""
 
+from __future__ import annotations
+
 import asyncio
 import os
+import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from workspace import posting
@@ -25,19 +29,72 @@ async def fill(git: Git, unborn: Path, source: Path | None) -> None:
 
     It is still nobody else's: what git would only write into a file is written, without a process for it.
     """
+    if source is None:
+        tree = await _begin(git, unborn.parent.parent)
+        commit = (await git("commit-tree", tree, "-m", "Begin the project")).text
+    else:
+        await _init(git)
+        commit = await _fetch(git, source)
+    await asyncio.to_thread(_point, git.git_dir / "refs" / "heads" / "main", commit)
+    if source is not None:
+        await Git(git.git_dir, work_tree=unborn, lock=git.lock)("read-tree", "-u", "--reset", commit)
+
+
+async def _init(git: Git) -> None:
     await git("init", "--quiet", "--initial-branch=main", "--template=")
     details = git.git_dir / "info"
     await asyncio.to_thread(details.mkdir, exist_ok=True)
     await asyncio.to_thread((details / "exclude").write_text, EXCLUDES)
     await asyncio.to_thread((details / "attributes").write_text, ATTRIBUTES)
-    if source is None:
+
+
+async def _begin(git: Git, projects: Path) -> str:
+    """A repository that holds the empty tree, and its id: git makes the first one, the others are like it."""
+    blank = _blanks.get(projects)
+    if blank is None:
+        await _init(git)
         tree = (await git("mktree")).text
-        commit = (await git("commit-tree", tree, "-m", "Begin the project")).text
-    else:
-        commit = await _fetch(git, source)
-    await asyncio.to_thread(_point, git.git_dir / "refs" / "heads" / "main", commit)
-    if source is not None:
-        await Git(git.git_dir, work_tree=unborn, lock=git.lock)("read-tree", "-u", "--reset", commit)
+        _blanks[projects] = await asyncio.to_thread(_Blank.of, git.git_dir, tree)
+        return tree
+    await asyncio.to_thread(blank.write, git.git_dir)
+    return blank.tree
+
+
+@dataclass(frozen=True, slots=True)
+class _Blank:
+    """What git makes of an empty folder, and has found out about the disk that it is on."""
+
+    tree: str
+    folders: tuple[Path, ...]
+    files: tuple[tuple[Path, bytes, int], ...]
+    """Path, content, mode."""
+
+    @classmethod
+    def of(cls, git_dir: Path, tree: str) -> _Blank:
+        """As a repository is now."""
+        there = sorted(git_dir.rglob("*"))
+        return cls(
+            tree,
+            tuple(path.relative_to(git_dir) for path in there if path.is_dir()),
+            tuple(
+                (path.relative_to(git_dir), path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
+                for path in there
+                if path.is_file()
+            ),
+        )
+
+    def write(self, git_dir: Path) -> None:
+        """Make another one."""
+        git_dir.mkdir()
+        for folder in self.folders:
+            (git_dir / folder).mkdir()
+        for path, content, mode in self.files:
+            (git_dir / path).write_bytes(content)
+            (git_dir / path).chmod(mode)
+
+
+_blanks: dict[Path, _Blank] = {}
+"""By the folder of the projects."""
 
 
 def _point(ref: Path, commit: str) -> None:

@@ -38,6 +38,25 @@ async def test_a_new_project_is_a_normal_repository_on_main(workspace: Workspace
     assert git(again.path, "rev-list", "--count", "main") == "1"
 
 
+async def test_a_later_project_is_such_as_git_made_the_first(workspace: Workspace) -> None:
+    first, later = [await workspace.project(name) for name in ("shop", "library")]
+    told = [
+        sorted(
+            (str(path.relative_to(made.path)), path.stat().st_mode, path.read_bytes())
+            for path in made.path.rglob("*")
+            if path.is_file() and "objects" not in path.parts
+        )
+        for made in (first, later)
+    ]
+    begun = [git(made.path, "rev-parse", "main") + "\n" for made in (first, later)]
+    assert [[name for name, _, _ in files] for files in told] == [[name for name, _, _ in told[0]]] * 2
+    for one, other in zip(*told, strict=True):
+        assert one == other or [one[2].decode(), other[2].decode()] == begun, one[0]
+    assert git(later.path, "fsck", "--strict") == ""
+    assert git(later.path, "status", "--porcelain", "--branch") == "## main"
+    assert git(later.path, "rev-list", "--count", "main") == "1"
+
+
 @pytest.mark.parametrize("name", ["", "..", "a/b", "-x", "x-", "Shop", "a" * 64, "a b", "é", "a\n"])
 async def test_a_project_name_that_is_no_slug_is_refused(workspace: Workspace, name: str) -> None:
     with pytest.raises(ProjectNameInvalid):
