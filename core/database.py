@@ -34,6 +34,9 @@ _CONNECT_LIMIT = 5  # seconds
 _RECOVERY_TRIES = 100  # at least 0.1 s each, while a killed embedded server comes back
 _POOL_SIZE = 10
 _CHECKPOINT_POOL_SIZE = 6
+_PREPARED = 500
+"""Statements that a connection keeps prepared: each bank of memories has some ten of its own, and those of a
+project's teams are used in turn. Of more, the driver would prepare and forget one after the other."""
 _WATCH_PAUSE = 1.0  # seconds between two looks for the embedded server's keeper
 
 logger = logs.get(__name__)
@@ -261,7 +264,7 @@ async def _open_pool(url: str, size: int) -> AsyncGenerator[Pool]:
         min_size=1,
         max_size=size,
         check=_check,
-        configure=recognise,
+        configure=_configure,
         open=False,
     )
     try:
@@ -273,6 +276,11 @@ async def _open_pool(url: str, size: int) -> AsyncGenerator[Pool]:
         yield pool
     finally:
         await pool.close()
+
+
+async def _configure(connection: AsyncConnection[DictRow]) -> None:
+    connection.prepared_max = _PREPARED
+    await recognise(connection)
 
 
 async def _check(connection: AsyncConnection[DictRow]) -> None:

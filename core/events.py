@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
@@ -31,6 +32,8 @@ class EventTooBig(BadInput):
 
 
 LARGEST_RECORD = 1_000_000  # bytes
+_TOGETHER = 5
+"""Events in one statement: of those with more than fifty values the driver does not keep the parsed form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,18 +168,18 @@ class EventLog:
         except psycopg.OperationalError as error:
             raise _unwritten(", ".join(entry.kind for entry in entries), run_id, error) from error
 
-    async def _append_values(self, values: Sequence[Mapping[str, object]]) -> list[Event]:
+    async def _append_values(self, values: Sequence[Mapping[str, Any]]) -> list[Event]:
+        parts = [values[start : start + _TOGETHER] for start in range(0, len(values), _TOGETHER)]
         async with self._db.pool.connection() as own:
-            async with own.pipeline():
-                told = [await own.execute(_statement(v, lazily=is_pinned()), v) for v in values]
-            rows = [await cursor.fetchone() for cursor in told]
-        written = zip(rows, values, strict=True)
-        return [await self._written(row, value) for row, value in written if row is not None]
+            async with own.pipeline() if len(parts) > 1 else nullcontext():
+                told = [await own.execute(*_statement(part, lazily=is_pinned())) for part in parts]
+            rows = [row for cursor in told for row in await cursor.fetchall()]
+        return [await self._written(row, value) for row, value in zip(rows, values, strict=True)]
 
     async def _append(
         self, connection: Connection, values: Mapping[str, Any], *, lazily: bool = False
     ) -> Event:
-        row = await (await connection.execute(_statement(values, lazily=lazily), values)).fetchone()
+        row = await (await connection.execute(*_statement([values], lazily=lazily))).fetchone()
         assert row is not None
         return await self._written(row, values, connection)
 
@@ -271,10 +274,12 @@ def _values(
     }
 
 
-def _statement(values: Mapping[str, object], *, lazily: bool) -> LiteralString:
-    if values["names"]:
-        return queries.APPEND_TEXTED_AGAINST_CHECKPOINT if lazily else queries.APPEND_TEXTED
-    return queries.APPEND_AGAINST_CHECKPOINT if lazily else queries.APPEND
+def _statement(values: Sequence[Mapping[str, Any]], *, lazily: bool) -> tuple[bytes, dict[str, Any]]:
+    """What appends these events, which are of one run, and what it is given."""
+    given: dict[str, Any] = {"run_id": values[0]["run_id"]}
+    for number, one in enumerate(values):
+        given |= {f"{name}{number}": value for name, value in one.items()}
+    return queries.append(tuple(bool(one["names"]) for one in values), lazily=lazily), given
 
 
 def _unwritten(kind: str, run_id: str, error: Exception) -> DatabaseUnavailable:

@@ -1,5 +1,7 @@
 """Every statement of this package that touches the schema `factory` (its tables are made in migrations/)."""
 
+from functools import cache
+
 # The version of the schema, and whether this login may take the service's role in it. One query per opening.
 STATE = """
 SELECT (SELECT version_num FROM factory.alembic_version) AS version,
@@ -60,33 +62,35 @@ CREATE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS factory"
 LOCK_MIGRATIONS = "SELECT pg_try_advisory_lock(hashtextextended('factory.migrations', 0)) AS locked"
 UNLOCK_MIGRATIONS = "SELECT pg_advisory_unlock(hashtextextended('factory.migrations', 0))"
 
-APPEND = """
+# The next event of a run, with its texts where it has any; `n` tells several in one statement apart.
+_APPEND = """
 SELECT run_id, seq, record, prev_hash, hash
-FROM factory.append_event(%(run_id)s, %(at)s, %(kind)s, %(team)s, %(key)s, %(record)s)
+FROM {lazily} factory.append_event(%(run_id)s, %(at{n})s, %(kind{n})s, %(team{n})s, %(key{n})s, %(record{n})s)
+"""
+_APPEND_TEXTED = """
+SELECT run_id, seq, record, prev_hash, hash
+FROM {lazily} factory.append_event_with_texts(%(run_id)s, %(at{n})s, %(kind{n})s, %(team{n})s, %(key{n})s,
+    %(record{n})s, %(names{n})s::text[], %(salts{n})s::text[], %(bodies{n})s::text[])
 """
 
-# For an event with a key that a driven run writes: its commit does not wait for the disk. A server that dies
-# may lose it, but then it has also lost every later commit of its life, among them the checkpoint of the node
-# that wrote it, and that node, run again, writes it again. core/incarnation.py keeps that checkpoint from
-# reaching the server's next life.
-APPEND_AGAINST_CHECKPOINT = """
-WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-SELECT run_id, seq, record, prev_hash, hash
-FROM lazily, factory.append_event(%(run_id)s, %(at)s, %(kind)s, %(team)s, %(key)s, %(record)s)
-"""
+# For events with keys that a driven run writes: their commit does not wait for the disk. A server that dies
+# may lose them, but then it has also lost every later commit of its life, among them the checkpoint of the
+# node that wrote them, and that node, run again, writes them again. core/incarnation.py keeps that checkpoint
+# from reaching the server's next life.
+_LAZILY = "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))"
 
-# The same for an event with texts.
-APPEND_TEXTED = """
-SELECT run_id, seq, record, prev_hash, hash
-FROM factory.append_event_with_texts(%(run_id)s, %(at)s, %(kind)s, %(team)s, %(key)s, %(record)s,
-    %(names)s::text[], %(salts)s::text[], %(bodies)s::text[])
-"""
-APPEND_TEXTED_AGAINST_CHECKPOINT = """
-WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-SELECT run_id, seq, record, prev_hash, hash
-FROM lazily, factory.append_event_with_texts(%(run_id)s, %(at)s, %(kind)s, %(team)s, %(key)s, %(record)s,
-    %(names)s::text[], %(salts)s::text[], %(bodies)s::text[])
-"""
+
+@cache
+def append(texted: tuple[bool, ...], *, lazily: bool) -> bytes:
+    """What appends so many events of one run, each with texts or without, one after the other."""
+    arms = [
+        (_APPEND_TEXTED if with_texts else _APPEND).format(n=number, lazily="lazily," if lazily else "")
+        for number, with_texts in enumerate(texted)
+    ]
+    # Each function begins when the one before has ended, and sees what that did.
+    together = " UNION ALL ".join(arms)
+    return " ".join((f"{_LAZILY} {together}" if lazily else together).split()).encode()
+
 
 # What somebody said in an event, which stands beside it (core/said.py): the bodies by name.
 _SAID = """

@@ -35,6 +35,8 @@ async def check_stage(
     services: Services, run_id: str, names: Sequence[str], tree: StageTree, head: str
 ) -> list[CheckResult]:
     """Run a team's checks on its worktree, which is at `head`; with `tests` those of project.toml."""
+    if not names:
+        return []
     return await _check(services, run_id, names, tree, head, whole=False)
 
 

@@ -50,7 +50,7 @@ async def gather(stage: StageContext, state: StageState) -> Evidence:
         missing=missing,
         outside=outside,
         unsupplied=tuple(refusal.sentence for refusal in supply.refused),
-        unresolved=await asyncio.to_thread(unresolved, state, tree),
+        unresolved=await asyncio.to_thread(unresolved, state, tree) if state["marked"] else (),
         checks=checks,
         unchecked=() if checks else team.checks,
         threshold=team.threshold,

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from core import clock, faults
 from core.errors import BadInput
-from core.events import EventLog
+from core.events import Entry, EventLog
 from core.json import JsonObject, is_array
 from governance.approvals import Approval
 from teams.contract import TaskResult
@@ -74,7 +74,7 @@ class Mailing:
             self.run_id, {message.path: render(message).encode()}, message=f"Mail: {message.subject}"
         )
         faults.point("mail.posted")
-        await self._tell(message)
+        await self.events.append_all(self.run_id, [await self.told(message)])
         return message
 
     async def attach(self, name: str, content: bytes) -> str:
@@ -145,9 +145,21 @@ class Mailing:
         subject, body = f"{team.name} hands on", body or "Nothing to say."
         return await self._composed("hand-off", key, key, team.id, to, subject, body, "closed", False, ())
 
-    async def tell(self, message: Message) -> None:
-        """Write down that a message was committed."""
-        await self._tell(message)
+    async def told(self, message: Message) -> Entry:
+        """The event of a message that was committed."""
+        # The file that counts is the one on the branch: written by an earlier try, it has that one's time.
+        text = await self.repository.read(f"refs/heads/factory/{self.run_id}", message.path)
+        payload: JsonObject = {
+            "thread": message.thread,
+            "kind": message.kind,
+            "from": message.sender,
+            "to": list(message.to),
+            "subject": message.subject,
+            "status": message.status,
+            "path": message.path,
+            "sha256": sha256((text or "").encode()).hexdigest(),
+        }
+        return Entry("mail.posted", payload, f"mail/{message.id}")
 
     async def all(self) -> list[Message]:
         """Every message on the run's branch, oldest first; those of earlier runs too."""
@@ -184,21 +196,6 @@ class Mailing:
             in_reply_to=first.id if reply else "",
             attachments=attachments,
         )
-
-    async def _tell(self, message: Message) -> None:
-        # The file that counts is the one on the branch: written by an earlier try, it has that one's time.
-        text = await self.repository.read(f"refs/heads/factory/{self.run_id}", message.path)
-        payload: JsonObject = {
-            "thread": message.thread,
-            "kind": message.kind,
-            "from": message.sender,
-            "to": list(message.to),
-            "subject": message.subject,
-            "status": message.status,
-            "path": message.path,
-            "sha256": sha256((text or "").encode()).hexdigest(),
-        }
-        await self.events.append(self.run_id, "mail.posted", payload, key=f"mail/{message.id}")
 
 
 @dataclass

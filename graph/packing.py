@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
@@ -43,6 +44,8 @@ from teams.operative import BYTES_PER_TOKEN, fit
 PACKED: Final = "context.packed"
 """The kind of event that turns are kept with when they leave a conversation."""
 _MESSAGES: Final = "messages"
+_AT_ONCE: Final = 20_000
+"""Characters that are counted within the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ async def fitted(
     Raises ContextTooSmall where the objective does not fit, UnknownModel.
     """
     team = stage.team
-    packed = await asyncio.to_thread(
+    fits = partial(
         fit,
         models,
         team.author.alias,
@@ -79,6 +82,9 @@ async def fitted(
         tools=tools,
         beside=beside,
     )
+    # A thread costs more than to count a short conversation; a long one must not hold up the loop.
+    short = sum(len(str(message.content)) for message in state["messages"]) <= _AT_ONCE
+    packed = fits() if short else await asyncio.to_thread(fits)
     if not packed.batch:
         return Fitted(packed.messages)
     event = await _kept(stage, state, packed, models.context_tokens(team.author.alias, candidate))

@@ -151,18 +151,18 @@ class Verdicts:
         faults.point("retain.merged")
         if merge.conflicts:
             return await self._conflict(state, merge.conflicts)
-        await mailing.tell(handed)
         files = [path for path in merge.files if not is_mail(path)]
         merged: JsonObject = {"commit": merge.commit, "files": list(files)}
         outcome = self._outcome(state, "pass", commit=merge.commit, files=files)
         taken = await snapshot(stage, state, outcome)
         told = await stage.events(
             state,
+            await mailing.told(handed),
             stage.entry(state, "stage.merged", merged, "merged"),
             taken,
             self._ended(state, outcome),
         )
-        await retaining.remember(stage, state, taken.texts or {}, told[1])
+        await retaining.remember(stage, state, taken.texts or {}, told[2])
         return {"results": {stage.team.id: outcome}, "verdict": "pass"}
 
     async def close(self, state: StageState) -> dict[str, Any]:

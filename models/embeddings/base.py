@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import mul
 from typing import Protocol
 
 from core.errors import FactoryError
@@ -42,5 +43,5 @@ class Embedder(Protocol):
 
 def normalised(numbers: Sequence[float]) -> Vector:
     """The same direction with length one; zeros stay zeros."""
-    length = math.sqrt(math.fsum(number * number for number in numbers))
-    return tuple(number / length for number in numbers) if length else tuple(numbers)
+    length = math.sqrt(math.fsum(map(mul, numbers, numbers)))
+    return tuple([number / length for number in numbers]) if length else tuple(numbers)

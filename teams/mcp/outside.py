@@ -49,7 +49,10 @@ class Outside:
     async def offer(self, team: Team, project: str, project_toml: str | None) -> Offer:
         """What the team may use, by its own file, the operator's and a trusted project's."""
         problems: list[str] = []
-        known, high = await asyncio.to_thread(self._known, project, project_toml, problems)
+        if project_toml is None:
+            known, high = self._own, frozenset(self._own.approved)
+        else:
+            known, high = await asyncio.to_thread(self._known, project, project_toml, problems)
         tools: list[BaseTool] = []
         granted, unknown = declarations.granted(known, team.id, team.tools)
         problems += [f"{name}: granted, and listed by no server that is declared" for name in unknown]
