@@ -84,16 +84,16 @@ async def test_two_runs_are_told_apart_and_interleaved(open_served: OpenServed) 
             for n in range(20):
                 for run_id in (one, other):
                     await log.append(run_id, "stage.told", {"n": n})
-            taken = await asyncio.wait_for(everything.take(42), 10)
+            taken = await asyncio.wait_for(everything.take(42), 30)
             assert [event["position"] for event in taken] == list(range(1, 43))
             for run_id, project in ((one, "ferns"), (other, "mosses")):
                 own = [event for event in taken if event["run_id"] == run_id]
                 assert [event["seq"] for event in own] == list(range(1, 22))
                 assert {event["project"] for event in own} == {project}
-            found = await asyncio.wait_for(some.take(20), 10)
+            found = await asyncio.wait_for(some.take(20), 30)
             assert [event["payload"]["n"] for event in found] == list(range(20))
             assert {event["run_id"] for event in found} == {other}
-            assert len(await asyncio.wait_for(of_one.take(21), 10)) == 21
+            assert len(await asyncio.wait_for(of_one.take(21), 30)) == 21
 
 
 async def test_a_storm_of_clients_that_come_back_misses_and_repeats_nothing(open_served: OpenServed) -> None:
@@ -133,7 +133,7 @@ async def test_a_database_that_was_away_in_mid_stream_costs_no_event(
                 for n in range(10):
                     await _written(log, run_id, f"{half}/{n}")
                 if half == 0:
-                    await asyncio.wait_for(one.take(5), 10)
+                    await asyncio.wait_for(one.take(5), 30)
                     with psycopg.connect(
                         postgres.conninfo("admin", dbname=database_name), autocommit=True
                     ) as admin:
@@ -221,7 +221,7 @@ async def test_a_quiet_stream_says_that_it_is_alive_and_how_far_the_log_is(open_
             await _until(lambda: stream.last_id == "6" and len(stream.comments) > 1)
             assert not reading.done()
             await served.factory.events.append(run_id, "run.ended")
-            assert (await asyncio.wait_for(reading, 5))[0]["position"] == 7
+            assert (await asyncio.wait_for(reading, 30))[0]["position"] == 7
 
 
 async def test_a_token_of_one_project_streams_that_project_alone(open_served: OpenServed) -> None:
@@ -247,13 +247,13 @@ async def test_a_token_of_one_project_streams_that_project_alone(open_served: Op
             ):
                 for run_id in (other, "service", one):
                     await log.append(run_id, "x.y")
-                taken = await asyncio.wait_for(narrow.take(2), 10)
+                taken = await asyncio.wait_for(narrow.take(2), 30)
                 assert [(event["run_id"], event["kind"]) for event in taken] == [
                     (one, "run.created"),
                     (one, "x.y"),
                 ]
                 # What is of no project is the audit's, which an operator does not read.
-                taken = await asyncio.wait_for(wide.take(2), 10)
+                taken = await asyncio.wait_for(wide.take(2), 30)
                 assert [event["run_id"] for event in taken] == [other, one]
 
 

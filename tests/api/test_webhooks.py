@@ -212,7 +212,7 @@ async def test_a_receiver_that_is_gone_is_left_alone(open_served: OpenServed) ->
         hook, _ = await _add(served, receiver.url)
         await served.factory.events.append(await _run(served), "run.ended")
         await receiver.until(1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not (await served.http.get(f"/api/v1/webhooks/{hook}")).json()["disabled_at"]:
                 await asyncio.sleep(0.02)
 

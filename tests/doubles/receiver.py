@@ -58,7 +58,7 @@ class Receiver:
         """Where it is."""
         return f"http://127.0.0.1:{self.port}/hook?to=us"
 
-    async def until(self, count: int, seconds: float = 10) -> list[Received]:
+    async def until(self, count: int, seconds: float = 30) -> list[Received]:
         """Wait for so many requests."""
         async with asyncio.timeout(seconds):
             while len(self.received) < count:

@@ -157,7 +157,7 @@ async def test_a_take_over_waits_for_no_transaction_of_a_sleeper(
         with psycopg.connect(database_url) as asleep:  # in the middle of an effect, for ever
             asleep.execute("SELECT set_config('factory.fence', %s, false)", (str(hold.fence),))
             asleep.execute("UPDATE factory.leases SET files = '{}'")
-            async with asyncio.timeout(10), factory.services.holds.hold(run_id) as newer:
+            async with asyncio.timeout(30), factory.services.holds.hold(run_id) as newer:
                 assert newer
                 assert newer.fence.attempt == 2
             with pytest.raises(psycopg.OperationalError):
@@ -200,11 +200,11 @@ async def test_a_sleeper_that_was_overtaken_keeps_nobody_from_the_repository(tmp
     assert not done  # it is still alive, for all that anybody knows
     fencing.set_mark(mark, 2)
     fencing.set_mark(mark, 1)  # an older one never takes the place of a newer one
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 30)
     with fencing.entered(Fence("x", 1, 0, mark)), pytest.raises(Fenced):
         fencing.check()
     await held.__aexit__(None, None, None)
-    await asyncio.wait_for(_hold(FileLock(lock)), 5)
+    await asyncio.wait_for(_hold(FileLock(lock)), 30)
 
 
 async def _hold(lock: FileLock) -> None:

@@ -66,7 +66,7 @@ async def told(stream: AsyncIterator[Any]) -> list[tuple[str, Any]]:
 
 async def until(spoken: Spoken, thread_id: str, step: str) -> None:
     """Wait until a state has the step: told by the thread's history, which the run writes."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             values = (await spoken.client.threads.get_state(thread_id))["values"]
             if step in values.get("steps", []) and values["steps"][-1] == "first":

