@@ -271,13 +271,14 @@ async def test_a_stream_ends_when_its_token_is_revoked(open_served: OpenServed) 
             assert (await http.get(ALL)).status_code == 401
 
 
-async def test_a_server_that_ends_lets_its_streams_end(open_served: OpenServed) -> None:
+async def test_a_server_that_ends_lets_its_streams_end(
+    open_served: OpenServed, caplog: pytest.LogCaptureFixture
+) -> None:
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as http:
         async with open_served(jobs=0) as served:
             stream = http.stream("GET", f"{served.url}{ALL}")
             answer = await stream.__aenter__()
-            begun = time.monotonic()
-        assert time.monotonic() - begun < 1  # the grace that cuts streams off
+        assert "timeout graceful shutdown exceeded" not in caplog.text  # so they are not cut off
         assert (await answer.aread()).startswith(b"retry: 2000\n\n")
 
 

@@ -199,9 +199,9 @@ def test_ordinary_words_and_numbers_are_not_masked() -> None:
 
 @pytest.mark.parametrize("text", ["sk-", "-eyJaaaaaaaaa", "http://http://", "password=' ", "eyJaaaaaaaa.eyJ"])
 def test_a_hostile_text_is_not_slow_to_mask(text: str) -> None:
-    begin = time.monotonic()
+    begin = time.process_time()
     redact(text * (100_000 // len(text)))
-    assert time.monotonic() - begin < 5
+    assert time.process_time() - begin < 10
 
 
 def test_the_value_of_a_secret_variable_is_masked_also_when_it_is_set_later(

@@ -91,15 +91,15 @@ def test_edits_name_one_place_each_and_give_the_new_text() -> None:
 
 
 def test_no_text_makes_the_search_for_files_take_for_ever() -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     assert touched.named_files(f"{'a' * 50_000}/ and {'a/' * 20_000}/ and notes/plan.md", IMPORTED) == [
         "notes/plan.md"
     ]
-    assert time.monotonic() - begun < 5  # it took hours, and nothing else ran meanwhile
+    assert time.process_time() - begun < 10  # it took hours, and nothing else ran meanwhile
 
 
 def test_a_block_that_is_never_closed_is_prose_and_many_of_them_hold_nobody() -> None:
     assert touched.prose("a\n```python\nb\n~~~\nc\n```\nd\n~~~~\ne") == "a\n\nd\n~~~~\ne"
-    begun = time.monotonic()
+    begun = time.process_time()
     assert touched.terms("```python\n" * 40_000 + "overdue\n") == ["overdue", "python"]
-    assert time.monotonic() - begun < 5  # it was quadratic
+    assert time.process_time() - begun < 10  # it was quadratic

@@ -133,7 +133,7 @@ async def test_the_loop_goes_on_while_a_model_thinks_and_a_cancelled_extraction_
             await extract("text", ask, matter=MATTER, session="s")
     ticking.cancel()
     assert ticks > 10
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
 
 
 async def test_many_extractions_at_once_do_not_mix() -> None:

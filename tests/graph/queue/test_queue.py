@@ -199,7 +199,7 @@ async def test_a_beat_that_is_in_time_keeps_a_job(queue: Queue) -> None:
     assert attempts == [1]
 
 
-async def test_a_job_that_somebody_stops_is_cancelled_within_a_second(queue: Queue) -> None:
+async def test_a_job_that_somebody_stops_is_cancelled_at_once(queue: Queue) -> None:
     began, stopped = asyncio.Event(), asyncio.Event()
 
     async def slow(_: Job) -> None:
