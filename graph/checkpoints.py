@@ -25,6 +25,7 @@ from psycopg.types.json import Jsonb
 
 from core.fencing import Fence
 from core.incarnation import Pool
+from graph.together import MOST_BYTES, Together, text_of
 
 _BLOBS: Final = """
 INSERT INTO factory.checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
@@ -137,8 +138,21 @@ class OneStatementSaver(AsyncPostgresSaver):
 class FencedSaver(OneStatementSaver):
     """The checkpoints of one execution of a graph that is not the factory's.
 
-    Each write asks whether the fence still holds. Raises Fenced (core/fencing.py).
+    Each write asks whether the fence still holds. Raises Fenced (core/fencing.py). Where `together` is given, it
+    goes with those of other executions.
     """
+
+    def __init__(self, pool: Pool, fence: Fence | None = None, together: Together | None = None) -> None:
+        super().__init__(pool, fence)
+        self._together = together
+
+    async def _write(self, parts: Sequence[str], values: Values) -> None:
+        size = sum(len(blob) for name in ("blobs", "values") for blob in values.get(name, ()) if blob)
+        if self._together is None or self._fence is None or size > MOST_BYTES:
+            await super()._write(parts, values)
+        else:
+            anew = any(_ANEW in part for part in parts)
+            await self._together.write(text_of(values, self._fence, anew=anew))
 
 
 class RunSaver(OneStatementSaver):

@@ -27,6 +27,7 @@ from core.fencing import Fence
 from core.incarnation import Pool
 from graph.checkpoints import FencedSaver
 from graph.runner import Factory
+from graph.together import Together
 
 Compiled = CompiledStateGraph[Any, Any, Any, Any]
 Access = Literal["threads.create_run", "threads.update", "threads.read", "assistants.read"]
@@ -70,7 +71,7 @@ class Foreign:
     id: str
     description: str
     loaded: object
-    checkpoints: Pool
+    checkpoints: Together
     store: BaseStore
     of_factory: bool = False
 
@@ -87,7 +88,7 @@ class Foreign:
                 made = cast(Any, made).compile()
             if not isinstance(made, Pregel):
                 raise GraphsInvalid(f"Graph {self.id!r}: its factory gave a {type(made).__name__}")
-            given = {"checkpointer": FencedSaver(self.checkpoints, fence), "store": self.store}
+            given = {"checkpointer": FencedSaver(self.checkpoints.pool, fence, self.checkpoints), "store": self.store}
             yield cast(Compiled, cast(Any, made).copy(update=given))
 
     async def _make(
@@ -183,7 +184,8 @@ async def of_file(path: Path, checkpoints: Pool, store: BaseStore) -> Mapping[st
     """The graphs of a `langgraph.json`; raises GraphsInvalid."""
     file = await asyncio.to_thread(loading.read, path)
     loaded = await asyncio.to_thread(loading.load, file)
+    together = Together(checkpoints)
     return {
-        name: Foreign(name, file.descriptions.get(name, ""), value, checkpoints, store)
+        name: Foreign(name, file.descriptions.get(name, ""), value, together, store)
         for name, value in loaded.items()
     }
