@@ -138,8 +138,8 @@ class OneStatementSaver(AsyncPostgresSaver):
 class FencedSaver(OneStatementSaver):
     """The checkpoints of one execution of a graph that is not the factory's.
 
-    Each write asks whether the fence still holds. Raises Fenced (core/fencing.py). Where `together` is given, it
-    goes with those of other executions.
+    Each write asks whether the fence still holds. Raises Fenced (core/fencing.py). With `together` it goes
+    along with those of other executions.
     """
 
     def __init__(self, pool: Pool, fence: Fence | None = None, together: Together | None = None) -> None:

@@ -1,9 +1,9 @@
 """Checkpoints of several executions written in one statement, where they come at the same moment.
 
-A graph that does little writes a checkpoint every few milliseconds, and ten of them side by side write as many as the
-database takes transactions. So, what comes while others are being written waits for them, and goes with all that
-waits then: one way to the server, one transaction, one wait for the disk. Each is under its own fence. Where one of
-them is refused, all are written again, each by itself.
+A graph that does little writes a checkpoint every few milliseconds, and ten of them side by side are bound by
+the database's transactions. So, what comes while others are being written waits for them, and goes with all
+that waits then: one way to the server, one transaction, one wait for the disk. Each is under its own fence.
+Where one of them is refused, all are written again, each by itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
-from core.fencing import Fence, Fenced
+
+from core.errors import FactoryError
+from core.fencing import Fence
 from core.incarnation import Pool
 
 MOST_BYTES: Final = 100_000
@@ -103,7 +105,7 @@ class Together:
             taken, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
             try:
                 await self._execute(taken)
-            except (psycopg.Error, Fenced) as error:
+            except (psycopg.Error, FactoryError) as error:
                 if len(taken) == 1:
                     _fail(taken[0], error)
                 else:
@@ -121,7 +123,7 @@ class Together:
         for one in taken:
             try:
                 await self._execute([one])
-            except Exception as error:  # it is whose write this is that is told
+            except (psycopg.Error, FactoryError) as error:  # whose write it is, is told
                 _fail(one, error)
 
     async def _execute(self, taken: Sequence[_Waiting]) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any, Final
 
+from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
 from api.protocol import views
 from api.protocol.encoding import text_of
 from api.protocol.executing import Outcome
-from api.protocol.queries import Connection, events, runs, threads
-from api.protocol.recorder import Line, Recorder, line_of
+from api.protocol.queries import Connection, Line, events, runs, threads
+from api.protocol.recorder import Recorder, line_of
 from api.webhooks import queries as webhook_queries
 from core import clock
 from core.database import Database
@@ -25,46 +27,49 @@ KEPT: Final = timedelta(minutes=5)
 async def end(db: Database, run: DictRow, recorder: Recorder, outcome: Outcome, wanted: str | None) -> None:
     """End the run; raises Fenced where it is another's by now."""
     lines = [*recorder.take(), *_last_lines(run, outcome, wanted)]
-    now = clock.now()
-    async with db.pool.connection() as conn, conn.pipeline(), conn.transaction():
+    # Statements that are sent together are one transaction; where more is to be done, it is said so.
+    more = outcome.rollback or run["kwargs"].get("webhook") is not None
+    async with db.pool.connection() as conn, conn.pipeline(), conn.transaction() if more else nullcontext():
         # The thread first, as who accepts a run does it: so the two never wait for each other.
-        thread = await threads.lock(conn, run["thread_id"])
-        written = await recorder.send(conn, lines)
-        ended = await runs.end(
-            conn,
-            run["run_id"],
-            executor=recorder.executor,
-            attempt=recorder.attempt,
-            status=outcome.status,
-            now=now,
-        )
-        left = await runs.asked_active(conn, run["thread_id"])
-        # What was sent until here is answered at once.
-        if await thread.fetchone() is None or ended.rowcount != 1:
-            raise Fenced(f"Run {run['run_id']} was taken over, or its thread is gone")
-        await recorder.check(written, lines)
-        if outcome.rollback:
-            await events.forget_checkpoints(conn, run["thread_id"], run["run_id"])
-        await _settle(conn, run, outcome, await left.fetchall())
-        await _tell_webhook(conn, run, outcome)
-        if outcome.rollback:
-            await runs.delete(conn, run["run_id"])
+        await threads.hold(conn, run["thread_id"])
+        ended = await _end(conn, run, recorder, outcome, lines)
+        if more:
+            _check(run, await ended.fetchone())
+            await _end_more(conn, run, outcome)
+    if not more:
+        _check(run, await ended.fetchone())
 
 
-async def _settle(conn: Connection, run: DictRow, outcome: Outcome, waiting: list[DictRow]) -> None:
+async def _end(
+    conn: Connection, run: DictRow, recorder: Recorder, outcome: Outcome, lines: list[Line]
+) -> AsyncCursor[DictRow]:
     now = clock.now()
-    await threads.settle(
+    return await runs.end(
         conn,
-        run["thread_id"],
-        status="busy" if waiting else outcome.thread,
+        run["run_id"],
+        lines,
+        executor=recorder.executor,
+        attempt=recorder.attempt,
+        status=outcome.status,
+        thread=outcome.thread,
         values=outcome.values,
         interrupts=outcome.interrupts,
         error=outcome.error,
         now=now,
         expires_at=now + KEPT if run["temporary"] else None,
     )
-    follows = [f"run {one['run_id']} {one['graph_id']}" for one in waiting[:1]]
-    await events.ring(conn, f"ended {run['thread_id']}", *follows)
+
+
+def _check(run: DictRow, ended: DictRow | None) -> None:
+    if ended is None:
+        raise Fenced(f"Run {run['run_id']} was taken over, or its thread is gone")
+
+
+async def _end_more(conn: Connection, run: DictRow, outcome: Outcome) -> None:
+    await _tell_webhook(conn, run, outcome)
+    if outcome.rollback:
+        await events.forget_checkpoints(conn, run["thread_id"], run["run_id"])
+        await runs.delete(conn, run["run_id"])
 
 
 async def _tell_webhook(conn: Connection, run: DictRow, outcome: Outcome) -> None:

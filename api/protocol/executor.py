@@ -21,7 +21,7 @@ from api.protocol import ending
 from api.protocol.bell import Bell, wait_for
 from api.protocol.executing import Outcome
 from api.protocol.queries import events, runs
-from api.protocol.recorder import Recorder
+from api.protocol.recorder import Recorder, Scribe
 from core import logs
 from core.database import Database
 from core.fencing import Fenced
@@ -77,6 +77,10 @@ class Executor:
     _is_open: bool = False
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: Callable[[DictRow, Outcome], Awaitable[None]] | None = None
+    _scribe: Scribe = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._scribe = Scribe(self.db, self.id)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
@@ -87,12 +91,13 @@ class Executor:
             asyncio.create_task(self._take_runs(), name="protocol executor"),
             asyncio.create_task(self._keep(), name="protocol leases"),
         ]
-        try:
-            yield
-        finally:
-            self._is_open = False
-            await end(*tasks)
-            await end(*(one.task for one in self._held.values()), again=CLEANING)
+        async with self._scribe.open():
+            try:
+                yield
+            finally:
+                self._is_open = False
+                await end(*tasks)
+                await end(*(one.task for one in self._held.values()), again=CLEANING)
 
     @contextmanager
     def room(self) -> Generator[Callable[[DictRow], None] | None]:
@@ -188,7 +193,7 @@ class Executor:
                 logger.exception("leases of the protocol's runs not renewed")
 
     async def _execute(self, run: DictRow) -> None:
-        recorder = Recorder(self.db, run["run_id"], run["thread_id"], self.id, run["attempt"])
+        recorder = Recorder(self._scribe, run["run_id"], run["attempt"])
         held = self._held
 
         def wanted() -> str | None:

@@ -88,7 +88,10 @@ class Foreign:
                 made = cast(Any, made).compile()
             if not isinstance(made, Pregel):
                 raise GraphsInvalid(f"Graph {self.id!r}: its factory gave a {type(made).__name__}")
-            given = {"checkpointer": FencedSaver(self.checkpoints.pool, fence, self.checkpoints), "store": self.store}
+            given = {
+                "checkpointer": FencedSaver(self.checkpoints.pool, fence, self.checkpoints),
+                "store": self.store,
+            }
             yield cast(Compiled, cast(Any, made).copy(update=given))
 
     async def _make(

@@ -57,13 +57,20 @@ async def accept(
         "by": by,
         "after_seconds": wanted.after_seconds or 0,
     }
+    create = protocol or wanted.if_not_exists == "create"
     with _room(beginner, wanted) as begin:
-        async with db.pool.connection() as conn, conn.pipeline(), conn.transaction():
-            to_cancel, active = await _thread(conn, values, wanted, thread_id, create=protocol)
-            first = beginner if begin is not None and not active else None
-            row = await runs.accept(
-                conn, about=about, executor=first.id if first else None, lease=executor.LEASE, **values
-            )
+        row, to_cancel = None, []
+        how = {"about": about, "lease": executor.LEASE}
+        async with db.pool.connection() as conn:
+            mine = beginner.id if beginner is not None and begin is not None else None
+            if thread_id is None or (create and not _answers(kwargs)):
+                values["thread_id"] = thread_id or uuid4()
+                row = await runs.accept_first(conn, executor=mine, **how, **values)
+            if row is None:
+                assert thread_id is not None
+                async with conn.pipeline(), conn.transaction():
+                    to_cancel, active = await _thread(conn, values, wanted, thread_id, create=create)
+                    row = await runs.accept(conn, executor=None if active else mine, **how, **values)
         if begin is not None and row["status"] == "running":
             begin(row)
     for run_id, action in to_cancel:
@@ -78,17 +85,10 @@ def _room(
 
 
 async def _thread(
-    conn: Connection, values: dict[str, Any], wanted: RunWanted, thread_id: UUID | None, *, create: bool
+    conn: Connection, values: dict[str, Any], wanted: RunWanted, thread_id: UUID, *, create: bool
 ) -> tuple[list[tuple[UUID, str]], list[DictRow]]:
     """Lock or make the run's thread, noted in `values`: runs that make way, and all that have not ended."""
-    if thread_id is None:
-        values["thread_id"] = uuid4()
-        await threads.insert(
-            conn, values["thread_id"], now=values["now"], metadata={}, hidden=values["temporary"]
-        )
-        return [], []
     values["thread_id"] = thread_id
-    create = create or wanted.if_not_exists == "create"
     thread, active = await threads.locked(conn, thread_id, make_at=values["now"] if create else None)
     if thread is None:
         raise no_thread(thread_id, untouched="No run was started")

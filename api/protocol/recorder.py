@@ -1,57 +1,147 @@
-"""Writes what a run streams, so that any process can tell it: in small batches, never for another's run."""
+"""Writes what runs stream, so that any process can tell it: together, and never for a run of another's."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from psycopg import AsyncCursor
-from psycopg.rows import DictRow
+import psycopg
 
 from api.protocol.encoding import text_of
-from api.protocol.queries import Connection, events
+from api.protocol.queries import Line, events
+from core import clock, logs
 from core.database import Database
 from core.fencing import Fenced
 from core.tasks import end
 
 FIRST: Final = 0.015
-"""Seconds after which a run's first lines are written."""
+"""Seconds after which lines are written where none were for a while."""
 TOGETHER: Final = 0.05
-"""Seconds for which lines are gathered after that: a token costs no transaction, and nobody sees it."""
+"""Seconds for which lines are gathered otherwise: a token costs no transaction, and nobody sees it."""
 MOST_WAITING: Final = 256
-"""Lines after which the run waits until they are written."""
+"""Lines after which a run waits until they are written."""
+_AGAIN: Final = 1.0
+"""Seconds until it is tried again where the database is away."""
 
-Line = tuple[str, str, str]
+logger = logs.get(__name__)
 
 
-@dataclass
+@dataclass(eq=False)
+class Scribe:
+    """Writes the streams of all runs that one executor has."""
+
+    db: Database
+    executor: str
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _waiting: dict[Recorder, None] = field(default_factory=dict["Recorder", None])
+    """Those that have lines, in the order in which they had their first."""
+    _sent: dict[Recorder, list[Line]] = field(default_factory=dict["Recorder", list[Line]])
+    """What is being written."""
+    _written: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[None]:
+        """Write in the background."""
+        writer = asyncio.create_task(self._write(), name="streams of runs")
+        try:
+            yield
+        finally:
+            await end(writer)
+
+    def has(self, recorder: Recorder) -> None:
+        """Hear that there are lines to be written."""
+        self._waiting[recorder] = None
+        self._news.set()
+
+    async def next_turn(self) -> None:
+        """Wait until lines have been written that are not yet, or could not be."""
+        await self._written.wait()
+
+    async def leave(self, recorder: Recorder) -> None:
+        """Write nothing more of it; what is being written of it is finished."""
+        self._waiting.pop(recorder, None)
+        while recorder in self._sent:
+            await self.next_turn()
+        self._waiting.pop(recorder, None)
+
+    async def _write(self) -> None:
+        before = 0.0
+        while True:
+            await self._news.wait()
+            await asyncio.sleep(max(FIRST, TOGETHER - (clock.monotonic() - before)))
+            self._news.clear()
+            self._sent = {recorder: recorder.take() for recorder in self._waiting}
+            self._waiting = {}
+            try:
+                await self._send_all()
+            finally:
+                self._sent = {}
+                self._written.set()
+                self._written = asyncio.Event()
+            before = clock.monotonic()
+
+    async def _send_all(self) -> None:
+        try:
+            await self._send(self._sent)
+        except (psycopg.OperationalError, OSError) as error:
+            logger.warning("streams of runs wait for the database", error=str(error).strip())
+            for recorder, lines in self._sent.items():
+                recorder.give_back(lines)
+            await asyncio.sleep(_AGAIN)
+        except psycopg.Error:  # one of them has what cannot be written: the others are not to suffer for it
+            for recorder, lines in self._sent.items():
+                await self._send_alone(recorder, lines)
+
+    async def _send_alone(self, recorder: Recorder, lines: list[Line]) -> None:
+        try:
+            await self._send({recorder: lines})
+        except Exception as error:
+            logger.exception("a run's stream could not be written", run=str(recorder.run_id))
+            recorder.fail(error)
+
+    async def _send(self, given: dict[Recorder, list[Line]]) -> None:
+        asked = [
+            {"run": recorder.run_id, "attempt": recorder.attempt, "lines": lines}
+            for recorder, lines in given.items()
+        ]
+        async with self.db.pool.connection() as conn:
+            mine = await events.append(conn, self.executor, text_of(asked))
+        for recorder in given:
+            if recorder.run_id not in mine:
+                recorder.fail(_taken_over(recorder))
+
+
+def _taken_over(recorder: Recorder) -> Fenced:
+    return Fenced(f"Run {recorder.run_id} was taken over", untouched="Nothing more is written for it here")
+
+
+@dataclass(eq=False)
 class Recorder:
     """The stream of one attempt at a run."""
 
-    db: Database
+    scribe: Scribe
     run_id: UUID
-    thread_id: UUID
-    executor: str
     attempt: int
     _lines: list[Line] = field(default_factory=list[Line])
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
-    _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _failed: Exception | None = None
+
+    @property
+    def executor(self) -> str:
+        """Whose attempt it is."""
+        return self.scribe.executor
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
         """Write in the background; what is left at the end is for `take`."""
-        writer = asyncio.create_task(self._write(), name=f"record {self.run_id}")
         try:
             yield
         finally:
-            async with self._writing:  # a batch that is being written is finished
-                writer.cancel()
-            await end(writer)
+            await self.scribe.leave(self)
 
     async def stream(self, event: str, data: object) -> None:
         """A line of the run's stream."""
@@ -62,48 +152,26 @@ class Recorder:
         await self._add(line_of(method, data, namespace))
 
     def take(self) -> list[Line]:
-        """What is not written yet, for the transaction that ends the run."""
+        """What is not written yet, for who writes it."""
         lines, self._lines = self._lines, []
         return lines
 
-    async def send(self, conn: Connection, lines: list[Line]) -> AsyncCursor[DictRow]:
-        """Write lines; whether they were written says `check`."""
-        return await events.append(
-            conn,
-            run_id=self.run_id,
-            thread_id=self.thread_id,
-            executor=self.executor,
-            attempt=self.attempt,
-            lines=lines,
-        )
+    def give_back(self, lines: Sequence[Line]) -> None:
+        """Lines that were taken, and could not be written now."""
+        self._lines = [*lines, *self._lines]
+        self.scribe.has(self)
 
-    async def check(self, written: AsyncCursor[DictRow], lines: list[Line]) -> None:
-        """Raises Fenced where the run is another's by now."""
-        row = await written.fetchone()
-        if row is None or row["n"] != len(lines):
-            raise Fenced(f"Run {self.run_id} was taken over", untouched="Nothing more is written for it here")
+    def fail(self, error: Exception) -> None:
+        """Have the run told that nothing more of it can be written."""
+        self._failed = error
 
     async def _add(self, line: Line) -> None:
+        if self._failed is not None:
+            raise self._failed
         self._lines.append(line)
-        self._news.set()
-        if len(self._lines) > MOST_WAITING:
-            await self._flush()
-
-    async def _write(self) -> None:
-        pause = FIRST
-        while True:
-            await self._news.wait()
-            await asyncio.sleep(pause)
-            pause = TOGETHER
-            await self._flush()
-
-    async def _flush(self) -> None:
-        async with self._writing:
-            self._news.clear()
-            lines = self.take()
-            if lines:
-                async with self.db.pool.connection() as conn:
-                    await self.check(await self.send(conn, lines), lines)
+        self.scribe.has(self)
+        while len(self._lines) > MOST_WAITING:
+            await self.scribe.next_turn()
 
 
 def line_of(method: str, data: object, namespace: list[str] | None = None) -> Line:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -16,6 +17,7 @@ from core.incarnation import Pool
 from graph import queries
 from graph.checkpoints import FencedSaver, RunSaver
 from graph.runner import Factory
+from graph.together import MOST_BYTES, Together
 from tests.graph.conftest import OpenSmall
 
 THREAD = "thread 0000"
@@ -32,12 +34,12 @@ async def _saver(factory: Factory, fence: Fence | None) -> FencedSaver:
     return FencedSaver(cast(Pool, (await factory.db.checkpointer()).conn), fence)
 
 
-async def _put(saver: FencedSaver, said: str) -> RunnableConfig:
+async def _put(saver: FencedSaver, said: str, thread: str = "t") -> RunnableConfig:
     checkpoint = empty_checkpoint()
     checkpoint["channel_values"] = {"said": [said], "by": said}
     versions: Any = {"said": said, "by": said}
     checkpoint["channel_versions"] = versions
-    config: RunnableConfig = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    config: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
     return await saver.aput(config, checkpoint, {"step": 0}, versions)
 
 
@@ -150,3 +152,76 @@ async def test_what_a_node_of_a_stage_gave_goes_with_the_next_checkpoint_or_not_
         await saver.aget_tuple(config)
         await saver.aput(at, empty_checkpoint(), {}, {})
         assert [row["task_id"] for row in (await _rows(factory, "t"))[2]] == ["task"]
+
+
+async def test_checkpoints_of_several_threads_are_one_transaction_and_those_that_are_refused_are_not_there(
+    open_small: OpenSmall,
+) -> None:
+    async with open_small() as factory:
+        pool = cast(Pool, (await factory.db.checkpointer()).conn)
+        together = Together(pool)
+        slept, awake = [FencedSaver(pool, await _taken(factory), together) for _ in range(2)]
+
+        async def put(*savers: FencedSaver) -> list[Any]:
+            # Without values that LangGraph writes in a thread: all of them come at the same moment.
+            puts = [
+                saver.aput(
+                    {"configurable": {"thread_id": f"{n}", "checkpoint_ns": ""}}, empty_checkpoint(), {}, {}
+                )
+                for n, saver in enumerate(savers)
+            ]
+            return await asyncio.gather(*puts, return_exceptions=True)
+
+        assert not [one for one in await put(*[awake] * 5) if isinstance(one, BaseException)]
+        assert await _transactions(factory) == (5, 1)
+        results = await put(awake, slept, awake)
+        assert [type(one) for one in results] == [dict, Fenced, dict]
+        assert await _transactions(factory) == (7, 3)
+
+
+async def _transactions(factory: Factory) -> tuple[int, int]:
+    """How many checkpoints there are, and how many transactions wrote them."""
+    async with factory.db.pool.connection() as conn:
+        row = await (
+            await conn.execute("SELECT count(*) AS n, count(DISTINCT xmin::text) AS of FROM checkpoints")
+        ).fetchone()
+    assert row is not None
+    return row["n"], row["of"]
+
+
+async def test_what_is_written_together_is_what_langgraph_would_have_written(open_small: OpenSmall) -> None:
+    async with open_small() as factory:
+        theirs = await factory.db.checkpointer()
+        together = Together(cast(Pool, theirs.conn))
+        ours = FencedSaver(together.pool, await _taken(factory), together)
+        await _play(theirs, "theirs", "")
+        await _play(ours, "ours", "")
+        assert await _rows(factory, "ours") == await _rows(factory, "theirs")
+        # What is large goes by itself, and stands there too.
+        await _put(ours, "x" * (MOST_BYTES + 1), "large")
+        found = await ours.aget_tuple({"configurable": {"thread_id": "large", "checkpoint_ns": ""}})
+        assert found is not None
+        assert found.checkpoint["channel_values"]["said"] == ["x" * (MOST_BYTES + 1)]
+
+
+async def test_who_is_cancelled_while_a_checkpoint_is_written_finds_it_written(open_small: OpenSmall) -> None:
+    async with open_small() as factory:
+        together = Together(cast(Pool, (await factory.db.checkpointer()).conn))
+        saver = FencedSaver(together.pool, await _taken(factory), together)
+        async with factory.db.pool.connection() as conn, conn.transaction():
+            await conn.execute("LOCK TABLE checkpoints IN SHARE MODE")
+            putting = asyncio.create_task(_put(saver, "said"))
+            async with asyncio.timeout(30):
+                while not (await _lock_waits(factory)):
+                    await asyncio.sleep(0.01)
+            putting.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await putting
+        assert await _transactions(factory) == (1, 1)
+
+
+async def _lock_waits(factory: Factory) -> bool:
+    async with factory.db.pool.connection() as conn:
+        row = await (await conn.execute("SELECT count(*) AS n FROM pg_locks WHERE NOT granted")).fetchone()
+    return row is not None and row["n"] > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg import AsyncConnection, AsyncCursor
@@ -11,6 +12,8 @@ from psycopg.types.json import Jsonb
 from api.protocol.encoding import text_of
 
 Connection = AsyncConnection[DictRow]
+Line = tuple[str, str, str]
+"""A line of a run's stream: its form (`stream`, or `event` of the thread's), its event, its data as JSON."""
 
 
 def jsonb(value: object) -> Jsonb:
@@ -21,6 +24,15 @@ def jsonb(value: object) -> Jsonb:
 def nullable(value: object) -> Jsonb | None:
     """The same, and NULL for None."""
     return None if value is None else jsonb(value)
+
+
+def columns(lines: Sequence[Line]) -> dict[str, list[str]]:
+    """Lines as three parameters of a statement."""
+    return {
+        "forms": [form for form, _, _ in lines],
+        "events": [event for _, event, _ in lines],
+        "data": [data for _, _, data in lines],
+    }
 
 
 async def ask(conn: Connection, statement: str, values: dict[str, Any]) -> AsyncCursor[DictRow]:

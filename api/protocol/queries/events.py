@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
-from api.protocol.queries import Connection, ask, every, one, run
+from api.protocol.queries import Connection, every, one, run
 
 CHANNEL: Final = "factory_protocol"
 
-# Only who still holds the run writes its stream: who slept past its lease finds nothing to insert into.
+# Only who still holds a run writes its stream: who slept past its lease finds nothing to insert into.
 _APPEND = """
-WITH mine AS (
-    SELECT run_id, thread_id FROM factory.protocol_runs
-    WHERE run_id = %(run_id)s AND status = 'running' AND executor = %(executor)s AND attempt = %(attempt)s
-    FOR SHARE
+WITH asked AS MATERIALIZED (
+    SELECT run, attempt, lines
+    FROM jsonb_to_recordset(%(asked)s::jsonb) AS one (run uuid, attempt int, lines jsonb)
+), mine AS (
+    SELECT r.run_id, r.thread_id, asked.lines
+    FROM asked JOIN factory.protocol_runs r ON r.run_id = asked.run AND r.attempt = asked.attempt
+    WHERE r.status = 'running' AND r.executor = %(executor)s
+    FOR SHARE OF r
 ), told AS (
     INSERT INTO factory.protocol_events (thread_id, run_id, form, event, data)
-    SELECT mine.thread_id, mine.run_id, line.form, line.event, line.data
-    FROM mine, unnest(%(forms)s::text[], %(events)s::text[], %(data)s::text[])
-        WITH ORDINALITY AS line (form, event, data, place)
-    ORDER BY line.place
-    RETURNING seq
+    SELECT mine.thread_id, mine.run_id, line ->> 0, line ->> 1, line ->> 2
+    FROM mine, jsonb_array_elements(mine.lines) WITH ORDINALITY AS each (line, place)
+    ORDER BY mine.run_id, each.place
 )
-SELECT count(*) AS n, pg_notify('factory_protocol', 'thread ' || %(thread_id)s) FROM told
+SELECT run_id, pg_notify('factory_protocol', 'thread ' || thread_id) FROM mine
 """
 
 _READ_RUN = """
@@ -84,26 +84,12 @@ FROM factory.checkpoint_writes WHERE thread_id = %(source)s
 """
 
 
-async def append(
-    conn: Connection,
-    *,
-    run_id: UUID,
-    thread_id: UUID,
-    executor: str,
-    attempt: int,
-    lines: Sequence[tuple[str, str, str]],
-) -> AsyncCursor[DictRow]:
-    """Write lines (form, event, data) of a run's stream; how many, as `n`: 0 where the run is another's."""
-    values: dict[str, Any] = {
-        "run_id": run_id,
-        "thread_id": str(thread_id),
-        "executor": executor,
-        "attempt": attempt,
-        "forms": [form for form, _, _ in lines],
-        "events": [event for _, event, _ in lines],
-        "data": [data for _, _, data in lines],
-    }
-    return await ask(conn, _APPEND, values)
+async def append(conn: Connection, executor: str, asked: str) -> set[UUID]:
+    """Write lines of several runs' streams; which of the runs are the executor's.
+
+    `asked` is JSON: for each `run`, the `attempt`, and its `lines`, each of form, event, data.
+    """
+    return {row["run_id"] for row in await every(conn, _APPEND, {"executor": executor, "asked": asked})}
 
 
 async def read_run(conn: Connection, run_id: UUID, after: int, limit: int) -> list[DictRow]:

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
-from api.protocol.queries import Connection, ask, every, jsonb, one, run
+from api.protocol.queries import Connection, Line, ask, columns, every, jsonb, nullable, one, run
 
 # A run and its thread, which is busy now. An executor that begins it at once has it from here on, as if it
 # had claimed it; of any other the executors are told.
-_ACCEPT = """
-WITH accepted AS (
+_ACCEPTED = """accepted AS (
     INSERT INTO factory.protocol_runs
         (run_id, thread_id, assistant_id, graph_id, status, multitask_strategy, metadata, kwargs, temporary,
          by, starts_at, created_at, updated_at, executor, attempt, leased_until, source_seq)
-    VALUES (%(run_id)s, %(thread_id)s, %(assistant_id)s, %(graph_id)s,
+    SELECT %(run_id)s, thread_id, %(assistant_id)s, %(graph_id)s,
             CASE WHEN %(executor)s::text IS NULL THEN 'pending' ELSE 'running' END, %(multitask_strategy)s,
             %(metadata)s, %(kwargs)s, %(temporary)s, %(by)s,
             now() + %(after_seconds)s * interval '1 second', %(now)s, %(now)s,
             %(executor)s, CASE WHEN %(executor)s::text IS NULL THEN 0 ELSE 1 END,
             CASE WHEN %(executor)s::text IS NOT NULL THEN now() + %(lease)s * interval '1 second' END,
-            %(source_seq)s)
+            %(source_seq)s
+    FROM thread
     RETURNING *
-), busy AS (
-    UPDATE factory.protocol_threads
-    SET status = 'busy', updated_at = %(now)s, metadata = metadata || %(about)s
-    WHERE thread_id = %(thread_id)s
 )
 SELECT accepted.*,
     CASE WHEN executor IS NULL THEN NULL
@@ -40,6 +35,24 @@ SELECT accepted.*,
          THEN pg_notify('factory_protocol', 'run ' || run_id || ' ' || graph_id) END AS told
 FROM accepted
 """
+
+_ACCEPT = f"""
+WITH thread AS (
+    UPDATE factory.protocol_threads
+    SET status = 'busy', updated_at = %(now)s, metadata = metadata || %(about)s
+    WHERE thread_id = %(thread_id)s
+    RETURNING thread_id
+), {_ACCEPTED}"""  # noqa: S608
+
+# The same on a thread that nobody can know yet, which is made with it; no row where there is one of that id.
+_ACCEPT_FIRST = f"""
+WITH thread AS (
+    INSERT INTO factory.protocol_threads (thread_id, status, metadata, config, interrupts, hidden, created_at,
+                                          updated_at, state_updated_at)
+    VALUES (%(thread_id)s, 'busy', %(about)s, '{{}}', '{{}}', %(temporary)s, %(now)s, %(now)s, %(now)s)
+    ON CONFLICT DO NOTHING
+    RETURNING thread_id
+), {_ACCEPTED}"""  # noqa: S608
 
 # The oldest runs that wait and whose threads are free, or whose executors have let their leases run out. The
 # lock keeps two claims apart; the index protocol_runs_alone, two runs of one thread. Its thread comes with a
@@ -89,10 +102,34 @@ UPDATE factory.protocol_runs SET leased_until = now() + %(lease)s * interval '1 
 WHERE executor = %(executor)s AND status = 'running' AND run_id = ANY (%(held)s)
 """
 
+# The end of a run that is this attempt's: its last lines, what its thread is now, who is told. Of one that
+# is another's nothing is changed, and no row comes back.
 _END = """
-UPDATE factory.protocol_runs
-SET status = %(status)s, executor = NULL, leased_until = NULL, updated_at = %(now)s
-WHERE run_id = %(run_id)s AND status = 'running' AND executor = %(executor)s AND attempt = %(attempt)s
+WITH ended AS (
+    UPDATE factory.protocol_runs
+    SET status = %(status)s, executor = NULL, leased_until = NULL, updated_at = %(now)s
+    WHERE run_id = %(run_id)s AND status = 'running' AND executor = %(executor)s AND attempt = %(attempt)s
+    RETURNING run_id, thread_id
+), told AS (
+    INSERT INTO factory.protocol_events (thread_id, run_id, form, event, data)
+    SELECT ended.thread_id, ended.run_id, line.form, line.event, line.data
+    FROM ended, unnest(%(forms)s::text[], %(events)s::text[], %(data)s::text[])
+        WITH ORDINALITY AS line (form, event, data, place)
+    ORDER BY line.place
+), following AS (
+    SELECT r.run_id, r.graph_id FROM factory.protocol_runs r JOIN ended USING (thread_id)
+    WHERE r.run_id <> ended.run_id AND r.status IN ('pending', 'running') ORDER BY r.number LIMIT 1
+), settled AS (
+    UPDATE factory.protocol_threads t SET
+        status = CASE WHEN EXISTS (SELECT FROM following) THEN 'busy' ELSE %(thread)s END,
+        values = coalesce(%(values)s, values), interrupts = coalesce(%(interrupts)s, interrupts),
+        error = %(error)s, updated_at = %(now)s, state_updated_at = %(now)s,
+        expires_at = coalesce(%(expires_at)s, expires_at)
+    FROM ended WHERE t.thread_id = ended.thread_id
+)
+SELECT pg_notify('factory_protocol', 'ended ' || thread_id),
+    (SELECT pg_notify('factory_protocol', 'run ' || run_id || ' ' || graph_id) FROM following)
+FROM ended
 """
 
 _WANT = """
@@ -117,15 +154,26 @@ async def accept(
     source_seq: int = 0,
     **values: Any,
 ) -> DictRow:
-    """A run on a thread that this transaction has locked or made, whose metadata gets what it is `about`.
+    """A run on a thread that this transaction has locked, whose metadata gets what it is `about`.
 
     With `executor` it is that one's at once, for `lease` seconds, under the hold `fence`.
     """
     given = {"about": jsonb(about), "executor": executor, "lease": lease, "source_seq": source_seq}
-    values["metadata"], values["kwargs"] = jsonb(values["metadata"]), jsonb(values["kwargs"])
-    row = await one(conn, _ACCEPT, {**values, **given})
+    row = await one(conn, _ACCEPT, {**_accepted(values), **given})
     assert row is not None
     return row
+
+
+async def accept_first(
+    conn: Connection, *, about: dict[str, str], executor: str | None = None, lease: float = 0, **values: Any
+) -> DictRow | None:
+    """The same on a thread that is made with it; None where there is one of that id already."""
+    given = {"about": jsonb(about), "executor": executor, "lease": lease, "source_seq": 0}
+    return await one(conn, _ACCEPT_FIRST, {**_accepted(values), **given})
+
+
+def _accepted(values: dict[str, Any]) -> dict[str, Any]:
+    return {**values, "metadata": jsonb(values["metadata"]), "kwargs": jsonb(values["kwargs"])}
 
 
 async def get(conn: Connection, run_id: UUID) -> DictRow | None:
@@ -220,11 +268,21 @@ async def unwanted(conn: Connection, executor: str) -> list[DictRow]:
 
 
 async def end(
-    conn: Connection, run_id: UUID, *, executor: str, attempt: int, status: str, now: datetime
+    conn: Connection,
+    run_id: UUID,
+    lines: Sequence[Line],
+    *,
+    values: object,
+    interrupts: object,
+    error: object,
+    **more: Any,
 ) -> AsyncCursor[DictRow]:
-    """End a run; no row is changed where it is not this attempt's any more."""
-    values = {"run_id": run_id, "executor": executor, "attempt": attempt, "status": status, "now": now}
-    return await ask(conn, _END, values)
+    """End a run whose thread is locked, not read yet: no row where it is not this attempt's any more.
+
+    None for values, interrupts or expires_at: they stay.
+    """
+    left = {"values": nullable(values), "interrupts": nullable(interrupts), "error": nullable(error)}
+    return await ask(conn, _END, {"run_id": run_id, **columns(lines), **left, **more})
 
 
 async def release(conn: Connection, run_id: UUID, *, executor: str, attempt: int) -> None:

@@ -107,6 +107,13 @@ async def lock(conn: Connection, thread_id: UUID) -> AsyncCursor[DictRow]:
     return await ask(conn, _GET + " FOR UPDATE", {"id": thread_id})
 
 
+async def hold(conn: Connection, thread_id: UUID) -> None:
+    """Have nobody else start a run on a thread until the transaction ends."""
+    await ask(
+        conn, "SELECT FROM factory.protocol_threads WHERE thread_id = %(id)s FOR UPDATE", {"id": thread_id}
+    )
+
+
 async def locked(
     conn: Connection, thread_id: UUID, *, make_at: datetime | None = None
 ) -> tuple[DictRow | None, list[DictRow]]:
