@@ -6,16 +6,14 @@ import asyncio
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.webhooks import dispatching, sending
-from api.webhooks.addresses import Addresses, UrlRefused, is_public
 from api.webhooks.hooks import Webhooks
 from api.webhooks.sending import Sender
 from api.webhooks.signing import Sealer, SecretSealed
@@ -306,37 +304,6 @@ async def test_what_was_forgotten_is_neither_sent_nor_kept(open_served: OpenServ
         assert "Ada Secret" not in repr(await _deliveries(served, hook))
 
 
-# --- where a webhook may not lead ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://hooks.example.org/",
-        "ftp://hooks.example.org/",
-        "https://",
-        "https://user:secret@hooks.example.org/",
-        "https://127.0.0.1/",
-        "https://10.1.2.3/",
-        "https://[::1]/",
-        "https://[::ffff:10.0.0.1]/",
-        "https://[64:ff9b::10.0.0.1]/",
-        "https://[2002:a00:1::]/",
-        "https://169.254.169.254/latest/meta-data",
-        "https://100.64.0.1/",
-        "https://0.0.0.0/",
-        "https://hooks.example.org:0/",
-        "https://hooks.example.org:99999/",
-        "https://hooks.example.org/a b",
-        "https://hooks.example.org/\n",
-        "https://[::1",
-    ],
-)
-def test_an_address_that_is_not_public_is_refused_when_it_is_added(url: str) -> None:
-    with pytest.raises(UrlRefused):
-        Addresses().checked(url)
-
-
 async def test_a_refused_url_is_a_problem_document_and_adds_nothing(open_served: OpenServed) -> None:
     async with open_served() as served:
         answer = await served.http.post(
@@ -344,31 +311,6 @@ async def test_a_refused_url_is_a_problem_document_and_adds_nothing(open_served:
         )
         assert (answer.status_code, answer.json()["type"]) == (422, "urn:factory:url-refused")
         assert (await served.http.get("/api/v1/webhooks")).json()["items"] == []
-
-
-async def _leads_to(*addresses: str) -> Addresses:
-    async def resolve(_: str, __: int) -> Sequence[str]:
-        return addresses
-
-    return Addresses(resolve=resolve)
-
-
-@pytest.mark.parametrize("inside", ["10.0.0.1", "127.0.0.1", "::1", "fe80::1%eth0", "169.254.169.254"])
-async def test_a_name_that_leads_inside_is_refused_when_it_is_sent_to(inside: str) -> None:
-    for found in ([inside], ["93.184.215.14", inside]):
-        with pytest.raises(UrlRefused, match="not on the public Internet"):
-            await (await _leads_to(*found)).find("https://hooks.example.org/")
-
-
-async def test_the_connection_goes_to_the_address_that_was_looked_at() -> None:
-    place = await (await _leads_to("93.184.215.14")).find("https://hooks.example.org:8443/a?b=c")
-    assert place.url == "https://93.184.215.14:8443/a?b=c"
-    assert (place.host, place.authority) == ("hooks.example.org", "hooks.example.org:8443")
-
-
-@pytest.mark.parametrize("text", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"])
-def test_public_addresses_are_public(text: str) -> None:
-    assert is_public(ip_address(text))
 
 
 async def test_a_name_that_leads_inside_after_it_was_added_is_sent_nothing(open_served: OpenServed) -> None:
