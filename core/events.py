@@ -152,7 +152,7 @@ class EventLog:
         nothing is waited for. Raises EventTooBig, TextTooBig."""
         values = _values(run_id, kind, payload, None, key, None)
         faults.point("event.append")
-        await conn.execute(_statement(values, lazily=False), values)
+        await conn.execute(*_statement([values], lazily=False))
 
     async def append_all(self, run_id: str, entries: Sequence[Entry]) -> list[Event]:
         """Write several events of a run, in order, all or none, in one round trip. Each needs a key."""
