@@ -13,7 +13,7 @@ from psycopg.rows import DictRow, tuple_row
 from core import clock
 from core.incarnation import Connection
 from memory import queries, rows, scoring
-from memory.queries.search import When, search
+from memory.queries.search import Far, When, search
 from memory.records import Kind, Recall, Recalled
 from memory.vectors import HalfVector, understand
 from memory.weights import Bounds, Weights, reach
@@ -25,6 +25,9 @@ _BYTES_PER_TOKEN: Final = 3.0
 
 _WIDER: Final = 8
 """Times as far a second look goes, where the first found too little that is not the same."""
+
+_OFTEN: Final[frozenset[When]] = frozenset({"now", "now, chosen"})
+"""What is asked for every brief."""
 
 _reached: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
 
@@ -133,10 +136,10 @@ async def gather(
     if sight is not None:
         await _look(connection, reach(sight.live))
     space = None if sight is None else sight.space
+    far = Far(bounds.words, *bounds.looked_at(_live(sight, bounds), 2 * asked.limit, wider), beside)
     statement = search(
-        bank, None if space is None else space.id, 0 if space is None else space.dimension, when
+        bank, None if space is None else space.id, 0 if space is None else space.dimension, when, far
     )
-    candidates, seeds = bounds.looked_at(_live(sight, bounds), 2 * asked.limit, wider)
     given = {
         "bank": bank,
         "space": None if space is None else space.id,
@@ -144,14 +147,12 @@ async def gather(
         "vector": None if sight is None else HalfVector(sight.vector),
         "kinds": None if asked.kinds is None else list(asked.kinds),
         "as_of": asked.as_of or clock.now(),
-        "words": bounds.words,
         "postings": bounds.read_of_a_word(_live(sight, bounds)),
-        "candidates": candidates,
-        "seeds": seeds,
-        "beside": beside,
     }
-    async with connection.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(statement, given)
+    async with connection.pipeline(), connection.cursor(row_factory=tuple_row) as cursor:
+        if often := when in _OFTEN:
+            await connection.execute(queries.ONE_PLAN)
+        await cursor.execute(statement, given, prepare=often or None)
         answered = await cursor.fetchall()
     median = answered[0][-1] if answered else None
     return [scoring.Candidate(*row[:-1]) for row in answered], median or 0.0

@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 from zlib import crc32
@@ -23,6 +24,8 @@ USUAL_LENGTH: Final = 20
 depend on the others."""
 
 _LONGEST_WORD: Final = 64
+_SHORT: Final = 1000
+"""Characters of a text whose words are kept at hand."""
 _MARKS: Final = "".join(
     f"\\u{code:04x}" for code in range(0x300, 0x1100) if unicodedata.category(chr(code)) in {"Mn", "Mc"}
 )
@@ -72,9 +75,17 @@ def gist(text: str) -> bytes:
 
 def analyse(text: str) -> Words:
     """The words of a text, counted."""
+    return _known(text) if len(text) <= _SHORT else _counted(text)
+
+
+def _counted(text: str) -> Words:
     counts = Counter(_hash(stem(token)) for token in _tokens(text) if token not in STOP)
     length = counts.total()
     return Words({term: _impact(count, length) for term, count in sorted(counts.items())}, length)
+
+
+_known: Final = lru_cache(maxsize=2000)(_counted)
+"""Of short texts: a memory is read for each stage that is told it, and a claim for each check of it."""
 
 
 def _impact(count: int, length: int) -> int:

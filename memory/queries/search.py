@@ -6,6 +6,7 @@ vectors go by a graph in a large bank); what is found is then scored exactly.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -31,7 +32,7 @@ _ASKED = """asked AS MATERIALIZED (
     SELECT t.term, ln(1 + (b.live - t.memories + 0.5::float8) / (t.memories + 0.5::float8)) / 1000 AS idf
     FROM factory.banks b JOIN factory.terms t ON t.bank = b.id
     WHERE b.id = %(bank)s AND t.term = ANY (%(terms)s::int[]) AND t.memories > 0
-    ORDER BY idf DESC, t.term LIMIT %(words)s
+    ORDER BY idf DESC, t.term LIMIT {words}
 )"""
 _BM25 = "coalesce((SELECT sum(a.idf * m.impacts[array_position(m.terms, a.term)]) FROM asked a), 0)"
 
@@ -42,20 +43,20 @@ _LEXICAL = """lexical AS MATERIALIZED (
         WHERE p.bank = %(bank)s AND p.term = a.term {holds}
         ORDER BY p.impact DESC, p.number DESC LIMIT %(postings)s
     ) p
-    GROUP BY p.number ORDER BY score DESC, p.number LIMIT %(candidates)s
+    GROUP BY p.number ORDER BY score DESC, p.number LIMIT {candidates}
 )"""
 _ONLY = "JOIN factory.{memories} m ON m.bank = p.bank AND m.number = p.number"
 # What is superseded has no postings. There is little of it, and it is rarely asked for.
 _PAST = """past AS MATERIALIZED (
     SELECT m.number, {bm25} AS score FROM factory.{memories} m WHERE NOT m.live AND {holds}
-    ORDER BY score DESC, m.number LIMIT %(candidates)s
+    ORDER BY score DESC, m.number LIMIT {candidates}
 )"""
 
 _DISTANCE = """v.embedding::public.halfvec({dimension}) OPERATOR(public.<#>)
     %(vector)b::public.halfvec({dimension})"""
 _NEAR = """near AS MATERIALIZED (
     SELECT v.number, {distance} AS score FROM factory.{vectors} v {only} WHERE {holds}
-    ORDER BY {distance} LIMIT %(candidates)s
+    ORDER BY {distance} LIMIT {candidates}
 )"""
 # The middle of the cosines is taken from some hundred memories, evenly spread over the bank.
 _MEDIAN = """median AS MATERIALIZED (
@@ -66,7 +67,7 @@ _MEDIAN = """median AS MATERIALIZED (
     WHERE b.id = %(bank)s
 )"""
 
-_SEEDS = "(SELECT number FROM {arm} ORDER BY {order}, number LIMIT %(seeds)s)"
+_SEEDS = "(SELECT number FROM {arm} ORDER BY {order}, number LIMIT {seeds})"
 _ALL_OF = "SELECT number FROM {arm}"
 _ORDER = {"near": "score"}  # a distance; the others are more for the better
 
@@ -77,7 +78,7 @@ beside AS (
     SELECT n.number FROM seeds CROSS JOIN LATERAL ({memory_of} = seeds.number OFFSET 0) m
     CROSS JOIN LATERAL (
         SELECT n.number FROM factory.{memories} n WHERE n.bank = %(bank)s AND n.session = m.session
-            AND n.position BETWEEN m.position - %(beside)s AND m.position + %(beside)s OFFSET 0
+            AND n.position BETWEEN m.position - {beside} AND m.position + {beside} OFFSET 0
     ) n
 ),
 chosen AS (
@@ -94,10 +95,25 @@ _CLOSENESS = """(SELECT -({distance}) FROM factory.{vectors} v
 _VECTOR_OF = "SELECT v.embedding FROM factory.{vectors} v WHERE v.space = %(space)s AND v.number"
 
 
+@dataclass(frozen=True, slots=True)
+class Far:
+    """How far a search looks."""
+
+    words: int
+    """Of the query."""
+    candidates: int
+    """That words, and as many that vectors, put forward."""
+    seeds: int
+    """Of these, whose neighbours are looked at."""
+    beside: int
+    """Places from them."""
+
+
 @lru_cache(maxsize=1000)
-def search(bank: int, space: int | None, dimension: int, when: When) -> bytes:
+def search(bank: int, space: int | None, dimension: int, when: When, far: Far) -> bytes:
     """The statement for a bank, and for a space of vectors where there is one.
 
+    How far it looks stands in its text: that is what a plan hangs on, so that one does for every query.
     It answers rows of (number, session, position, speaker, at, BM25, cosine or null, median of the cosines).
     """
     holds = _HOLDS[when]
@@ -132,6 +148,10 @@ def search(bank: int, space: int | None, dimension: int, when: When) -> bytes:
         memories=sql.Identifier(f"memories_{bank}"),
         vectors=sql.Identifier(f"vectors_{space}"),
         dimension=sql.Literal(dimension),
+        words=sql.Literal(far.words),
+        candidates=sql.Literal(far.candidates),
+        seeds=sql.Literal(far.seeds),
+        beside=sql.Literal(far.beside),
     )
     # As short as it can be: the driver keeps the parsed form of statements below 4 KB.
     return " ".join(statement.as_string().split()).encode()
