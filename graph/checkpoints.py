@@ -16,11 +16,11 @@ from langgraph.checkpoint.base import (
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
-    CheckpointTuple,
     get_serializable_checkpoint_metadata,
 )
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.types import _DeltaSnapshot  # pyright: ignore[reportPrivateUsage]
+from langgraph.graph.state import CompiledStateGraph
 from psycopg.types.json import Jsonb
 
 from core.fencing import Fence
@@ -167,10 +167,10 @@ class RunSaver(OneStatementSaver):
         super().__init__(pool)
         self._kept: dict[tuple[str, str], Values] = {}
 
-    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """As the base class has it. Who begins to execute a graph finds nothing of who did before."""
-        self._kept.pop(_place(config)[:2], None)
-        return await super().aget_tuple(config)
+    def forget(self, thread: str) -> None:
+        """Drop what still waits for a next checkpoint of a run that is not executed any more: none comes."""
+        for place in [place for place in self._kept if place[0] == thread]:
+            del self._kept[place]
 
     def _keeps(self, values: Values) -> bool:
         of_node = values["ns"] and values["task"] != _NO_TASK and min(values["places"], default=-1) >= 0
@@ -182,6 +182,13 @@ class RunSaver(OneStatementSaver):
 
     def _along(self, thread: str, ns: str) -> Values:
         return self._kept.pop((thread, ns), {})
+
+
+def forget(graph: CompiledStateGraph[Any, Any, Any, Any], thread: str) -> None:
+    """The same, of the saver that a graph has."""
+    saver = cast("object", cast("Any", graph).checkpointer)
+    if isinstance(saver, RunSaver):
+        saver.forget(thread)
 
 
 _NO_TASK: Final = "00000000-0000-0000-0000-000000000000"

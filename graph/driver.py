@@ -26,6 +26,7 @@ from core.fencing import Fenced
 from core.tasks import CLEANING, end
 from governance.approvals import AlreadyDecided, Approval
 from graph import control, order, paying, people, rollback, undoing
+from graph.checkpoints import forget
 from graph.holds import Hold
 from graph.lifecycle import ENDED, WAITING, RunStatus, move
 from graph.pipeline import first_input
@@ -198,6 +199,8 @@ class Driver:
                     what = {"error": f"{type(error).__name__}: {error}"[:_ERROR_KEPT]}
                     await services.events.append(run_id, "run.interrupted", what)
                 raise
+            finally:
+                forget(graph, run_id)
             went_on = True
         await self._stopped(run_id, snapshot)
 
