@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import asdict
 from typing import cast
 
 from cli import records
@@ -11,7 +12,10 @@ from cli.running import NotConfirmed
 from cli.screen import Screen, one_line
 from cli.whoami import whoami
 from core.json import JsonObject
+from core.settings import Settings
+from graph import purging
 from graph.forgetting import WorkingCopies
+from graph.runner import Factory
 from memory.audit.forgetting import Forgotten, forget_phrase
 from memory.audit.phrases import Phrase
 
@@ -28,6 +32,24 @@ async def forget(phrase: str, reason: str, *, yes: bool, as_json: bool) -> int:
         screen.result(cast(JsonObject, plainly(done, copies)))
         return 0
     tell(screen, done, copies)
+    return 0
+
+
+async def purge(run: str, reason: str, *, yes: bool, as_json: bool) -> int:
+    """Remove what an ended run said and kept, after asking; returns 0."""
+    screen = Screen(as_json)
+    async with Factory.open(Settings.load()) as factory:
+        run_id = await factory.find(run)
+        if not yes:
+            await confirmed(screen, f"All that {run_id} was given, said and could go on from is removed.")
+        done = await purging.purge(factory.services, run_id, by=whoami(), reason=reason.strip())
+    if as_json:
+        screen.result(cast(JsonObject, asdict(done) | {"kept_until": done.kept_until.isoformat()}))
+        return 0
+    screen.say(
+        f"Purged {run_id}: {done.texts} texts, {done.rows} rows and {done.worktrees} worktrees. "
+        "Its chain of events, its costs and what it merged stay."
+    )
     return 0
 
 

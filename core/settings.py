@@ -42,6 +42,7 @@ OPERATORS_ONLY = frozenset(
         "dependency_file",
         "pack_dirs",
         "budget_day",
+        "retention_days",
         "audit_key_file",
         "session_key_file",
         "webhook_allow",
@@ -101,6 +102,9 @@ class Settings(BaseSettings):
 
     runs_at_once: int | None = Field(default=None, ge=1, le=1_000)
     """Runs of a project that workers drive side by side; its own settings may say another number."""
+
+    retention_days: int = Field(default=365, ge=0, le=36_500)
+    """Days from its end on for which a run's content is kept before somebody may purge it."""
 
     budget_day: Decimal | None = Field(default=None, ge=0, le=1_000_000)
     """US dollars that all runs together may spend on models in one day (UTC, by the database's clock)."""

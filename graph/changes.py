@@ -83,7 +83,8 @@ async def released(services: Services, project: str) -> list[Run]:
 
 
 async def _change(services: Services, of: str, made: list[Run]) -> Change:
-    texts = [text for run in made for text in (run.requirement, *await _comments(services, run.id))]
+    whole = [run for run in made if not run.purged]
+    texts = [text for run in whole for text in (run.requirement, *await _comments(services, run.id))]
     kept = texts if len(texts) <= MOST_HISTORY else [texts[0], *texts[1 - MOST_HISTORY :]]
     return {"of": of, "history": [shortened(text, MOST_HISTORY_CHARS) for text in kept]}
 

@@ -17,6 +17,7 @@ LOUD = frozenset(
         "run.status",
         "run.announced",
         "run.rolled_back",
+        "run.purged",
         "run.cancel_wanted",
         "run.pause_wanted",
         "run.resumed",
@@ -197,6 +198,7 @@ _TELL: dict[str, Callable[[Payload], str]] = {
     ),
     "run.cancel_wanted": lambda p: f"by {one_line(str(p['by']))}{_reasons(p)}",
     "run.pause_wanted": lambda p: f"by {one_line(str(p['by']))}{_reasons(p)}",
+    "run.purged": lambda p: f"what it kept was removed by {one_line(str(p['by']))}{_reasons(p)}",
     "run.resumed": lambda p: f"by {one_line(str(p['by']))}",
     "run.ended": lambda p: str(p["status"]),
 }

@@ -343,6 +343,35 @@ async def take_hold(conn: Connection, subject: str, holder: str, *, alive: bool)
     return await _one(conn, "SELECT * FROM take_hold(%s, %s, %s)", (subject, holder, alive))
 
 
+async def mark_purged(conn: Connection, run_id: str) -> None:
+    """Record that nothing can be done with the run any more but look at it."""
+    await conn.execute("UPDATE runs SET options = options || '{\"purged\": true}' WHERE id = %s", (run_id,))
+
+
+async def remove_words(conn: Connection, run_id: str, mark: str) -> int:
+    """Remove a run's checkpoints, and put a mark in the place of what it was given, asked and told; how many
+    rows that were."""
+    rows = 0
+    for statement in (
+        "DELETE FROM checkpoint_writes WHERE thread_id = %(run)s",
+        "DELETE FROM checkpoint_blobs WHERE thread_id = %(run)s",
+        "DELETE FROM checkpoints WHERE thread_id = %(run)s",
+        """UPDATE approvals SET title = %(mark)s, question = %(mark)s, detail = '{}', default_answer = NULL,
+             answer = CASE WHEN answer IS NOT NULL THEN %(mark)s END
+           WHERE run_id = %(run)s AND question <> %(mark)s""",
+        """UPDATE clarifications SET question = %(mark)s, reason = NULL,
+             answer = CASE WHEN answer IS NOT NULL THEN %(mark)s END
+           WHERE run_id = %(run)s AND question <> %(mark)s""",
+        """UPDATE runs SET requirement = %(mark)s, failure = CASE WHEN failure IS NOT NULL THEN %(mark)s END,
+             options = CASE WHEN options ? 'change' THEN jsonb_set(options, '{change}',
+                 jsonb_build_object('of', options -> 'change' ->> 'of', 'history', '[]'::jsonb))
+               ELSE options END
+           WHERE id = %(run)s AND requirement <> %(mark)s""",
+    ):
+        rows += (await conn.execute(statement, {"run": run_id, "mark": mark})).rowcount
+    return rows
+
+
 async def set_attempt(conn: Connection, run_id: str, attempt: int) -> None:
     """Show in a run's record how often it was taken up."""
     await conn.execute(

@@ -25,7 +25,7 @@ from langgraph.types import StateSnapshot, StateUpdate
 from core import faults
 from core.errors import BadInput
 from core.json import JsonObject
-from graph import undoing
+from graph import purging, undoing
 from graph.lifecycle import REOPENS, reopen
 from graph.runs import Run
 from graph.services import Services
@@ -74,8 +74,9 @@ class Aim:
 async def roll_back(services: Services, graph: Graph, run: Run, stage: str, *, by: str) -> Aim:
     """Take the run back to where `stage` had ended. The caller drives it alone.
 
-    Raises StageNotEnded and RollbackUnfinished; then nothing is changed.
+    Raises StageNotEnded, RollbackUnfinished and RunPurged; then nothing is changed.
     """
+    purging.require_whole(run, _NOTHING)
     begun = await unfinished(services, run)
     if begun is not None and begun.stage != stage:
         raise RollbackUnfinished(

@@ -22,7 +22,7 @@ from core.redaction import redact
 from core.settings import Settings
 from governance import policy
 from governance.approvals import Approval, Approvals, Decision
-from graph import changes, control, dag, paying, queries, turns
+from graph import changes, control, dag, paying, purging, queries, turns
 from graph.checkpoints import RunSaver
 from graph.deadlines import ProjectDeadlines
 from graph.driver import Driver, Outcome, RunBusy
@@ -277,7 +277,7 @@ class Factory:
     async def retry(self, run_id: str, *, by: str = "", new_id: str | None = None) -> str:
         """Record a run that begins anew with what an ended one was given; return its id.
 
-        Raises RunUnfinished.
+        Raises RunUnfinished, RunPurged.
         """
         services = self.services
         run = await services.run(run_id)
@@ -287,6 +287,7 @@ class Factory:
                 untouched="Nothing was started",
                 todo="Resume it, or cancel it first",
             )
+        purging.require_whole(run, "Nothing was started")
         self.pipeline(run.pipeline)
         return await services.runs.create(
             run.requirement,

@@ -54,6 +54,8 @@ class Run:
     """The runs of its project that it was to wait for (graph/turns.py)."""
     change: Change | None
     """What it changes; None where it builds from its requirement alone."""
+    purged: bool
+    """Whether what it was given and could go on from was removed (graph/purging.py)."""
     tag: str | None
     result_commit: str | None
     base_commit: str | None
@@ -257,6 +259,7 @@ def _run(row: dict[str, Any]) -> Run:
         by=str(options.get("by", "")),
         after=tuple(options.get("after", ())),
         change=options.get("change"),
+        purged=bool(options.get("purged")),
         tag=row["tag"],
         result_commit=row["result_commit"],
         base_commit=row["base_commit"],

@@ -745,6 +745,23 @@ class ProjectWanted(TypedDict):
     name: str
 
 
+class PurgeWanted(TypedDict):
+    """That it is meant."""
+
+    reason: NotRequired[str]
+    confirm: str
+
+
+class PurgedShown(TypedDict):
+    """What was removed of a run."""
+
+    run_id: str
+    kept_until: str
+    texts: int
+    rows: int
+    worktrees: int
+
+
 class ReadinessTold(TypedDict):
     """Whether the service can do its work now."""
 
@@ -821,6 +838,8 @@ class RunRecord(TypedDict):
     rollbacks: int
     created_at: str
     ended_at: str | None
+    kept_until: str | None
+    purged: bool
 
 
 class RunSummary(TypedDict):

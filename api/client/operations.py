@@ -188,6 +188,19 @@ class Operations(Transport):
             "POST", f"/api/v1/runs/{part(run_id)}/retry", headers={"idempotency-key": idempotency_key}
         )
 
+    async def runs_purge(
+        self, run_id: str, body: models.PurgeWanted, *, idempotency_key: str | None = None
+    ) -> models.PurgedShown:
+        """Remove for good what an ended run was given, said and could go on from, once its time is over.
+        Its chain of events stays whole, with a mark where each text was; so do its costs and what it
+        merged."""
+        return await self.call(
+            "POST",
+            f"/api/v1/runs/{part(run_id)}/purge",
+            headers={"idempotency-key": idempotency_key},
+            json=body,
+        )
+
     def events_of_run(
         self,
         run_id: str,

@@ -16,6 +16,7 @@ from api.v1 import (
     models,
     people,
     projects,
+    purging,
     runs,
     schedules,
     teams,
@@ -24,7 +25,7 @@ from api.v1 import (
 
 router = APIRouter(prefix=PREFIX)
 for noun in (
-    *(projects, runs, events, log, artifacts, approvals, clarifications, teams),
+    *(projects, runs, purging, events, log, artifacts, approvals, clarifications, teams),
     *(memory, mental_models, models, costs, audit, schedules, webhooks),
 ):
     router.include_router(noun.router)

@@ -16,7 +16,7 @@ from api.once import Effect, Once, OnceRoute
 from api.paging import After, Limit, Listing, Page
 from api.service import Service, Serving
 from api.v1.wanted import Money, Name, Wanted
-from graph import control
+from graph import control, purging
 from graph.lifecycle import RunStatus
 from graph.requirement import MOST_REQUIREMENT
 from graph.runs import Run
@@ -99,6 +99,10 @@ class RunRecord(BaseModel):
     rollbacks: int
     created_at: datetime
     ended_at: datetime | None
+    kept_until: datetime | None
+    """Before then it cannot be purged; null while it has not ended."""
+    purged: bool
+    """Whether what it was given and said was removed."""
 
 
 class RunPage(Page[RunSummary]):
@@ -201,9 +205,9 @@ async def show(service: Serving, _: Reader, run: ThisRun, tags: Tags) -> RunSumm
 
 
 @router.get("/runs/{run_id}/record")
-async def record(_: Reader, run: ThisRun) -> RunRecord:
+async def record(service: Serving, _: Reader, run: ThisRun) -> RunRecord:
     """What a run was given: its requirement, pipeline, budget."""
-    return _record(run)
+    return _record(run, purging.kept_until(run, service.factory.settings.retention_days))
 
 
 @router.post("/runs/{run_id}/cancel", status_code=status.HTTP_202_ACCEPTED)
@@ -294,7 +298,7 @@ def amount(budget: str | None) -> Decimal | None:
         ) from None
 
 
-def _record(run: Run) -> RunRecord:
+def _record(run: Run, kept_until: datetime | None) -> RunRecord:
     return RunRecord(
         run_id=run.id,
         project=run.project,
@@ -310,4 +314,6 @@ def _record(run: Run) -> RunRecord:
         rollbacks=run.rollbacks,
         created_at=run.created_at,
         ended_at=run.ended_at,
+        kept_until=kept_until,
+        purged=run.purged,
     )

@@ -206,3 +206,16 @@ def pause(
     from cli import controlling
 
     return do(controlling.pause(run_id, reason, as_json=as_json))
+
+
+@app.command()
+def purge(
+    run_id: RunId,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Remove for good what an ended run said and kept, once its time is over; its chain of events stays."""
+    from cli import forgetting
+
+    return do(forgetting.purge(run_id, reason, yes=yes, as_json=as_json))
