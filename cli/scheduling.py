@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -41,15 +41,12 @@ async def add(
 ) -> int:
     """Make one; returns 0."""
     screen = Screen(as_json)
-    usd = amount(budget)
     times = Times(cron, timezone, None if every is None else interval(every))
-    work = Work(
-        text, inbox, pipeline, approve_all=approve_all, budget_usd=None if usd is None else f"{usd:f}"
-    )
+    work = Work(text, inbox, pipeline, approve_all=approve_all, budget_usd=_usd(budget))
     async with Factory.open(Settings.load()) as factory:  # which knows the pipelines
         factory.pipeline(pipeline)
-        made = await factory.schedules.add(project, work, times, by=whoami())
-    return _show(screen, made, f"{made.id}: {made.times}, first at {_moment(made.next_at)}. Workers do it.")
+        added = await factory.schedules.add(project, work, times, by=whoami())
+    return made(added, screen)
 
 
 async def list_(project: str | None, *, as_json: bool) -> int:
@@ -57,7 +54,50 @@ async def list_(project: str | None, *, as_json: bool) -> int:
     screen = Screen(as_json)
     async with _opened() as schedules:
         found = await schedules.page(projects=None if project is None else [project])
-    if as_json:
+    return listed(found, screen)
+
+
+async def pause(name: str, *, as_json: bool) -> int:
+    """Let one rest; returns 0."""
+    screen = Screen(as_json)
+    async with _opened() as schedules:
+        found = await schedules.pause(the_one(await schedules.page(), name), by=whoami())
+    return rests(found, screen)
+
+
+async def resume(name: str, *, as_json: bool) -> int:
+    """Let one go on; returns 0."""
+    screen = Screen(as_json)
+    async with _opened() as schedules:
+        found = await schedules.resume(the_one(await schedules.page(), name), by=whoami())
+    return goes_on(found, screen)
+
+
+async def remove(name: str, *, as_json: bool) -> int:
+    """Take one away; returns 0."""
+    screen = Screen(as_json)
+    async with _opened() as schedules:
+        found = await schedules.remove(the_one(await schedules.page(), name), by=whoami())
+    return gone(found, screen)
+
+
+def the_one(schedules: Sequence[Schedule], name: str) -> str:
+    """The id that starts with `name`; `name` where there is none. Raises NoSuchSchedule for several."""
+    matches = [one.id for one in schedules if one.id.startswith(name)]
+    if name in matches or len(matches) == 1:
+        return name if name in matches else matches[0]
+    if matches:
+        raise NoSuchSchedule(
+            f"Several schedules start with {name[:80]!r}",
+            untouched="Nothing was changed",
+            todo="Give more of the id",
+        )
+    return name  # which is refused by its name
+
+
+def listed(found: Sequence[Schedule], screen: Screen) -> int:
+    """Print schedules; returns 0."""
+    if screen.as_json:
         screen.result(cast(JsonObject, {"schedules": [_told(one) for one in found]}))
         return 0
     if not found:
@@ -79,41 +119,30 @@ async def list_(project: str | None, *, as_json: bool) -> int:
     return 0
 
 
-async def pause(name: str, *, as_json: bool) -> int:
-    """Let one rest; returns 0."""
-    screen = Screen(as_json)
-    async with _opened() as schedules:
-        found = await schedules.pause(await _find(schedules, name), by=whoami())
-    return _show(screen, found, f"{found.id} rests until: factory schedule resume {found.id}")
+def made(schedule: Schedule, screen: Screen) -> int:
+    """Print one that begins; returns 0."""
+    first = _moment(schedule.next_at)
+    return _show(screen, schedule, f"{schedule.id}: {schedule.times}, first at {first}. Workers do it.")
 
 
-async def resume(name: str, *, as_json: bool) -> int:
-    """Let one go on; returns 0."""
-    screen = Screen(as_json)
-    async with _opened() as schedules:
-        found = await schedules.resume(await _find(schedules, name), by=whoami())
-    return _show(screen, found, f"{found.id} goes on at {_moment(found.next_at)}.")
+def rests(schedule: Schedule, screen: Screen) -> int:
+    """Print one that was paused; returns 0."""
+    return _show(screen, schedule, f"{schedule.id} rests until: factory schedule resume {schedule.id}")
 
 
-async def remove(name: str, *, as_json: bool) -> int:
-    """Take one away; returns 0."""
-    screen = Screen(as_json)
-    async with _opened() as schedules:
-        found = await schedules.remove(await _find(schedules, name), by=whoami())
-    return _show(screen, found, f"{found.id} is gone. Runs that it has started go on.")
+def goes_on(schedule: Schedule, screen: Screen) -> int:
+    """Print one that was resumed; returns 0."""
+    return _show(screen, schedule, f"{schedule.id} goes on at {_moment(schedule.next_at)}.")
 
 
-async def _find(schedules: Schedules, name: str) -> str:
-    matches = [one.id for one in await schedules.page() if one.id.startswith(name)]
-    if name in matches or len(matches) == 1:
-        return name if name in matches else matches[0]
-    if matches:
-        raise NoSuchSchedule(
-            f"Several schedules start with {name[:80]!r}",
-            untouched="Nothing was changed",
-            todo="Give more of the id",
-        )
-    return name  # which is refused by its name
+def gone(schedule: Schedule, screen: Screen) -> int:
+    """Print one that was taken away; returns 0."""
+    return _show(screen, schedule, f"{schedule.id} is gone. Runs that it has started go on.")
+
+
+def _usd(budget: str | None) -> str | None:
+    given = amount(budget)
+    return None if given is None else f"{given:f}"
 
 
 def _moment(at: datetime | None) -> str:

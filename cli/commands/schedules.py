@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.options import ApproveAll, AsJson, Budget, Pipeline, ProjectName, do, family
+from cli.commands.options import ApproveAll, AsJson, Budget, Pipeline, ProjectName, Server, do, family
 
 app = family("Schedules: what a project is given again and again, by workers.")
 
@@ -40,6 +40,7 @@ def add(
     pipeline: Pipeline = "full",
     approve_all: ApproveAll = False,
     budget: Budget = None,
+    server: Server = None,
     as_json: AsJson = False,
 ) -> int:
     """Have a worker submit a run at each of these times."""
@@ -47,6 +48,24 @@ def add(
 
     text = "" if requirement is None else requirements.read(requirement)
 
+    if server:
+        from cli.remote import scheduling as elsewhere
+
+        return do(
+            elsewhere.add(
+                server,
+                project,
+                text,
+                inbox=inbox,
+                cron=cron,
+                timezone=timezone,
+                every=every,
+                pipeline=pipeline,
+                approve_all=approve_all,
+                budget=budget,
+                as_json=as_json,
+            )
+        )
     from cli import scheduling
 
     return do(
@@ -68,33 +87,50 @@ def add(
 @app.command("list")
 def list_(
     project: Annotated[str | None, typer.Argument(metavar="[PROJECT]", help="Of this project only.")] = None,
+    server: Server = None,
     as_json: AsJson = False,
 ) -> int:
     """List the schedules, and what became of their last time."""
+    if server:
+        from cli.remote import scheduling as elsewhere
+
+        return do(elsewhere.list_(server, project, as_json=as_json))
     from cli import scheduling
 
     return do(scheduling.list_(project, as_json=as_json))
 
 
 @app.command("pause")
-def pause(schedule: ScheduleId, as_json: AsJson = False) -> int:
+def pause(schedule: ScheduleId, server: Server = None, as_json: AsJson = False) -> int:
     """Let a schedule rest."""
+    if server:
+        from cli.remote import scheduling as elsewhere
+
+        return do(elsewhere.pause(server, schedule, as_json=as_json))
     from cli import scheduling
 
     return do(scheduling.pause(schedule, as_json=as_json))
 
 
 @app.command("resume")
-def resume(schedule: ScheduleId, as_json: AsJson = False) -> int:
+def resume(schedule: ScheduleId, server: Server = None, as_json: AsJson = False) -> int:
     """Let a schedule go on with its next time."""
+    if server:
+        from cli.remote import scheduling as elsewhere
+
+        return do(elsewhere.resume(server, schedule, as_json=as_json))
     from cli import scheduling
 
     return do(scheduling.resume(schedule, as_json=as_json))
 
 
 @app.command("remove")
-def remove(schedule: ScheduleId, as_json: AsJson = False) -> int:
+def remove(schedule: ScheduleId, server: Server = None, as_json: AsJson = False) -> int:
     """Take a schedule away. Runs that it has started go on."""
+    if server:
+        from cli.remote import scheduling as elsewhere
+
+        return do(elsewhere.remove(server, schedule, as_json=as_json))
     from cli import scheduling
 
     return do(scheduling.remove(schedule, as_json=as_json))

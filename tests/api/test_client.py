@@ -129,6 +129,34 @@ async def test_a_run_on_a_server_is_cancelled(open_served: OpenServed) -> None:
         assert watched.code == 5
 
 
+async def test_a_schedule_on_a_server_is_made_listed_paused_and_removed(open_served: OpenServed) -> None:
+    async with open_served() as served:
+        await ended(served, await submitted(served))
+        project = (await _factory(served, "project", "list", "--json")).out
+        name = json.loads(project)["projects"][0]["name"]
+        words = ("schedule", "add", name, "Look after it", "--cron", "0 6 * * 1-5", "--budget", "0.50")
+        added = await _factory(served, *words, "--json")
+        assert added.code == 0, added.err
+        made = json.loads(added.out)
+        assert (made["requirement"], made["cron"], made["budget_usd"]) == (
+            "Look after it",
+            "0 6 * * 1-5",
+            "0.50",
+        )
+        listed = await _factory(served, "schedule", "list", name)
+        assert made["id"] in listed.out
+        beginning = made["id"][:-2]
+        paused = await _factory(served, "schedule", "pause", beginning, "--json")
+        assert json.loads(paused.out)["paused_by"] == "owner"
+        resumed = await _factory(served, "schedule", "resume", beginning, "--json")
+        assert json.loads(resumed.out)["paused_at"] is None
+        assert (await _factory(served, "schedule", "remove", beginning)).code == 0
+        assert json.loads((await _factory(served, "schedule", "list", "--json")).out) == {"schedules": []}
+        again = await _factory(served, "schedule", "remove", made["id"])
+        assert again.code == 2
+        assert "no schedule" in again.err
+
+
 async def test_what_the_server_decides_is_not_asked_of_it(open_served: OpenServed) -> None:
     async with open_served() as served:
         refused = await _factory(served, "run", "A page", "--model", "offline")
