@@ -115,7 +115,7 @@ def _document(path: str, method: str, operation: dict[str, Any]) -> None:
     """Say which problems an operation may answer with."""
     headers = {each["name"].lower() for each in operation.get("parameters", ()) if each["in"] == "header"}
     statuses = {401, 403, 421, 422, 429, 500, 503}
-    if "{" in path:
+    if "{" in path or _names_a_run(operation):
         statuses |= {404}
     if method in _WRITES:
         statuses |= {400, 404, 408, 409, 413, 502, 507}
@@ -126,6 +126,7 @@ def _document(path: str, method: str, operation: dict[str, Any]) -> None:
     if method in _WRITES:
         _without(operation, "if-none-match")
     responses = operation.setdefault("responses", {})
+    statuses |= {status for status in _PROBLEMS if str(status) in responses}
     if "if-none-match" in headers and method == "get":
         responses["304"] = {"description": "The copy that the client has is the thing as it is."}
     for status in sorted(statuses):
@@ -135,6 +136,12 @@ def _document(path: str, method: str, operation: dict[str, Any]) -> None:
         told = _PROBLEMS[status] if description in ("", "Validation Error") else description
         responses[str(status)] = {"description": told, "content": content}
     operation["description"] = re.sub(r"\s*\n\s*", " ", operation.get("description", "")).strip()
+
+
+def _names_a_run(operation: dict[str, Any]) -> bool:
+    """Whether a parameter of it is a run; several are a filter, and there need be none of them."""
+    named = [each["schema"] for each in operation.get("parameters", ()) if each["name"] == "run"]
+    return any("array" not in {kind.get("type") for kind in each.get("anyOf", [each])} for each in named)
 
 
 def _without(operation: dict[str, Any], header: str) -> None:

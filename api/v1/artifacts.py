@@ -9,7 +9,7 @@ import mimetypes
 import re
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -29,7 +29,10 @@ from workspace.artifacts import Artifact, Form, Kind
 router = APIRouter(prefix="/runs/{run_id}", tags=["artifacts"], route_class=DoorRoute)
 
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
-_DOWNLOAD: Final = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
+_DOWNLOAD: Final = {"*/*": _BINARY}
+_NO_FILES: Final[dict[int | str, dict[str, Any]]] = {409: {"description": "The run has made nothing yet."}}
+_ARCHIVE: Final = {"application/x-tar": _BINARY, "application/zip": _BINARY}
 _SAFE: Final = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox; default-src 'none'",
@@ -85,7 +88,7 @@ class DiffShown(BaseModel):
     diff: str
 
 
-@router.get("/artifacts")
+@router.get("/artifacts", responses=_NO_FILES)
 async def list_(
     service: Serving,
     _: Reader,
@@ -117,6 +120,7 @@ async def list_(
     "/artifacts/{path:path}",
     response_class=Response,
     responses={
+        **_NO_FILES,
         200: {"description": "The file.", "content": _DOWNLOAD},
         206: {"description": "The part of it that was asked for.", "content": _DOWNLOAD},
         304: {"description": "The copy that the client has is the file as it is."},
@@ -167,7 +171,7 @@ async def read(
     return StreamingResponse(content, status, headers, media_type=_type(artifact))
 
 
-@router.get("/diff")
+@router.get("/diff", responses=_NO_FILES)
 async def diff(
     service: Serving,
     _: Reader,
@@ -183,7 +187,7 @@ async def diff(
 @router.get(
     "/archive",
     response_class=Response,
-    responses={200: {"description": "The archive.", "content": _DOWNLOAD}},
+    responses={**_NO_FILES, 200: {"description": "The archive.", "content": _ARCHIVE}},
 )
 async def archive(
     service: Serving,
