@@ -93,7 +93,8 @@ class Scribe:
             for recorder, lines in self._sent.items():
                 recorder.give_back(lines)
             await asyncio.sleep(_AGAIN)
-        except psycopg.Error:  # one of them has what cannot be written: the others are not to suffer for it
+        except Exception:  # one of them has what cannot be written: the others are not to suffer for it
+            logger.warning("streams of runs are written one by one", exc_info=True)
             for recorder, lines in self._sent.items():
                 await self._send_alone(recorder, lines)
 
