@@ -16,6 +16,7 @@ from langgraph.checkpoint.base import (
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
+    CheckpointTuple,
     get_serializable_checkpoint_metadata,
 )
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -26,6 +27,7 @@ from psycopg.types.json import Jsonb
 from core.fencing import Fence
 from core.incarnation import Pool
 from graph.together import MOST_BYTES, Together, text_of
+from graph.written import Written
 
 _BLOBS: Final = """
 INSERT INTO factory.checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
@@ -142,17 +144,37 @@ class FencedSaver(OneStatementSaver):
     along with those of other executions.
     """
 
-    def __init__(self, pool: Pool, fence: Fence | None = None, together: Together | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        fence: Fence | None = None,
+        together: Together | None = None,
+        written: Written | None = None,
+    ) -> None:
         super().__init__(pool, fence)
         self._together = together
+        self._written = written
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """As the base class has it; what is `written` under this fence alone is not asked for."""
+        _, ns, checkpoint = _place(config)
+        if self._written is not None and not checkpoint and self._written.knows(ns):
+            return self._written.newest(ns, self._load_blobs)
+        return await super().aget_tuple(config)
 
     async def _write(self, parts: Sequence[str], values: Values) -> None:
         size = sum(len(blob) for name in ("blobs", "values") for blob in values.get(name, ()) if blob)
-        if self._together is None or self._fence is None or size > MOST_BYTES:
-            await super()._write(parts, values)
-        else:
-            anew = any(_ANEW in part for part in parts)
-            await self._together.write(text_of(values, self._fence, anew=anew))
+        try:
+            if self._together is None or self._fence is None or size > MOST_BYTES:
+                await super()._write(parts, values)
+            else:
+                anew = any(_ANEW in part for part in parts)
+                await self._together.write(text_of(values, self._fence, anew=anew))
+        except BaseException:
+            self._written = None  # nobody knows whether it stands there
+            raise
+        if self._written is not None:
+            self._written.note(values, size)
 
 
 class RunSaver(OneStatementSaver):

@@ -52,8 +52,10 @@ async def execute(
     await recorder.stream("metadata", {"run_id": run["run_id"], "attempt": run["attempt"]})
     await recorder.tell("lifecycle", {"event": "running", "graph_name": run["graph_id"]})
     fence = Fence(f"thread {run['thread_id']}", run["fence"])
+    # Nobody has held the thread before, and it has no checkpoint: only this execution writes any.
+    fresh = run["fence"] == 1 and run["bare"]
     async with source.opened(
-        "threads.create_run", cast(dict[str, Any], config), kwargs.get("context"), fence
+        "threads.create_run", cast(dict[str, Any], config), kwargs.get("context"), fence, fresh=fresh
     ) as graph:
         error: Exception | None = None
         try:

@@ -138,7 +138,7 @@ class Executor:
             self._news.clear()
             try:
                 while self._places() > 0 and await self._take():
-                    pass
+                    pass  # there may be more
                 self._more = self._places() <= 0
             except psycopg.errors.LockNotAvailable:
                 # Whoever had it stands still in the middle of a write.
@@ -148,7 +148,11 @@ class Executor:
             await wait_for(self._news, _LOOK)
 
     async def _take(self) -> bool:
-        """Take some of what waits; half of what there is room for, so that others get their share."""
+        """Take some of what waits; half of what there is room for, so that others get their share.
+
+        Whether more may wait.
+        """
+        most = (self._places() + 1) // 2
         async with self.db.pool.connection() as conn:
             taken = await runs.claim(
                 conn,
@@ -156,14 +160,14 @@ class Executor:
                 self.graphs(),
                 [*self._held],
                 lease=LEASE,
-                most=(self._places() + 1) // 2,
+                most=most,
                 patience=self.patience,
             )
         for run in taken:
             if self.patience:
                 logger.warning("no worker took a run for a while", run=str(run["run_id"]))
             self._begin(run)
-        return bool(taken)
+        return len(taken) == most
 
     async def _free_threads(self) -> None:
         async with self.db.pool.connection() as conn:

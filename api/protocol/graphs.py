@@ -28,6 +28,7 @@ from core.incarnation import Pool
 from graph.checkpoints import FencedSaver
 from graph.runner import Factory
 from graph.together import Together
+from graph.written import Written
 
 Compiled = CompiledStateGraph[Any, Any, Any, Any]
 Access = Literal["threads.create_run", "threads.update", "threads.read", "assistants.read"]
@@ -58,9 +59,18 @@ class Source(Protocol):
         ...
 
     def opened(
-        self, access: Access, config: dict[str, Any], context: Any = None, fence: Fence | None = None
+        self,
+        access: Access,
+        config: dict[str, Any],
+        context: Any = None,
+        fence: Fence | None = None,
+        *,
+        fresh: bool = False,
     ) -> AbstractAsyncContextManager[Compiled]:
-        """The graph, for as long as it is needed. What it writes, it writes under the fence."""
+        """The graph, for as long as it is needed. What it writes, it writes under the fence.
+
+        `fresh`: who has that is the first to write on the thread.
+        """
         ...
 
 
@@ -77,7 +87,13 @@ class Foreign:
 
     @asynccontextmanager
     async def opened(
-        self, access: Access, config: dict[str, Any], context: Any = None, fence: Fence | None = None
+        self,
+        access: Access,
+        config: dict[str, Any],
+        context: Any = None,
+        fence: Fence | None = None,
+        *,
+        fresh: bool = False,
     ) -> AsyncGenerator[Compiled]:
         """The graph on the server's checkpointer and store."""
         async with AsyncExitStack() as stack:
@@ -88,10 +104,9 @@ class Foreign:
                 made = cast(Any, made).compile()
             if not isinstance(made, Pregel):
                 raise GraphsInvalid(f"Graph {self.id!r}: its factory gave a {type(made).__name__}")
-            given = {
-                "checkpointer": FencedSaver(self.checkpoints.pool, fence, self.checkpoints),
-                "store": self.store,
-            }
+            written = Written() if fresh else None
+            saver = FencedSaver(self.checkpoints.pool, fence, self.checkpoints, written)
+            given = {"checkpointer": saver, "store": self.store}
             yield cast(Compiled, cast(Any, made).copy(update=given))
 
     async def _make(
@@ -129,7 +144,13 @@ class Pipeline:
 
     @asynccontextmanager
     async def opened(
-        self, access: Access, config: dict[str, Any], context: Any = None, fence: Fence | None = None
+        self,
+        access: Access,
+        config: dict[str, Any],
+        context: Any = None,
+        fence: Fence | None = None,
+        *,
+        fresh: bool = False,
     ) -> AsyncGenerator[Compiled]:
         """The graph, on the checkpoints of the factory's runs. Nobody runs it but the factory's driver."""
         yield await self.factory.graph_of(self.pipeline)

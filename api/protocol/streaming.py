@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from langgraph_sdk.stream.subscription import matches_subscription
 from psycopg.rows import DictRow
 
 from api.access import Admission
-from api.protocol.bell import Bell, wait_for
+from api.protocol.bell import LOOK_ANYWAY, Bell, wait_for
 from api.protocol.queries import events, runs
 from core import clock
 from core.database import Database
@@ -23,6 +24,8 @@ from core.errors import BadInput
 
 HEARTBEAT: Final = 5.0
 """Seconds of silence after which a comment says that the connection lives."""
+SOON: Final = 0.4
+"""Seconds for which a run's end is waited for before an answer is begun."""
 QUESTION_AFTER: Final = 0.3
 """Seconds by which a question is told late to who watches for questions only."""
 _WATCH: Final = frozenset({"lifecycle", "input"})
@@ -76,21 +79,26 @@ class Reader:
                 if len(lines) < _BATCH and not await wait_for(news, HEARTBEAT):
                     yield None
 
-    async def until_end(self, run: DictRow, heard: int = -1) -> DictRow | None:
+    async def until_end(self, run: DictRow, heard: int = -1, *, patience: float = math.inf) -> DictRow | None:
         """How a run ended, and its thread then (`runs.with_thread`); None where it is gone.
 
         `heard` is how many ends the bell had told of before `run` was read: it is not read again for nothing.
+        Raises TimeoutError where it has not ended after so many seconds.
         """
+        until = clock.monotonic() + patience
         with self.bell.hearing(str(run["thread_id"]), ends_only=True) as news:
             if heard == self.bell.ends and run["status"] not in ENDED:
-                await wait_for(news)
+                await wait_for(news, min(patience, LOOK_ANYWAY))
             while True:
                 news.clear()
                 async with self.db.pool.connection() as conn:
                     now = await runs.with_thread(conn, run["run_id"])
                 if now is None or now["status"] in ENDED:
                     return now
-                await wait_for(news)
+                left = until - clock.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                await wait_for(news, min(left, LOOK_ANYWAY))
 
 
 def position(given: str | None) -> int:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+import operator
+from typing import Annotated, Any, TypedDict, cast
 
 import pytest
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.serde.types import _DeltaSnapshot  # pyright: ignore[reportPrivateUsage]
-from langgraph.types import Interrupt
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Interrupt, interrupt
 
 from core.fencing import Fence, Fenced
 from core.incarnation import Pool
@@ -18,6 +20,7 @@ from graph import queries
 from graph.checkpoints import FencedSaver, RunSaver
 from graph.runner import Factory
 from graph.together import MOST_BYTES, Together
+from graph.written import Written
 from tests.graph.conftest import OpenSmall
 
 THREAD = "thread 0000"
@@ -226,3 +229,42 @@ async def _lock_waits(factory: Factory) -> bool:
     async with factory.db.pool.connection() as conn:
         row = await (await conn.execute("SELECT count(*) AS n FROM pg_locks WHERE NOT granted")).fetchone()
     return row is not None and row["n"] > 0
+
+
+class _State(TypedDict, total=False):
+    said: Annotated[list[Any], operator.add]
+    by: str
+    ask: bool
+
+
+@pytest.mark.parametrize("ask", [False, True])
+async def test_who_wrote_all_of_a_thread_knows_its_state_as_the_database_tells_it(
+    open_small: OpenSmall, ask: bool
+) -> None:
+    def speak(state: _State) -> _State:
+        return {"said": [HumanMessage("Hallo ☃", id="one"), 2.5, ("a", "b")], "by": "someone"}
+
+    def end(state: _State) -> _State:
+        return {"said": [interrupt("Go on?")] if state["ask"] else [], "by": ""}
+
+    made = StateGraph(_State).add_node(speak).add_node(end)
+    made = made.add_edge(START, "speak").add_edge("speak", "end").add_edge("end", END)
+    async with open_small() as factory:
+        together = Together(cast(Pool, (await factory.db.checkpointer()).conn))
+        written = Written()
+        saver = FencedSaver(together.pool, await _taken(factory), together, written)
+        config: RunnableConfig = {"configurable": {"thread_id": "t"}}
+        known, asked = (
+            made.compile(checkpointer=saver),
+            made.compile(checkpointer=await _saver(factory, None)),
+        )
+        await known.ainvoke({"said": ["first"], "ask": ask}, config)
+        assert await known.aget_state(config) == await asked.aget_state(config)
+        assert written.knows("") is not ask
+        # What was refused is not known, and what is large neither.
+        await _taken(factory)
+        with pytest.raises(Fenced):
+            await _put(saver, "late")
+        assert (await saver.aget_tuple(config)) == await asked.checkpointer.aget_tuple(config)
+        written.note({"ns": "", "written": "none"}, MOST_BYTES + 1)
+        assert not written.knows("")

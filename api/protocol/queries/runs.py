@@ -31,6 +31,7 @@ SELECT accepted.*,
     CASE WHEN executor IS NULL THEN NULL
          ELSE (SELECT h.attempt FROM factory.take_hold('thread ' || thread_id, executor, false) h)
     END AS fence,
+    NOT EXISTS (SELECT FROM factory.checkpoints k WHERE k.thread_id = accepted.thread_id::text) AS bare,
     CASE WHEN executor IS NULL
          THEN pg_notify('factory_protocol', 'run ' || run_id || ' ' || graph_id) END AS told
 FROM accepted
@@ -81,7 +82,8 @@ WITH free AS (
     FROM free WHERE r.run_id = free.run_id
     RETURNING r.*
 )
-SELECT claimed.*, h.attempt AS fence
+SELECT claimed.*, h.attempt AS fence,
+    NOT EXISTS (SELECT FROM factory.checkpoints k WHERE k.thread_id = claimed.thread_id::text) AS bare
 FROM claimed, LATERAL factory.take_hold('thread ' || claimed.thread_id, %(executor)s, false) h
 """
 

@@ -183,6 +183,12 @@ async def join(
     run = await run_of(protocol, thread_id, run_id)
     if cancel_on_disconnect:
         may_cancel(protocol, run, caller)
+    else:
+        # An answer in one piece costs half of a stream, which is to keep the connection alive.
+        with suppress(TimeoutError):
+            reader = streaming.Reader(protocol.db, protocol.bell)
+            ended = await reader.until_end(run, heard, patience=streaming.SOON)
+            return views.answer(_result(run, ended), headers={"Content-Location": _place(run)})
     return await _waited(protocol, run, "cancel" if cancel_on_disconnect else None, heard, admission)
 
 
