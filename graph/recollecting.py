@@ -7,7 +7,7 @@ that the log has: it is told again as it was the first time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
@@ -17,10 +17,10 @@ from core.events import Event
 from core.json import JsonObject, JsonValue, is_array
 from graph.stage_context import StageContext
 from graph.state import StageState
-from memory.embedding import State
-from memory.mental_models.service import MentalModels
-from memory.records import SHARED, Kind, Memory, Recall, Recalled
-from memory.service import Bank, Memories
+from memory.mental_models.page import Page
+from memory.mental_models.service import MentalModels, sources
+from memory.records import SHARED, Kind, Memory, Recalled
+from memory.service import Memories
 from memory.telling import Told
 from models.errors import UnknownAlias, UnknownModel
 from models.service import Models
@@ -87,11 +87,10 @@ async def for_brief(stage: StageContext, state: StageState) -> Recollection:
         if opened is None:
             return NOTHING
         query = "\n".join((state.get("comment", ""), state["requirement"], stage.team.purpose))
-        found = await _found(stage, state, opened, query, (_IN_BRIEF, _OF_SHARED))
+        found = await _found(stage, state, opened, query, (_IN_BRIEF, _OF_SHARED), with_page=True)
         if found is None:
             return NOTHING
-        page = await _page(stage, state, opened, found.told)
-        return await _told(stage, state, replace(found, told=replace(found.told, page=page)), "recalled")
+        return await _told(stage, state, found, "recalled")
     except FactoryError as failure:
         _log.warning("memory.not_recalled", run=state["run_id"], team=stage.team.id, why=str(failure))
         note = f"nothing could be recalled: {failure}"
@@ -168,39 +167,55 @@ class _Found:
 
 
 async def _found(
-    stage: StageContext, state: StageState, opened: _Opened, query: str, limits: tuple[int, int]
+    stage: StageContext,
+    state: StageState,
+    opened: _Opened,
+    query: str,
+    limits: tuple[int, int],
+    *,
+    with_page: bool = False,
 ) -> _Found | None:
     """What the team's own bank and that of all teams know; None where neither is there."""
     as_of = clock.now()
     asked = query.strip()[:_LONGEST_QUERY]
-    there = await opened.memories.look(opened.project, (stage.team.id, SHARED))
+    models = MentalModels(opened.memories)
+    there, page = await models.look(opened.project, stage.team.id, (stage.team.id, SHARED))
     if not there:
         return None
     most = dict(zip((stage.team.id, SHARED), limits, strict=True))
     banks = [(bank, most[bank.name]) for bank, _ in there]
-    looks = await asyncio.gather(*(_look(bank, now, asked, _SPARE * most[bank.name]) for bank, now in there))
-    every = [hit for _, recall in looks for hit in recall.hits]
+    ids = sources(page) if with_page else set[int]()
+    looks = await asyncio.gather(
+        *(
+            bank.told(asked, now, limit=_SPARE * most[bank.name], kinds=_LEARNT, ids=ids)
+            for bank, now in there
+        )
+    )
+    every = [hit for look in looks for hit in look.recall.hits]
     stand = stage.services.memory.standing
     standing = {hit.memory.id for hit in await stand(state["run_id"], every, opened.open_runs)}
     hits: list[tuple[Recalled, str]] = []
-    for (bank, limit), (_, recall) in zip(banks, looks, strict=True):
-        stands = [hit for hit in recall.hits if hit.memory.id in standing]
+    rules: list[Told] = []
+    for (bank, limit), look in zip(banks, looks, strict=True):
+        stands = [hit for hit in look.recall.hits if hit.memory.id in standing]
         hits += [(hit, bank.name) for hit in stands[:limit]]
-    rules = [rule for told, _ in looks for rule in told]
-    why = next((recall.degraded for _, recall in looks if recall.degraded), "")
+        rules += [Told.of(Recalled(rule, 1.0), bank.name) for rule in look.rules]
+    why = next((look.recall.degraded for look in looks if look.recall.degraded), "")
     told = Recollection(tuple(rules), _fitting(hits, opened.room), why)
-    considered = sum(recall.considered for _, recall in looks)
+    if with_page and page:
+        known = {one: memory for look in looks for one, memory in look.named.items()}
+        told = replace(told, page=await _page(stage, state, opened, page, known, told))
+    considered = sum(look.recall.considered for look in looks)
     return _Found(asked, told, considered, as_of.isoformat(), tuple(bank.name for bank, _ in banks))
 
 
-async def _look(bank: Bank, now: State, query: str, limit: int) -> tuple[list[Told], Recall]:
-    """The bank's rules, and what it knows about the query."""
-    rules, recall = await bank.told(query, now, limit=limit, kinds=_LEARNT)
-    return [Told.of(Recalled(rule, 1.0), bank.name) for rule in rules], recall
-
-
 async def _page(
-    stage: StageContext, state: StageState, opened: _Opened, told: Recollection
+    stage: StageContext,
+    state: StageState,
+    opened: _Opened,
+    page: Page,
+    found: Mapping[int, Memory],
+    told: Recollection,
 ) -> tuple[str, ...]:
     """The lines of the team's page that stand for this run and are not recalled anyway."""
 
@@ -209,7 +224,7 @@ async def _page(
         stand = stage.services.memory.standing
         return [hit.memory.id for hit in await stand(state["run_id"], hits, opened.open_runs)]
 
-    page = await MentalModels(opened.memories).page(opened.project, stage.team.id, standing=standing)
+    page = await MentalModels(opened.memories).holding(page, found, standing)
     known = {line.id for line in told.lines}
     return tuple(line.written for line in page.lines if not line.sources or not known >= set(line.sources))
 

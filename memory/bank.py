@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,17 @@ _LONGEST_QUERY: Final = 100_000
 """Characters of a query that are looked at."""
 _TOGETHER: Final = 32
 """Drafts between two breaths of the event loop: some milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What a bank has to tell a stage."""
+
+    rules: tuple[Memory, ...]
+    """The directives, in the order they came."""
+    named: Mapping[int, Memory]
+    """The memories that were asked for by their ids, whatever became of them."""
+    recall: Recall
 
 
 class Bank:
@@ -88,19 +100,27 @@ class Bank:
             return await self._recall(asked)
 
     async def told(
-        self, query: str, now: embedding.State, *, limit: int, kinds: Collection[Kind]
-    ) -> tuple[builtins.list[Memory], Recall]:
-        """The directives, and what the query is about, with what is there `now`: as fast as can be, for every
-        brief is waiting for it."""
+        self,
+        query: str,
+        now: embedding.State,
+        *,
+        limit: int,
+        kinds: Collection[Kind],
+        ids: Collection[int] = (),
+    ) -> Telling:
+        """What a stage is told, with what is there `now`: as fast as can be, for every brief is waiting for
+        it. Ids of other banks are passed over."""
         asked = recall.Question(query[:_LONGEST_QUERY], max(0, limit), None, kinds, None)
         sight = await self._sight(asked.text, now)
         try:
             async with self._db.pool.connection() as connection, connection.pipeline():
-                rules = await connection.execute(self._tables.directives)
+                numbers = [number for bank, number in map(place, ids) if bank == self.id]
+                told = await connection.execute(self._tables.told, {"numbers": numbers})
                 found = await self._answer(connection, asked, sight)
-                return [rows.memory(row) for row in await rules.fetchall()], found
+                return _telling([rows.memory(row) for row in await told.fetchall()], ids, found)
         except UndefinedTable:  # likewise
-            return await self.directives(), await self._recall(asked)
+            named = [await self._memories.get(one) for one in ids if place(one)[0] == self.id]
+            return _telling([*await self.directives(), *named], ids, await self._recall(asked))
 
     async def _recall(self, asked: recall.Question) -> Recall:
         sight = await self._sight(asked.text, await embedding.state(self._db, self.id))
@@ -187,6 +207,17 @@ class Bank:
             embedded.append((where, vectors))
         self._known = now if now.of(memories.embedder) is not None else None
         return embedded
+
+
+def _telling(found: Sequence[Memory], ids: Collection[int], recall: Recall) -> Telling:
+    rules = sorted(
+        (one for one in found if one.kind is Kind.DIRECTIVE and _live(one)), key=lambda one: one.id
+    )
+    return Telling(tuple(rules), {one.id: one for one in found if one.id in ids}, recall)
+
+
+def _live(memory: Memory) -> bool:
+    return memory.valid_to is None and memory.forgotten_at is None
 
 
 def _check(number: int, draft: Draft) -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
 import psycopg
+from psycopg.rows import DictRow
 
 from core import logs
 from core.database import Database
@@ -87,11 +88,10 @@ class Memories:
             known = self._banks[project, name] = Bank(self, row["id"], project, name)
         return known
 
-    async def look(self, project: str, names: Sequence[str]) -> list[tuple[Bank, embedding.State]]:
-        """Those of the banks that are there, in the order of their names here, with what there is of each."""
-        async with self.db.pool.connection() as connection:
-            given = {"project": project, "names": list(names)}
-            rows_found = await (await connection.execute(queries.STATES, given)).fetchall()
+    def seen(
+        self, project: str, names: Sequence[str], rows_found: Sequence[DictRow]
+    ) -> list[tuple[Bank, embedding.State]]:
+        """The banks that these rows tell of, in the order of their names here, with what there is of each."""
         found: list[tuple[Bank, embedding.State]] = []
         for name in names:
             mine = [row for row in rows_found if row["name"] == name]

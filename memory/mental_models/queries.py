@@ -19,6 +19,15 @@ FROM factory.banks b LEFT JOIN factory.mental_models m ON m.bank = b.id AND m.ve
     %(version)s::int, (SELECT max(n.version) FROM factory.mental_models n WHERE n.bank = b.id))
 WHERE b.project = %(project)s AND b.name = %(team)s
 """
+# Banks of a project by their names, with what there is of each, and the newest page of one of them.
+LOOK = """
+SELECT b.id AS bank, b.name, b.live, s.id, s.embedder, s.dimension, s.whole, s.indexed,
+    m.version, m.at, m.by, m.way, m.key, m.seen, m.lines
+FROM factory.banks b LEFT JOIN factory.spaces s ON s.bank = b.id
+LEFT JOIN factory.mental_models m ON b.name = %(team)s AND m.bank = b.id AND m.version = (
+    SELECT max(n.version) FROM factory.mental_models n WHERE n.bank = b.id)
+WHERE b.project = %(project)s AND b.name = ANY (%(names)s) ORDER BY b.id, s.id
+"""
 VERSIONS = f"{_VERSION} WHERE m.bank = %(bank)s ORDER BY m.version"
 
 # The newest version of each page.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
@@ -14,6 +14,8 @@ from core.errors import BadInput, NotFound
 from core.incarnation import Connection
 from memory import queries as banks
 from memory import rows
+from memory.bank import Bank
+from memory.embedding import State
 from memory.mental_models import queries
 from memory.mental_models.edits import Edit, Known, applied, digested
 from memory.mental_models.page import FACTORY, Line, Page, Way, edited
@@ -70,16 +72,27 @@ class MentalModels:
             known = Known(await _memories(connection, _sources(page.lines), row["home"]))
         if version is not None:
             return replace(page, lines=tuple(_masked(line, known) for line in page.lines))
-        stands = set(known.memories)
-        if standing is not None:
-            stands = set(await standing(list(known.memories.values())))
-        kept = tuple(
-            line
-            for line in page.lines
-            if line.text and known.holds(line) and (line.by != FACTORY or stands >= set(line.sources))
-        )
-        withheld = sum(bool(line.text) for line in page.lines) - len(kept)
-        return replace(page, lines=kept, withheld=withheld)
+        return await _holding(page, known, standing)
+
+    async def look(
+        self, project: str, team: str, names: Sequence[str]
+    ) -> tuple[list[tuple[Bank, State]], Page]:
+        """Those of the banks that are there, in the order of their names, with what there is of each; and the
+        team's page as it was written: what of it holds, `holding` says."""
+        async with self._memories.db.pool.connection() as connection:
+            given = {"project": project, "team": team, "names": list(names)}
+            found = await (await connection.execute(queries.LOOK, given)).fetchall()
+        written = next((row for row in found if row["version"] is not None), None)
+        page = Page(project, team) if written is None else _page(project, team, written)
+        return self._memories.seen(project, names, found), page
+
+    async def holding(self, page: Page, found: Mapping[int, Memory], standing: Standing) -> Page:
+        """What of a page holds; `found` is what is known already of what its lines are from."""
+        others = sources(page) - found.keys()
+        if others:
+            async with self._memories.db.pool.connection() as connection:
+                found = {**found, **await _memories(connection, others)}
+        return await _holding(page, Known(found), standing)
 
     async def versions(self, project: str, team: str) -> list[Page]:
         """All versions of a page, the oldest first, each as it was but for what is forgotten."""
@@ -204,6 +217,25 @@ class MentalModels:
             return await (await connection.execute(queries.INSERT, given)).fetchone() is not None
 
 
+def sources(page: Page) -> set[int]:
+    """The ids of what a page's lines are from."""
+    return _sources(page.lines)
+
+
+async def _holding(page: Page, known: Known, standing: Standing | None) -> Page:
+    """Without what does not hold any more, or is not `standing`."""
+    stands = set(known.memories)
+    if standing is not None:
+        stands = set(await standing(list(known.memories.values())))
+    kept = tuple(
+        line
+        for line in page.lines
+        if line.text and known.holds(line) and (line.by != FACTORY or stands >= set(line.sources))
+    )
+    withheld = sum(bool(line.text) for line in page.lines) - len(kept)
+    return replace(page, lines=kept, withheld=withheld)
+
+
 async def _next(old: Page, known: Known, editor: Editor | None) -> tuple[tuple[Line, ...], Way]:
     """The lines of the next version, and who made them."""
     standing = tuple(line for line in old.lines if not line.forgotten)
@@ -226,11 +258,16 @@ async def _known(connection: Connection, memories: Memories, old: Page, last: in
     """
     bank = await memories.bank(old.project, old.team)
     since = max(old.seen, last - _LOOKED_AT)
-    # One journey for what the lines are from, and for what has come since.
-    async with connection.pipeline():
-        asked = await connection.execute(banks.tables(bank.id).list, _since(since))
-        found = await _memories(connection, _sources(old.lines), bank.id)
-        fresh = await asked.fetchall()
+    # One statement for what the lines are from, and for what has come since.
+    named = _sources(old.lines)
+    given = {**_since(since), "numbers": [number for home, number in map(place, named) if home == bank.id]}
+    asked = await connection.execute(banks.tables(bank.id).list_and_some, given)
+    every = await asked.fetchall()
+    fresh = [row for row in every if row["fresh"]]
+    found = {memory.id: memory for memory in (rows.memory(row) for row in every if not row["fresh"])}
+    others = {one for one in named if place(one)[0] != bank.id}
+    if others:
+        found |= await _memories(connection, others, bank.id)
     heirs = {memory.superseded_by for memory in found.values() if memory.superseded_by is not None}
     while heirs - found.keys():
         more = await _memories(connection, heirs - found.keys(), bank.id)
@@ -267,7 +304,9 @@ async def _dropped(connection: Connection, bank: int) -> set[int]:
     return gone
 
 
-async def _memories(connection: Connection, ids: Collection[int], home: int) -> dict[int, Memory]:
+async def _memories(
+    connection: Connection, ids: Collection[int], home: int | None = None
+) -> dict[int, Memory]:
     """The memories with these ids, as far as there are any, whatever became of them; `home` is a bank that is
     there."""
     by_bank: dict[int, list[int]] = {}

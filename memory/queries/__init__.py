@@ -26,12 +26,6 @@ STATE = """
 SELECT b.live, s.id, s.embedder, s.dimension, s.whole, s.indexed
 FROM factory.banks b LEFT JOIN factory.spaces s ON s.bank = b.id WHERE b.id = %(bank)s ORDER BY s.id
 """
-# The same of several banks of a project, by their names.
-STATES = """
-SELECT b.id AS bank, b.name, b.live, s.id, s.embedder, s.dimension, s.whole, s.indexed
-FROM factory.banks b LEFT JOIN factory.spaces s ON s.bank = b.id
-WHERE b.project = %(project)s AND b.name = ANY (%(names)s) ORDER BY b.id, s.id
-"""
 DROP_SPACE = "SELECT factory.drop_space(%(space)s)"
 
 # One writer of a bank at a time; others wait for its commit.
@@ -39,8 +33,10 @@ LOCK = "SELECT pg_advisory_xact_lock(7169389, %(bank)s)"  # a number of ours for
 
 # For what a driven run adds: its commit does not wait for the disk, as that of a keyed event does not
 # (core/queries.py). What a dying server loses of it, the node adds again, which has lost its checkpoint too.
+# To plan what it looks for takes longer than to look.
 LOCK_AGAINST_CHECKPOINT = """
-SELECT set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(7169389, %(bank)s)
+SELECT set_config('synchronous_commit', 'off', true),
+    set_config('plan_cache_mode', 'force_generic_plan', true), pg_advisory_xact_lock(7169389, %(bank)s)
 """
 
 # How far a search by the graph goes, on this connection; and that it goes on until it has enough.
@@ -139,11 +135,17 @@ INSERT INTO factory.additions (bank, key, outcome) VALUES (%(bank)s, %(key)s, %(
 _ONE = f"{_MEMORY} WHERE bank = {{bank}} AND number = %(number)s"
 _SOME = f"{_MEMORY} WHERE bank = {{bank}} AND number = ANY (%(numbers)s)"
 _DIRECTIVES = f"{_MEMORY} WHERE bank = {{bank}} AND live AND kind = 'directive' ORDER BY number"
+# The same, and the memories of these numbers, whatever became of them.
+_TOLD = f"({_DIRECTIVES}) UNION ALL {_SOME} AND NOT (live AND kind = 'directive')"
 _LIST = f"""{_MEMORY}
 WHERE bank = {{bank}} AND (live OR %(past)s) AND forgotten_at IS NULL AND number > %(after)s
     AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s))
 ORDER BY number LIMIT %(limit)s
 """
+# The same, and those of these numbers, whatever became of them: which are which, `fresh` says.
+_LIST_AND_SOME = f"""
+SELECT *, true AS fresh FROM ({_LIST}) listed UNION ALL SELECT *, false AS fresh FROM ({_SOME}) named
+"""  # noqa: S608  (of the statements above)
 
 
 class Tables:
@@ -162,7 +164,9 @@ class Tables:
         self.one = of(_ONE)
         self.some = of(_SOME)
         self.list = of(_LIST)
+        self.list_and_some = of(_LIST_AND_SOME)
         self.directives = of(_DIRECTIVES)
+        self.told = of(_TOLD)
 
 
 tables = lru_cache(maxsize=1000)(Tables)
