@@ -67,10 +67,11 @@ _APPEND = """
 SELECT run_id, seq, record, prev_hash, hash
 FROM {lazily} factory.append_event(%(run_id)s, %(at{n})s, %(kind{n})s, %(team{n})s, %(key{n})s, %(record{n})s)
 """
+# Texts go as they are: in the written form of an array the driver would mask each quotation mark in them.
 _APPEND_TEXTED = """
 SELECT run_id, seq, record, prev_hash, hash
 FROM {lazily} factory.append_event_with_texts(%(run_id)s, %(at{n})s, %(kind{n})s, %(team{n})s, %(key{n})s,
-    %(record{n})s, %(names{n})s::text[], %(salts{n})s::text[], %(bodies{n})s::text[])
+    %(record{n})s, %(names{n})b::text[], %(salts{n})b::text[], %(bodies{n})b::text[])
 """
 
 # For events with keys that a driven run writes: their commit does not wait for the disk. A server that dies

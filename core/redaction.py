@@ -99,12 +99,26 @@ def _text(text: str, values: list[str]) -> str:
     return _SHAPES.sub(_shape, text)
 
 
+def _name(name: str, values: list[str]) -> str:
+    return _text(name, values) if any(value in name for value in values) else _shaped(name)
+
+
+@lru_cache(maxsize=4096)
+def _shaped(name: str) -> str:
+    return _SHAPES.sub(_shape, name)
+
+
+@lru_cache(maxsize=4096)
+def _is_secret(name: str) -> bool:
+    return _FIELD.fullmatch(name) is not None
+
+
 def _walk(value: JsonValue, values: list[str], secret: bool) -> JsonValue:
     if isinstance(value, str):
         return MASK if secret and value else _text(value, values)
     if isinstance(value, Mapping):
         return {
-            _text(str(name), values): _walk(item, values, secret or bool(_FIELD.fullmatch(str(name))))
+            _name(str(name), values): _walk(item, values, secret or _is_secret(str(name)))
             for name, item in value.items()
         }
     if isinstance(value, Sequence):

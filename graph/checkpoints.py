@@ -32,7 +32,7 @@ from graph.written import Written
 _BLOBS: Final = """
 INSERT INTO factory.checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
 SELECT %(thread)s, %(ns)s, channel, version, type, blob
-FROM unnest(%(channels)s::text[], %(versions)s::text[], %(types)s::text[], %(blobs)b::bytea[])
+FROM unnest(%(channels)b::text[], %(versions)b::text[], %(types)b::text[], %(blobs)b::bytea[])
     AS new (channel, version, type, blob)
 ON CONFLICT (thread_id, checkpoint_ns, channel, version) DO NOTHING
 """
@@ -47,7 +47,7 @@ _WRITES: Final = """
 INSERT INTO factory.checkpoint_writes
     (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
 SELECT %(thread)s, %(ns)s, %(written)s, %(task)s, %(path)s, place, channel, type, blob
-FROM unnest(%(places)s::int[], %(into)s::text[], %(kinds)s::text[], %(values)b::bytea[])
+FROM unnest(%(places)s::int[], %(into)b::text[], %(kinds)b::text[], %(values)b::bytea[])
     AS new (place, channel, type, blob)
 ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
 """

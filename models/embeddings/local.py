@@ -15,6 +15,7 @@ import asyncio
 import math
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 from zlib import crc32
 
@@ -62,8 +63,10 @@ class LocalEmbedder:
     def vector(self, text: str) -> Vector:
         """The text's vector; zeros where it holds no word."""
         weights: dict[int, float] = {}
-        for feature, weight in _features(text):
-            weights[feature] = weights.get(feature, 0.0) + weight
+        known = weights.get
+        for word in _words(text):
+            for feature, weight in _features(word):
+                weights[feature] = known(feature, 0.0) + weight
         numbers = [0.0] * self.dimension
         for feature, weight in weights.items():
             # The sign lets features that share a place cancel out rather than add up.
@@ -71,18 +74,26 @@ class LocalEmbedder:
         return normalised(numbers)
 
 
-def _features(text: str) -> Iterator[tuple[int, float]]:
-    """The hash of each word and piece of a word, with its weight."""
+def _words(text: str) -> Iterator[str]:
+    """The words that count, in their order."""
     for number, found in enumerate(_WORD.finditer(text.lower())):
         if number == _MOST_WORDS:
             return
         word = found[0][:_LONGEST_WORD]
-        if _COMMON.fullmatch(word):
-            continue
-        weight = min(1.0, len(word) / _LONG)
-        yield crc32(f"w{word}".encode()), weight
-        edged = f"<{word}>"
-        for size in _PIECES:
-            count = len(edged) - size + 1
-            for start in range(count):
-                yield crc32(f"g{edged[start : start + size]}".encode()), weight / math.sqrt(count)
+        if not _COMMON.fullmatch(word):
+            yield word
+
+
+@lru_cache(maxsize=10_000)
+def _features(word: str) -> tuple[tuple[int, float], ...]:
+    """The hash of a word and of its pieces, each with its weight."""
+    weight = min(1.0, len(word) / _LONG)
+    features = [(crc32(f"w{word}".encode()), weight)]
+    edged = f"<{word}>"
+    for size in _PIECES:
+        count = len(edged) - size + 1
+        features += [
+            (crc32(f"g{edged[start : start + size]}".encode()), weight / math.sqrt(count))
+            for start in range(count)
+        ]
+    return tuple(features)
