@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tests.api.conftest import OpenServed
-from tests.api.waiting import ended, submitted
+from tests.api.waiting import submitted
 
 
 async def test_a_run_is_purged_once_its_date_has_come_and_it_was_meant(open_served: OpenServed) -> None:
-    async with open_served(retention_days=0) as served:
+    async with open_served(retention_days=0, jobs=0) as served:
         run_id = await submitted(served)
-        await ended(served, run_id)
+        await served.http.post(f"/api/v1/runs/{run_id}/cancel")
         url = f"/api/v1/runs/{run_id}"
         kept = (await served.http.get(f"{url}/record")).json()
         assert (kept["purged"], kept["kept_until"]) == (False, kept["ended_at"])
@@ -27,13 +27,3 @@ async def test_a_run_is_purged_once_its_date_has_come_and_it_was_meant(open_serv
         assert (again.status_code, again.json()["type"]) == (409, "urn:factory:run-purged")
         verified = (await served.http.get("/api/v1/audit/verification", params={"run": run_id})).json()
         assert verified["ok"] is True
-
-
-async def test_a_run_is_not_purged_before_its_date(open_served: OpenServed) -> None:
-    async with open_served() as served:
-        run_id = await submitted(served)
-        await ended(served, run_id)
-        sent = {"confirm": run_id}
-        refused = await served.http.post(f"/api/v1/runs/{run_id}/purge", json=sent)
-        assert (refused.status_code, refused.json()["type"]) == (409, "urn:factory:purge-refused")
-        assert (await served.http.get(f"/api/v1/runs/{run_id}/record")).json()["purged"] is False

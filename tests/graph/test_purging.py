@@ -9,7 +9,7 @@ import pytest
 from core import faults
 from core.audit import verify
 from core.texts import MARK
-from graph import purging
+from graph import control, purging
 from graph.purging import PurgeRefused, RunPurged
 from graph.runner import Factory
 from tests.faults.scenario import answer
@@ -26,6 +26,12 @@ async def finished(factory: Factory) -> str:
             await answer(factory, asked)
         outcome = await factory.drive(run_id)
     assert outcome.status == "completed"
+    return run_id
+
+
+async def cancelled(factory: Factory) -> str:
+    run_id = await factory.submit(SECRET, project="small")
+    await control.cancel(factory.services, run_id, by="ana", reason="")
     return run_id
 
 
@@ -75,11 +81,22 @@ async def test_what_a_run_said_and_could_go_on_from_is_removed_and_its_chain_is_
         summary, run = await factory.summary(run_id), await factory.services.run(run_id)
         assert (summary.status, run.requirement, run.purged) == ("completed", MARK, True)
         assert summary.tag is not None
+        await _nothing_goes_on_from(factory, run_id)
+
+
+async def _nothing_goes_on_from(factory: Factory, run_id: str) -> None:
+    with pytest.raises(RunPurged):
+        await factory.roll_back(run_id, "plan", by="ana")
+    with pytest.raises(RunPurged):
+        await factory.retry(run_id)
+    change = await factory.services.run(await factory.change("small", "A page about mosses"))
+    assert change.change is not None
+    assert change.change["history"] == []
 
 
 async def test_a_run_is_kept_until_its_date_and_while_it_is_not_over(open_small: OpenSmall) -> None:
     async with open_small(retention_days=30) as factory:
-        run_id, live = await finished(factory), await factory.submit("Another page", project="small")
+        run_id, live = await cancelled(factory), await factory.submit("Another page", project="small")
         before = await standing(factory, run_id)
         with pytest.raises(PurgeRefused, match="is kept until"):
             await purging.purge(factory.services, run_id, by="ana")
@@ -101,27 +118,14 @@ async def test_a_purge_that_a_crash_cut_off_is_finished_by_the_next(
     open_small: OpenSmall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_small(retention_days=0) as factory:
-        run_id = await finished(factory)
+        run_id = await cancelled(factory)
         with monkeypatch.context() as broken:
             broken.setattr(faults, "point", _dies_when_marked)
             with pytest.raises(KeyboardInterrupt):
                 await purging.purge(factory.services, run_id, by="ana")
-        assert (await standing(factory, run_id))["checkpoints"] > 0
+        assert (await standing(factory, run_id))["event_texts"] > 0
         assert (await purging.purge(factory.services, run_id, by="ben")).texts > 0
         again = await purging.purge(factory.services, run_id, by="ben")
         assert (again.texts, again.rows, again.worktrees) == (0, 0, 0)
         (told,) = await factory.events.read(run_id, kinds=["run.purged"])
         assert told.payload["by"] == "ana"
-
-
-async def test_nothing_goes_on_from_a_run_that_was_purged(open_small: OpenSmall) -> None:
-    async with open_small(retention_days=0) as factory:
-        run_id = await finished(factory)
-        await purging.purge(factory.services, run_id, by="ana")
-        with pytest.raises(RunPurged):
-            await factory.roll_back(run_id, "plan", by="ana")
-        with pytest.raises(RunPurged):
-            await factory.retry(run_id)
-        change = await factory.services.run(await factory.change("small", "A page about mosses"))
-        assert change.change is not None
-        assert change.change["history"] == []
