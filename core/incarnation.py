@@ -61,9 +61,10 @@ class Pool(AsyncConnectionPool[Connection]):
 
     async def _get_ready_connection(self, timeout: float | None) -> Connection | None:
         """An idle one that was told before under what this task writes, if there is one: to tell another is a
-        round trip, and was every third statement of a busy service."""
+        round trip, and was every third statement of a busy service. Of several the one that was used last: it
+        has the most plans ready."""
         wanted = _wanted()
-        for connection in self._pool:
+        for connection in reversed(self._pool):
             if _fences.get(connection, "") == wanted:
                 self._pool.remove(connection)
                 self._pool.appendleft(connection)
