@@ -129,7 +129,7 @@ async def add(
     }
     # What looks comes after the lock, in a statement of its own.
     await connection.execute(queries.LOCK_AGAINST_CHECKPOINT if is_pinned() else queries.LOCK, {"bank": bank})
-    there = await (await connection.execute(tables.look, asked)).fetchone()
+    there = await (await connection.execute(tables.look, asked, prepare=True)).fetchone()
     assert there is not None, "a bank is made before it is added to"
     if there["outcome"] is not None:
         return [Added(one["id"], one["outcome"], tuple(one["superseded"])) for one in there["outcome"]]
@@ -140,7 +140,7 @@ async def add(
     await _supersede(connection, bank, tables, plan)
     if plan.new:
         inserted = {"drafts": Jsonb(_rows(plan, there["positions"] or {}))}
-        await connection.execute(tables.insert, inserted)
+        await connection.execute(tables.insert, inserted, prepare=True)
         await _embed(connection, plan, embedded)
     await _finish(connection, bank, plan, [space.id for space, _ in embedded], key)
     return plan.added

@@ -115,7 +115,7 @@ class Bank:
         try:
             async with self._db.pool.connection() as connection, connection.pipeline():
                 numbers = [number for bank, number in map(place, ids) if bank == self.id]
-                told = await connection.execute(self._tables.told, {"numbers": numbers})
+                told = await connection.execute(self._tables.told, {"numbers": numbers}, prepare=True)
                 found = await self._answer(connection, asked, sight)
                 return _telling([rows.memory(row) for row in await told.fetchall()], ids, found)
         except UndefinedTable:  # likewise

@@ -110,7 +110,7 @@ async def _diverse(
     while ranked and len(order) < enough:
         some, ranked, size = ranked[:size], ranked[size:], 2 * size
         given = {"numbers": list(some)}
-        for row in await (await connection.execute(tables.some, given)).fetchall():
+        for row in await (await connection.execute(tables.some, given, prepare=True)).fetchall():
             found[row["number"]] = row
         # Between the two statements something may have been forgotten.
         there = [number for number in some if number in found]

@@ -261,7 +261,7 @@ async def _known(connection: Connection, memories: Memories, old: Page, last: in
     # One statement for what the lines are from, and for what has come since.
     named = _sources(old.lines)
     given = {**_since(since), "numbers": [number for home, number in map(place, named) if home == bank.id]}
-    asked = await connection.execute(banks.tables(bank.id).list_and_some, given)
+    asked = await connection.execute(banks.tables(bank.id).list_and_some, given, prepare=True)
     every = await asked.fetchall()
     fresh = [row for row in every if row["fresh"]]
     found = {memory.id: memory for memory in (rows.memory(row) for row in every if not row["fresh"])}

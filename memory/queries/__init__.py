@@ -149,7 +149,11 @@ SELECT *, true AS fresh FROM ({_LIST}) listed UNION ALL SELECT *, false AS fresh
 
 
 class Tables:
-    """The statements for one bank."""
+    """The statements for one bank.
+
+    Those of each stage are prepared when they are first sent: by itself the driver waits until one was sent
+    five times on one connection.
+    """
 
     def __init__(self, bank: int) -> None:
         memories = sql.Identifier(f"memories_{bank}")
