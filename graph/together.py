@@ -77,7 +77,9 @@ class Together:
 
     pool: Pool
     _waiting: list[_Waiting] = field(default_factory=list[_Waiting])
-    _writing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    _writers: int = 0
+    """Tasks that will look whether anything waits."""
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
     async def write(self, text: str) -> None:
         """Write what `text_of` has made; when this returns it is committed. Raises Fenced.
@@ -86,11 +88,12 @@ class Together:
         """
         one = _Waiting(text, asyncio.get_running_loop().create_future())
         self._waiting.append(one)
-        if len(self._writing) < _SIDE_BY_SIDE:
+        if self._writers < _SIDE_BY_SIDE:
+            self._writers += 1
             # In no caller's context: what others write is no part of it.
             task = asyncio.create_task(self._write_all(), name="checkpoints", context=Context())
-            self._writing.add(task)
-            task.add_done_callback(self._writing.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         try:
             await asyncio.shield(one.done)
         except asyncio.CancelledError:
@@ -101,23 +104,30 @@ class Together:
             raise
 
     async def _write_all(self) -> None:
-        while self._waiting:
-            taken, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-            try:
-                await self._execute(taken)
-            except (psycopg.Error, FactoryError) as error:
-                if len(taken) == 1:
-                    _fail(taken[0], error)
-                else:
-                    await self._one_by_one(taken)
-            except BaseException as error:
-                for one in taken:
-                    _fail(one, error)
-                if not isinstance(error, Exception):
-                    raise
+        try:
+            while self._waiting:
+                await self._write_some()
+        finally:
+            # In the same moment in which nothing waited: who comes next begins another one.
+            self._writers -= 1
+
+    async def _write_some(self) -> None:
+        taken, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+        try:
+            await self._execute(taken)
+        except (psycopg.Error, FactoryError) as error:
+            if len(taken) == 1:
+                _fail(taken[0], error)
+            else:
+                await self._one_by_one(taken)
+        except BaseException as error:
             for one in taken:
-                if not one.done.done():
-                    one.done.set_result(None)
+                _fail(one, error)
+            if not isinstance(error, Exception):
+                raise
+        for one in taken:
+            if not one.done.done():
+                one.done.set_result(None)
 
     async def _one_by_one(self, taken: Sequence[_Waiting]) -> None:
         for one in taken:

@@ -15,7 +15,8 @@ import psycopg
 from api.protocol.encoding import text_of
 from api.protocol.queries import Line, events
 from core import clock, logs
-from core.database import Database
+from core.database import Database, DatabaseUnavailable
+from core.errors import FactoryError
 from core.fencing import Fenced
 from core.tasks import end
 
@@ -88,12 +89,13 @@ class Scribe:
     async def _send_all(self) -> None:
         try:
             await self._send(self._sent)
-        except (psycopg.OperationalError, OSError) as error:
+        except (psycopg.OperationalError, OSError, DatabaseUnavailable) as error:
             logger.warning("streams of runs wait for the database", error=str(error).strip())
             for recorder, lines in self._sent.items():
                 recorder.give_back(lines)
             await asyncio.sleep(_AGAIN)
-        except Exception:  # one of them has what cannot be written: the others are not to suffer for it
+        except (psycopg.Error, FactoryError):
+            # One of them has what cannot be written: the others are not to suffer for it.
             logger.warning("streams of runs are written one by one", exc_info=True)
             for recorder, lines in self._sent.items():
                 await self._send_alone(recorder, lines)

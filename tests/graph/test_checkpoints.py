@@ -183,6 +183,23 @@ async def test_checkpoints_of_several_threads_are_one_transaction_and_those_that
         assert await _transactions(factory) == (7, 3)
 
 
+async def test_no_checkpoint_is_left_that_comes_when_the_last_writer_has_just_ended(
+    open_small: OpenSmall,
+) -> None:
+    async with open_small() as factory:
+        together = Together(cast(Pool, (await factory.db.checkpointer()).conn))
+        saver = FencedSaver(together.pool, await _taken(factory), together)
+
+        async def one_after_the_other(thread: int) -> None:
+            config: RunnableConfig = {"configurable": {"thread_id": f"{thread}", "checkpoint_ns": ""}}
+            for _ in range(50):
+                await saver.aput(config, empty_checkpoint(), {}, {})
+
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(one_after_the_other(thread) for thread in range(3)))
+        assert (await _transactions(factory))[0] == 150
+
+
 async def _transactions(factory: Factory) -> tuple[int, int]:
     """How many checkpoints there are, and how many transactions wrote them."""
     async with factory.db.pool.connection() as conn:
