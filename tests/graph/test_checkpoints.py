@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import operator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypedDict, cast
 
 import pytest
@@ -183,21 +185,42 @@ async def test_checkpoints_of_several_threads_are_one_transaction_and_those_that
         assert await _transactions(factory) == (7, 3)
 
 
-async def test_no_checkpoint_is_left_that_comes_when_the_last_writer_has_just_ended(
-    open_small: OpenSmall,
-) -> None:
-    async with open_small() as factory:
-        together = Together(cast(Pool, (await factory.db.checkpointer()).conn))
-        saver = FencedSaver(together.pool, await _taken(factory), together)
+class _Gate:
+    """Stands for a database that answers all who ask at one moment."""
 
-        async def one_after_the_other(thread: int) -> None:
-            config: RunnableConfig = {"configurable": {"thread_id": f"{thread}", "checkpoint_ns": ""}}
-            for _ in range(50):
-                await saver.aput(config, empty_checkpoint(), {}, {})
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.asked = 0
 
-        async with asyncio.timeout(60):
-            await asyncio.gather(*(one_after_the_other(thread) for thread in range(3)))
-        assert (await _transactions(factory))[0] == 150
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[_Gate]:
+        yield self
+
+    async def execute(self, *_: object) -> None:
+        self.asked += 1
+        await self.open.wait()
+
+
+async def test_no_checkpoint_is_left_that_comes_when_the_last_writers_have_just_ended() -> None:
+    gate = _Gate()
+    together = Together(cast(Pool, gate))
+    writes = [asyncio.create_task(together.write("{}"))]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    writes.append(asyncio.create_task(together.write("{}")))
+    while gate.asked < 2:
+        await asyncio.sleep(0)
+
+    async def late() -> None:
+        await gate.open.wait()  # behind both of them
+        await together.write("{}")
+
+    writes.append(asyncio.create_task(late()))
+    await asyncio.sleep(0)
+    gate.open.set()
+    async with asyncio.timeout(30):
+        await asyncio.gather(*writes)
+    assert gate.asked == 3
 
 
 async def _transactions(factory: Factory) -> tuple[int, int]:
