@@ -7,20 +7,19 @@ import builtins
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from psycopg.errors import UndefinedTable
 
 from core import logs
+from core.database import Database
 from core.incarnation import Connection
 from memory import adding, embedding, queries, recall, rows
 from memory.errors import MemoryRefused
 from memory.records import LONGEST, Added, Draft, Kind, Memory, Recall, place
 from memory.vectors import understand
-from models.embeddings.base import EmbeddingFailed
-
-if TYPE_CHECKING:
-    from memory.service import Memories
+from memory.weights import Bounds, Weights
+from models.embeddings.base import Embedder, EmbeddingFailed
 
 _log = logs.get(__name__)
 _LONGEST_QUERY: Final = 100_000
@@ -40,10 +39,28 @@ class Telling:
     recall: Recall
 
 
+class Around(Protocol):
+    """What all banks share: `Memories`."""
+
+    @property
+    def db(self) -> Database: ...
+    @property
+    def embedder(self) -> Embedder: ...
+    @property
+    def others(self) -> Mapping[str, Embedder]: ...
+    @property
+    def weights(self) -> Weights: ...
+    @property
+    def bounds(self) -> Bounds: ...
+
+    def tend(self, bank: Bank, /) -> None: ...
+    async def get(self, memory: int, /) -> Memory: ...
+
+
 class Bank:
     """Made by `Memories.bank`."""
 
-    def __init__(self, memories: Memories, bank: int, project: str, name: str) -> None:
+    def __init__(self, memories: Around, bank: int, project: str, name: str) -> None:
         self.id: Final = bank
         self.project: Final = project
         self.name: Final = name

@@ -67,8 +67,6 @@ def _code(error: FactoryError) -> str:
 
 async def _start(protocol: AgentProtocol, thread_id: UUID, params: dict[str, Any], caller: Caller) -> Answer:
     """Start a run; on a thread that waits for an answer, the input is the answer."""
-    from api.protocol.routes.runs import accept  # noqa: PLC0415  (the routes import this module)
-
     caller.require("submit")
     wanted = RunWanted(
         assistant_id=str(params.get("assistant_id")),
@@ -82,7 +80,7 @@ async def _start(protocol: AgentProtocol, thread_id: UUID, params: dict[str, Any
         active = await runs.active(conn, thread_id)
     if thread is not None and thread["interrupts"] and not active and wanted.input is not None:
         wanted.command, wanted.input = CommandWanted(resume=wanted.input), None
-    row = await accept(protocol, wanted, caller, thread_id, events=True)
+    row = await protocol.accept(wanted, caller, thread_id, events=True)
     return {"run_id": str(row["run_id"])}
 
 
@@ -90,8 +88,6 @@ async def _respond(
     protocol: AgentProtocol, thread_id: UUID, params: dict[str, Any], caller: Caller
 ) -> Answer:
     """Answer one interrupt, or several at once."""
-    from api.protocol.routes.runs import accept  # noqa: PLC0415  (the routes import this module)
-
     caller.require("submit")
     given: list[dict[str, Any]] = params.get("responses") or [params]
     resume = {str(one.get("interrupt_id")): one.get("response") for one in given}
@@ -106,7 +102,7 @@ async def _respond(
         config=params.get("config"),
         metadata=params.get("metadata"),
     )
-    row = await accept(protocol, wanted, caller, thread_id, events=True)
+    row = await protocol.accept(wanted, caller, thread_id, events=True)
     return {"run_id": str(row["run_id"])}
 
 
@@ -163,8 +159,6 @@ async def _checkpoints(
 
 async def _fork(protocol: AgentProtocol, thread_id: UUID, params: dict[str, Any], caller: Caller) -> Answer:
     """Go on from an earlier checkpoint, with another input where one is given."""
-    from api.protocol.routes.runs import accept  # noqa: PLC0415  (the routes import this module)
-
     caller.require("submit")
     thread = await states.thread_of(protocol, thread_id)
     wanted = RunWanted(
@@ -173,7 +167,7 @@ async def _fork(protocol: AgentProtocol, thread_id: UUID, params: dict[str, Any]
         config=params.get("config"),
         checkpoint_id=str(params.get("checkpoint_id")),
     )
-    row = await accept(protocol, wanted, caller, thread_id, events=True)
+    row = await protocol.accept(wanted, caller, thread_id, events=True)
     return {"run_id": str(row["run_id"]), "thread_id": str(thread_id)}
 
 

@@ -8,19 +8,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, cast
+from uuid import UUID
 
 from fastapi import Depends
 from langgraph.store.base import BaseStore
 from psycopg.rows import DictRow
 from starlette.requests import HTTPConnection
 
-from api.protocol import assistants, executing, foreign, graphs, tending
+from api.access import Caller
+from api.protocol import assistants, executing, foreign, graphs, intake, tending
 from api.protocol.bell import Bell
 from api.protocol.executing import Outcome
 from api.protocol.executor import Executor
 from api.protocol.graphs import Graphs
 from api.protocol.own import Own
 from api.protocol.recorder import Recorder
+from api.protocol.wanted import RunWanted
 from api.service import Service
 from core.database import Database
 from core.tasks import end
@@ -83,6 +86,35 @@ class AgentProtocol:
                 tender = asyncio.create_task(tending.tend(opened), name="protocol tending")
                 stack.push_async_callback(end, tender)
             yield opened
+
+    async def accept(
+        self,
+        wanted: RunWanted,
+        caller: Caller,
+        thread_id: UUID | None,
+        *,
+        events: bool = False,
+    ) -> DictRow:
+        """Record a run; the factory's own pipelines go their own way."""
+        async with self.db.pool.connection() as conn:
+            assistant = await assistants.find(conn, wanted.assistant_id)
+        source = self.graphs.get(assistant["graph_id"])
+        if wanted.webhook is not None:
+            await self.service.webhooks.for_runs(wanted.webhook, by=caller.name)
+        if source.of_factory:
+            return await self.own.accept(
+                assistant, wanted, thread_id=thread_id, caller=caller, protocol=events
+            )
+        caller.require_project(None)  # what other graphs do is of no project
+        return await intake.accept(
+            self.db,
+            assistant,
+            wanted,
+            thread_id=thread_id,
+            by=caller.name,
+            protocol=events,
+            beginner=self.executor,
+        )
 
 
 @dataclass(frozen=True)

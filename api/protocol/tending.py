@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
+from uuid import UUID
 
 from psycopg.rows import DictRow
 
@@ -13,12 +14,10 @@ from api.protocol.queries import crons as cron_queries
 from api.protocol.queries import events, threads
 from api.protocol.wanted import RunWanted
 from core import clock, logs
+from core.database import Database
 from core.errors import FactoryError
 from governance.access.principal import whole
 from graph.schedules import next_time
-
-if TYPE_CHECKING:
-    from api.protocol.opened import AgentProtocol
 
 _LOOK: Final = 5.0
 """Seconds between two looks at the crons."""
@@ -30,7 +29,16 @@ STREAMS_KEPT: Final = timedelta(days=2)
 logger = logs.get(__name__)
 
 
-async def tend(protocol: AgentProtocol) -> None:
+class Tended(Protocol):
+    """The protocol, as far as it is tended."""
+
+    @property
+    def db(self) -> Database: ...
+
+    async def accept(self, wanted: RunWanted, caller: Caller, thread_id: UUID | None) -> DictRow: ...
+
+
+async def tend(protocol: Tended) -> None:
     """Until cancelled."""
     looks = 0
     while True:
@@ -44,7 +52,7 @@ async def tend(protocol: AgentProtocol) -> None:
         await asyncio.sleep(_LOOK)
 
 
-async def start_due(protocol: AgentProtocol, now: datetime) -> int:
+async def start_due(protocol: Tended, now: datetime) -> int:
     """Start the runs of crons whose moment has come, each once, whichever process is first; how many."""
     started = 0
     while True:
@@ -59,21 +67,18 @@ async def start_due(protocol: AgentProtocol, now: datetime) -> int:
         started += 1
 
 
-async def _start(protocol: AgentProtocol, cron: DictRow) -> None:
-    from api.protocol.routes.runs import accept  # noqa: PLC0415  (the routes import the protocol)
-
+async def _start(protocol: Tended, cron: DictRow) -> None:
     wanted = RunWanted.model_validate({**cron["payload"], "assistant_id": str(cron["assistant_id"])})
     wanted.metadata = {**(wanted.metadata or {}), "cron_id": str(cron["cron_id"])}
     wanted.on_completion = "keep" if cron["on_run_completed"] == "keep" else None
     try:
-        await accept(
-            protocol, wanted, Caller(cron["by"], "operator", whole("operator"), "token"), cron["thread_id"]
-        )
+        caller = Caller(cron["by"], "operator", whole("operator"), "token")
+        await protocol.accept(wanted, caller, cron["thread_id"])
     except FactoryError as error:
         logger.warning("a cron's run was not started", cron=str(cron["cron_id"]), error=str(error))
 
 
-async def sweep(protocol: AgentProtocol, now: datetime) -> None:
+async def sweep(protocol: Tended, now: datetime) -> None:
     """Forget what is old: streams of runs that ended, threads whose time is over."""
     checkpointer = await protocol.db.checkpointer()
     async with protocol.db.pool.connection() as conn:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Response, status
 from psycopg.rows import DictRow
 
 from api.access import Admission, Admitted, Caller, Submitter, SubmitterWithin
-from api.protocol import assistants, executor, intake, states, streaming, views
+from api.protocol import executor, states, streaming, views
 from api.protocol.errors import Conflict, RunNotFound
 from api.protocol.opened import AgentProtocol, Opened
 from api.protocol.queries import runs as queries
@@ -27,40 +27,10 @@ MOST_AT_ONCE = 100
 """Runs of one batch."""
 
 
-async def accept(
-    protocol: AgentProtocol,
-    wanted: RunWanted,
-    caller: Caller,
-    thread_id: UUID | None,
-    *,
-    events: bool = False,
-) -> DictRow:
-    """Record a run; the factory's own pipelines go their own way."""
-    async with protocol.db.pool.connection() as conn:
-        assistant = await assistants.find(conn, wanted.assistant_id)
-    source = protocol.graphs.get(assistant["graph_id"])
-    if wanted.webhook is not None:
-        await protocol.service.webhooks.for_runs(wanted.webhook, by=caller.name)
-    if source.of_factory:
-        return await protocol.own.accept(
-            assistant, wanted, thread_id=thread_id, caller=caller, protocol=events
-        )
-    caller.require_project(None)  # what other graphs do is of no project
-    return await intake.accept(
-        protocol.db,
-        assistant,
-        wanted,
-        thread_id=thread_id,
-        by=caller.name,
-        protocol=events,
-        beginner=protocol.executor,
-    )
-
-
 @router.post("/threads/{thread_id}/runs")
 async def create(thread_id: UUID, wanted: RunWanted, protocol: Opened, caller: ThreadStarter) -> Response:
     """Start a run in the background."""
-    return _accepted(await accept(protocol, wanted, caller, thread_id))
+    return _accepted(await protocol.accept(wanted, caller, thread_id))
 
 
 @router.post("/threads/{thread_id}/runs/stream")
@@ -69,7 +39,7 @@ async def create_stream(
 ) -> Response:
     """Start a run and stream it."""
     return _streamed(
-        protocol, await accept(protocol, wanted, caller, thread_id), wanted.on_disconnect, admission
+        protocol, await protocol.accept(wanted, caller, thread_id), wanted.on_disconnect, admission
     )
 
 
@@ -84,7 +54,7 @@ async def create_wait(
 @router.post("/runs")
 async def create_stateless(wanted: RunWanted, protocol: Opened, caller: SubmitterWithin) -> Response:
     """Start a run on a thread of its own, in the background."""
-    return _accepted(await accept(protocol, wanted, caller, None))
+    return _accepted(await protocol.accept(wanted, caller, None))
 
 
 @router.post("/runs/stream")
@@ -92,7 +62,7 @@ async def create_stateless_stream(
     wanted: RunWanted, protocol: Opened, caller: SubmitterWithin, admission: Admitted
 ) -> Response:
     """Start a run on a thread of its own, and stream it."""
-    return _streamed(protocol, await accept(protocol, wanted, caller, None), wanted.on_disconnect, admission)
+    return _streamed(protocol, await protocol.accept(wanted, caller, None), wanted.on_disconnect, admission)
 
 
 @router.post("/runs/wait")
@@ -108,7 +78,7 @@ async def create_batch(wanted: list[RunWanted], protocol: Opened, caller: Submit
     """Start several runs, each on a thread of its own."""
     if len(wanted) > MOST_AT_ONCE:
         raise BadInput(f"A batch has at most {MOST_AT_ONCE} runs", untouched="No run was started")
-    return views.answer([views.run(await accept(protocol, one, caller, None)) for one in wanted])
+    return views.answer([views.run(await protocol.accept(one, caller, None)) for one in wanted])
 
 
 @router.post("/runs/cancel", status_code=status.HTTP_204_NO_CONTENT)
@@ -272,7 +242,7 @@ async def _accepted_and_waited(
     protocol: AgentProtocol, wanted: RunWanted, admission: Admission, thread_id: UUID | None
 ) -> Response:
     heard = protocol.bell.ends
-    run = await accept(protocol, wanted, admission.caller, thread_id)
+    run = await protocol.accept(wanted, admission.caller, thread_id)
     return await _waited(protocol, run, wanted.on_disconnect, heard, admission)
 
 
