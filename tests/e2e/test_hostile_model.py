@@ -25,6 +25,7 @@ from tests.e2e.conftest import (
     to_the_end,
 )
 from tests.packs.brain import Chat, Rule, brain, result, write
+from tests.sampling import some
 
 FENCED = {name: {"capabilities": ["format"]} for name in MODELS}
 """Actions come as blocks, so that this file shows what the model says."""
@@ -319,7 +320,7 @@ STUBBORN: dict[str, tuple[dict[str, Rule], str]] = {
 }
 
 
-@pytest.mark.parametrize("way", STUBBORN)
+@pytest.mark.parametrize("way", some(STUBBORN, of=3))
 async def test_a_model_that_never_comes_to_an_end_is_taken_to_a_person(way: str, attacked: Attacked) -> None:
     rules, says = STUBBORN[way]
     async with attacked(rules=rules) as attack:

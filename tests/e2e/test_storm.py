@@ -271,7 +271,7 @@ async def test_runs_in_all_weathers_end_in_the_right_state(
     open_factory: OpenFactory, ollama_server: OllamaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with storm(open_factory, ollama_server, tmp_path, monkeypatch) as standing:
-        for number in range(2 * len(KINDS)):
+        for number in range(len(KINDS)):
             await standing.run(number)
 
 

@@ -220,7 +220,7 @@ asyncio.run(main())
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "False False"),
+        pytest.param({}, "False False", marks=pytest.mark.slow),
         ({"LANGFUSE_PUBLIC_KEY": "pk-lf-1"}, "False False"),
         ({"LANGFUSE_PUBLIC_KEY": "pk-lf-1", "LANGFUSE_SECRET_KEY": "sk-lf-1"}, "True True"),
     ],
