@@ -26,26 +26,24 @@ async def _opened() -> AsyncGenerator[Schedules]:
         yield Schedules(db, EventLog(db))
 
 
-async def add(
-    project: str,
-    text: str,
-    *,
-    inbox: bool,
-    cron: str | None,
-    timezone: str | None,
-    every: str | None,
-    pipeline: str,
-    approve_all: bool,
-    budget: str | None,
-    as_json: bool,
-) -> int:
+def times(cron: str | None, timezone: str | None, every: str | None) -> Times:
+    """When it is to be, as it was typed. Raises ScheduleInvalid."""
+    return Times(cron, timezone, None if every is None else interval(every))
+
+
+def work(text: str, *, inbox: bool, pipeline: str, approve_all: bool, budget: str | None) -> Work:
+    """What is to be done, as it was typed. Raises BadInput."""
+    usd = amount(budget)
+    limit = None if usd is None else f"{usd:f}"
+    return Work(text, inbox, pipeline, approve_all=approve_all, budget_usd=limit)
+
+
+async def add(project: str, wanted: Work, when: Times, *, as_json: bool) -> int:
     """Make one; returns 0."""
     screen = Screen(as_json)
-    times = Times(cron, timezone, None if every is None else interval(every))
-    work = Work(text, inbox, pipeline, approve_all=approve_all, budget_usd=_usd(budget))
     async with Factory.open(Settings.load()) as factory:  # which knows the pipelines
-        factory.pipeline(pipeline)
-        added = await factory.schedules.add(project, work, times, by=whoami())
+        factory.pipeline(wanted.pipeline)
+        added = await factory.schedules.add(project, wanted, when, by=whoami())
     return made(added, screen)
 
 
@@ -138,11 +136,6 @@ def goes_on(schedule: Schedule, screen: Screen) -> int:
 def gone(schedule: Schedule, screen: Screen) -> int:
     """Print one that was taken away; returns 0."""
     return _show(screen, schedule, f"{schedule.id} is gone. Runs that it has started go on.")
-
-
-def _usd(budget: str | None) -> str | None:
-    given = amount(budget)
-    return None if given is None else f"{given:f}"
 
 
 def _moment(at: datetime | None) -> str:

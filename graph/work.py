@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from typing import Any, cast
 
@@ -17,7 +18,6 @@ from langgraph.prebuilt import ToolNode
 
 from core import faults
 from core.errors import FactoryError
-from core.events import Entry
 from core.json import JsonObject, is_object
 from graph import loops, packing, people, recollecting, touched
 from graph.leasing import noting, tell_others
@@ -221,19 +221,13 @@ class Work:
         diff = await repository.diff(tree.base, state["head"])
         number = state["reviews"] + 1
         findings: list[str] = []
+
+        async def heard(call: Call, reply: Reply) -> None:
+            await stage.events(state, called(call, reply))
+
         for reviewer in (operative for operative in team.operatives if operative.role == "reviewer"):
             suffix = f"review/{state['attempt']}.{number}/{reviewer.id}"
             call = stage.call(state, "review", suffix, operative=reviewer.id)
-            spoken: list[Entry] = []
-
-            async def heard(asked: Call, reply: Reply, spoken: list[Entry] = spoken) -> None:
-                spoken.append(called(asked, reply))
-
-            async def failed(asked: Call, failure: ModelFailure, spoken: list[Entry] = spoken) -> None:
-                await stage.events(state, *spoken)
-                spoken.clear()
-                await stage.failed(state, asked, failure)
-
             try:
                 review = await ask_review(
                     await stage.services.models_for(state["run_id"], team.id),
@@ -244,22 +238,20 @@ class Work:
                     diff=diff,
                     call=call,
                     heard=heard,
-                    failed=failed,
+                    failed=partial(stage.failed, state),
                 )
             except (ModelFailure, ResultInvalid) as failure:
                 # No review is no approval: the gate rules on evidence, and the log says what is missing.
-                unusable: JsonObject = {"verdict": "unusable", "findings": [str(failure)]}
-                await stage.events(state, *spoken, stage.entry(state, "review.given", unusable, suffix))
+                await stage.event(
+                    state, "review.given", {"verdict": "unusable", "findings": [str(failure)]}, suffix
+                )
                 continue
-            except FactoryError:
-                await stage.events(state, *spoken)
-                raise
             payload: JsonObject = {
                 "verdict": review.verdict,
                 "findings": list(review.findings),
                 "by": reviewer.name,
             }
-            await stage.events(state, *spoken, stage.entry(state, "review.given", payload, suffix))
+            await stage.event(state, "review.given", payload, suffix)
             if review.verdict == "revise":
                 findings += review.findings
         if not findings:

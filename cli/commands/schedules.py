@@ -48,40 +48,15 @@ def add(
 
     text = "" if requirement is None else requirements.read(requirement)
 
+    from cli import scheduling
+
+    when = scheduling.times(cron, timezone, every)
+    work = scheduling.work(text, inbox=inbox, pipeline=pipeline, approve_all=approve_all, budget=budget)
     if server:
         from cli.remote import scheduling as elsewhere
 
-        return do(
-            elsewhere.add(
-                server,
-                project,
-                text,
-                inbox=inbox,
-                cron=cron,
-                timezone=timezone,
-                every=every,
-                pipeline=pipeline,
-                approve_all=approve_all,
-                budget=budget,
-                as_json=as_json,
-            )
-        )
-    from cli import scheduling
-
-    return do(
-        scheduling.add(
-            project,
-            text,
-            inbox=inbox,
-            cron=cron,
-            timezone=timezone,
-            every=every,
-            pipeline=pipeline,
-            approve_all=approve_all,
-            budget=budget,
-            as_json=as_json,
-        )
-    )
+        return do(elsewhere.add(server, project, work, when, as_json=as_json))
+    return do(scheduling.add(project, work, when, as_json=as_json))
 
 
 @app.command("list")

@@ -9,31 +9,26 @@ from api.client import Client
 from api.client.models import ScheduleShown, ScheduleWanted
 from cli import scheduling
 from cli.remote.connecting import opened
-from cli.running import amount
 from cli.screen import Screen
-from graph.schedules import Schedule, Times, Work, interval
+from graph.schedules import Schedule, Times, Work
 
 
-async def add(
-    server: str, project: str, text: str, *, inbox: bool, cron: str | None, timezone: str | None,
-    every: str | None, pipeline: str, approve_all: bool, budget: str | None, as_json: bool,
-) -> int:  # fmt: skip
+async def add(server: str, project: str, wanted: Work, when: Times, *, as_json: bool) -> int:
     """Make one; returns 0."""
     screen = Screen(as_json)
-    usd = amount(budget)
-    wanted: ScheduleWanted = {
+    asked: ScheduleWanted = {
         "project": project,
-        "requirement": text,
-        "inbox": inbox,
-        "cron": cron,
-        "timezone": timezone,
-        "seconds": None if every is None else int(interval(every)),
-        "pipeline": pipeline,
-        "approve_all": approve_all,
-        "budget_usd": None if usd is None else f"{usd:f}",
+        "requirement": wanted.requirement,
+        "inbox": wanted.inbox,
+        "cron": when.cron,
+        "timezone": when.timezone,
+        "seconds": None if when.seconds is None else int(when.seconds),
+        "pipeline": wanted.pipeline,
+        "approve_all": wanted.approve_all,
+        "budget_usd": wanted.budget_usd,
     }
     async with opened(server, screen) as client:
-        return scheduling.made(_schedule(await client.schedules_add(wanted)), screen)
+        return scheduling.made(_schedule(await client.schedules_add(asked)), screen)
 
 
 async def list_(server: str, project: str | None, *, as_json: bool) -> int:

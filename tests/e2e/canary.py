@@ -18,7 +18,7 @@ SECRET = "canary-7f3a9c-plain"
 """A secret that no redaction knows: where it is seen, it leaked."""
 KEY = "canary-51be0d-named-like-a-key"
 """The value of a variable that is named like a secret: it may never be stored."""
-MARK = "canary.4711.0815"
+MARK = f"canary.4711.{os.getpid()}."  # of this process: others test beside it
 """Stands on the command line of every process that an attack starts."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from graph.wanted import RunOver
 from tests.graph.conftest import OpenSmall
 from tests.packs.brain import Chat, write
 
-_MARK = "86399"
+_MARK = f"8{os.getpid()}"  # of this process: others test beside it
 
 
 def _sleeps(_: Chat, seconds: int = 60) -> str:
@@ -27,7 +28,7 @@ def _sleeps(_: Chat, seconds: int = 60) -> str:
 
 def _asleep() -> int:
     """How many of the sandbox's sleepers live."""
-    return len(subprocess.run(["pgrep", "-f", f"^sleep {_MARK}"], capture_output=True).stdout.split())
+    return len(subprocess.run(["pgrep", "-f", f"^sleep {_MARK}$"], capture_output=True).stdout.split())
 
 
 async def _until(true: Callable[[], bool], seconds: float = 60) -> float:

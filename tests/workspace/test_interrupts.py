@@ -14,7 +14,7 @@ import psutil
 from workspace.git import Git
 from workspace.sandbox import Sandbox
 
-MARK = "sleep 29.31"
+MARK = f"sleep 29.{os.getpid()}"  # of this process: others test beside it
 
 
 def _left() -> bool:

@@ -102,11 +102,6 @@ async def get(conn: Connection, thread_id: UUID, *, lock: bool = False) -> DictR
     return await one(conn, _GET + (" FOR UPDATE" if lock else ""), {"id": thread_id})
 
 
-async def lock(conn: Connection, thread_id: UUID) -> AsyncCursor[DictRow]:
-    """A thread that nobody else starts a run on until the transaction ends, not read yet."""
-    return await ask(conn, _GET + " FOR UPDATE", {"id": thread_id})
-
-
 async def hold(conn: Connection, thread_id: UUID) -> None:
     """Have nobody else start a run on a thread until the transaction ends."""
     await ask(
@@ -123,7 +118,7 @@ async def locked(
     """
     if make_at is not None:
         await insert(conn, thread_id, now=make_at, metadata={})
-    thread = await lock(conn, thread_id)
+    thread = await ask(conn, _GET + " FOR UPDATE", {"id": thread_id})
     # A statement of its own: what has changed while the thread was waited for is seen.
     active = await runs.asked_active(conn, thread_id)
     return await thread.fetchone(), await active.fetchall()
