@@ -27,6 +27,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from core.errors import FactoryError
 from core.json import JsonObject, is_array, is_object
+from memory.words import clean
 
 MOST: Final = 40
 """Memories of one reply; what is beyond is left out."""
@@ -56,7 +57,7 @@ SCHEMA: Final[JsonObject] = {
 }
 
 _ROLE: Final = "You extract memories for a software project. You reply with one JSON object and nothing else."
-_THOUGHTS: Final = re.compile(r"<think>.*?</think>", re.DOTALL)
+_FENCED: Final = re.compile(r"^```(?:json)?[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 _loading: Final = threading.Lock()
 
 Ask = Callable[[Sequence[BaseMessage]], Awaitable[str]]
@@ -85,21 +86,43 @@ def memories_in(reply: str) -> list[str]:
 
     Raises ExtractionFailed for what is no such reply: never takes the one for the other.
     """
-    text = _THOUGHTS.sub("", reply).strip()
-    if fenced := re.search(r"```(?:json)?\s*\n(.*?)```", text, re.DOTALL):
-        text = fenced[1]
-    start = min((place for place in (text.find("{"), text.find("[")) if place >= 0), default=-1)
-    if start < 0:
-        raise ExtractionFailed("The model's reply holds no JSON", reply)
-    try:
-        parsed: Any = json.JSONDecoder(strict=False).raw_decode(text[start:])[0]
-    except (ValueError, RecursionError) as error:
-        raise ExtractionFailed(f"The model's reply is no whole JSON: {error}"[:300], reply) from None
-    listed: Any = parsed.get("memory") if is_object(parsed) else parsed
-    if not is_array(listed):
-        raise ExtractionFailed('The model\'s reply has no list "memory"', reply)
+    text = _unthought(reply).strip()
+    if fenced := _FENCED.search(text):
+        text = fenced[1].strip()
+    listed = _listed(text, reply)
     texts = [_text(item, reply) for item in listed]
-    return [" ".join(said.split())[:LONGEST] for said in texts if said.strip()][:MOST]
+    return [" ".join(clean(said).split())[:LONGEST] for said in texts if said.strip()][:MOST]
+
+
+def _listed(text: str, reply: str) -> Sequence[object]:
+    """The list of memories in a text: that of an object, or the text itself."""
+    starts = [place for place in (text.find("{"), text.find("[")) if place >= 0]
+    wrong = "The model's reply holds no JSON"
+    for start in sorted(starts) if text.startswith("[") else starts:
+        try:
+            parsed, end = json.JSONDecoder(strict=False).raw_decode(text, start)
+        except (ValueError, RecursionError) as error:
+            wrong = f"The model's reply is no whole JSON: {error}"
+            continue
+        listed: Any = parsed.get("memory") if is_object(parsed) else parsed
+        if is_array(listed) and _meant(parsed, listed, text[:start], text[end:]):
+            return listed
+        wrong = 'The model\'s reply has no list "memory"'
+    raise ExtractionFailed(wrong[:300], reply)
+
+
+def _meant(parsed: object, listed: Sequence[object], before: str, after: str) -> bool:
+    """Whether a list is the answer: prose has others, such as `- [ ] to do` and `methods=["GET"]`."""
+    if is_object(parsed):
+        return bool(listed) or '"memory"' not in after
+    alone = not before.strip() and not after.strip()
+    return alone or (bool(listed) and all(map(is_object, listed)))
+
+
+def _unthought(reply: str) -> str:
+    """The reply without what the model thought aloud before it."""
+    plain = reply.lstrip()
+    return plain.partition("</think>")[2] or plain if plain.startswith("<think>") else plain
 
 
 def _text(item: object, reply: str) -> str:
@@ -134,6 +157,8 @@ class _Conversation:
     over: bool = False
     failure: BaseException | None = None
     """Why there is no reply: mem0 wraps what it is told into an error of its own."""
+    said: tuple[str, ...] = ()
+    """What the model said, as mem0 was given it."""
 
     def reply(self, prompt: str) -> str:
         """mem0's question, answered in the form that it understands. Called in mem0's thread."""
@@ -145,11 +170,13 @@ class _Conversation:
         except BaseException as failure:
             self.failure = failure
             raise
+        self.said = tuple(texts)
         listed = [
             {"id": str(number), "text": said, "attributed_to": "assistant"}
             for number, said in enumerate(texts)
         ]
-        return json.dumps({"memory": listed}, ensure_ascii=False)
+        # mem0 cuts out what stands between <think> and </think>, be it from one memory to the next.
+        return json.dumps({"memory": listed}, ensure_ascii=False).replace("<", "\\u003c")
 
     async def _asked(self, prompt: str) -> list[str]:
         turns: list[BaseMessage] = [SystemMessage(_ROLE), HumanMessage(f"{self.matter}{prompt}\n")]
@@ -200,8 +227,13 @@ def _imported() -> Engine:
 
 def _run(run: Any, text: str, conversation: _Conversation, session: str) -> list[str]:
     try:
-        return run(text, conversation.reply, rules(), session)
+        kept: list[str] = run(text, conversation.reply, rules(), session)
     except Exception as error:
         if conversation.failure is not None and conversation.failure is not error:
             raise conversation.failure from None
-        raise
+        if isinstance(error, FactoryError):
+            raise
+        raise ExtractionFailed(f"mem0 failed: {type(error).__name__}: {error}"[:300]) from error
+    if lost := set(conversation.said) - set(kept):
+        raise ExtractionFailed(f"mem0 lost {len(lost)} of {len(conversation.said)} memories without a word")
+    return kept

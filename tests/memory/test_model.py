@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -50,6 +50,8 @@ async def read(model: Model) -> list[str]:
         '{"memory": ["A loan lasts 21 days."]}',
         '["A loan lasts 21 days."]',
         '[{"text": "A  loan\\nlasts 21 days."}]',
+        'Of - [ ] to do, I keep:\n{"memory": ["A loan lasts 21 days."]}',
+        'Here it is: [{"text": "A loan lasts 21 days."}]',
     ],
 )
 async def test_a_reply_that_can_be_read_gives_its_memories(reply: str) -> None:
@@ -72,6 +74,10 @@ BAD = [
     '{"memory": "A loan lasts 21 days."}',
     '{"memory": [3]}',
     '{"memory": [{"said": "x"}]}',
+    "I looked for:\n- [ ] decisions\n- [x] numbers",
+    "Nothing was found in [] of this.",
+    'The routes take methods=["GET"], that is all.',
+    'Not {"memory": []} but {"memory": ["A loan lasts 21 days."]}',
     "",
     "[" * 100_000,
 ]
@@ -85,6 +91,43 @@ async def test_a_reply_that_cannot_be_read_is_repaired_once_and_then_a_failure(r
     assert failed.value.raw == reply[:4000]
     assert len(model.heard) == 2
     assert "# Errors" in str(model.heard[1][-1].content)
+
+
+async def test_what_no_database_can_hold_is_kept_as_a_sign_that_can_be_read() -> None:
+    model = Model('{"memory": ["A lone \\ud800 and a \\u0000 here."]}')
+    assert await read(model) == ["A lone \ufffd and a \ufffd here."]
+
+
+async def test_mem0_takes_nothing_out_of_what_the_model_said() -> None:
+    said = ["The tag <think> opens a thought.", "A loan lasts 21 days.", "The tag </think> ends it."]
+    assert await read(Model(json.dumps({"memory": said}))) == said
+    fenced = ["Fences are ```json\n{}\n``` lines."]
+    assert await read(Model(json.dumps({"memory": fenced}))) == [" ".join(fenced[0].split())]
+
+
+@pytest.mark.parametrize("unit", ["<think>", "```\n", "```json\n\n", "{", "[", "[ ]", '{"memory":'])
+def test_a_hostile_reply_is_read_in_time(unit: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(ExtractionFailed):
+        memories_in(unit * (200_000 // len(unit)))
+    assert time.monotonic() - began < 10
+
+
+async def test_what_breaks_within_mem0_is_a_failure_to_extract(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> list[str]:
+        raise RuntimeError("the table is gone")
+
+    await read(Model(GOOD))  # imported by now
+    monkeypatch.setattr("memory.extraction.engine.run", broken)
+    with pytest.raises(ExtractionFailed, match="mem0 failed: RuntimeError: the table is gone"):
+        await read(Model(GOOD))
+
+    def silent(_: str, reply: Callable[[str], str], *__: object) -> list[str]:
+        return [reply("")][:0]
+
+    monkeypatch.setattr("memory.extraction.engine.run", silent)
+    with pytest.raises(ExtractionFailed, match="mem0 lost 1 of 1"):
+        await read(Model(GOOD))
 
 
 async def test_a_repaired_reply_counts() -> None:
