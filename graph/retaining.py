@@ -206,7 +206,7 @@ async def _keep(
         project,
         stage.team.id,
         [promotion.Evidence(one.id, draft) for one, draft in pairs],
-        key=key,
+        key=f"{key}/shared",  # what people said went to the same bank
     )
     payload = _payload(gathered, added, [*said_by_people, *shared], outdated)
     if answered:

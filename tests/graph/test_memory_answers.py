@@ -6,9 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
+from memory.records import SHARED
 from tests.graph.conftest import OpenSmall
 from tests.graph.writing import LIBRARY, Writer, live, memories, recalled, run, told
-from tests.packs.brain import Chat, Rule, ask, write
+from tests.packs.brain import Chat, Rule, ask, result, write
 
 
 async def test_what_a_person_answered_is_told_to_every_team_of_the_next_run(open_small: OpenSmall) -> None:
@@ -38,6 +39,24 @@ async def test_what_a_person_answered_is_told_to_every_team_of_the_next_run(open
                 f"Asked: Which licence do we use? A person answered: MIT, ask [mail] — {run_id}, checker.1"
                 in lines
             )
+
+
+async def test_a_stage_that_asked_a_person_shares_what_two_teams_bear_out_too(open_small: OpenSmall) -> None:
+    def checker(chat: Chat) -> str:
+        if "answer of person" not in chat.text:
+            return ask("person", "Which licence do we use?")
+        there = "wrote checks" in chat.text
+        return "Done." if there else write("checks/verdict.md", "# Verdict\n\nA loan lasts 21 days.")
+
+    found = result(verified_facts=["A loan lasts 21 days."])
+    rules = Writer().rules(checker__work=checker, checker__report=lambda _: found)
+    async with open_small(rules, pack="tiny") as factory:
+        run_id = await run(factory, approve_all=False)
+        [question] = await factory.approvals.pending(run_id)
+        await factory.answer(question.id, "respond", "MIT", by="jan")
+        await factory.drive(run_id)
+        shared = await live(factory, SHARED)
+        assert shared == ["Asked: Which licence do we use? A person answered: MIT", "A loan lasts 21 days."]
 
 
 def asking_the_writer(briefs: list[str]) -> Rule:
