@@ -32,7 +32,8 @@ _EXACT = 12
 """Queries that are held against an exact search: that reads the whole bank for each."""
 Step = dict[str, Any]
 """memories, and of the `largest` bank and the `small` one their sizes; p95 and cpu_p95 (ms), of the largest
-and of the small one; `found`: the share of an exact search; `added`: ms of this process for each; load."""
+and of the small one; `found`: the share of an exact search; `added`: ms of this process for each; `built`:
+seconds that all graphs took; load."""
 
 
 async def grow(steps: Sequence[int], file: Path) -> None:
@@ -54,8 +55,10 @@ async def _step(here: scale.Opened, banks: Sequence[scale.Filled], memories: int
     for filled, size in zip(banks, scale.sizes(memories), strict=True):
         await scale.fill(filled, here.embedder, size)
     added = 1000 * (time.process_time() - began) / (memories - before)
+    building = time.perf_counter()
     for filled in banks:
         await filled.bank.catch_up()
+    built = time.perf_counter() - building
     largest, small = banks[0], banks[-1]
     taken, small_taken = [await scale.time_of(here.memories, one) for one in (largest, small)]
     return {
@@ -68,6 +71,7 @@ async def _step(here: scale.Opened, banks: Sequence[scale.Filled], memories: int
         "small_cpu_p95": round(small_taken.cpu_p95, 1),
         "found": round(await scale.agreement(here.memories, largest, _EXACT), 3),
         "added": round(added, 2),
+        "built": round(built),
         "load": round(os.getloadavg()[0], 1),
     }
 
