@@ -33,13 +33,18 @@ def measure() -> Iterator[Measurement]:
 async def _measure() -> float:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         async with Factory.open(Settings(home=Path(home), model="offline")) as factory:
-            run_id = await factory.submit(REQUIREMENT.read_text(encoding="utf-8"), approve_all=True)
-            with _watched() as running:
-                started = time.perf_counter()
-                outcome = await factory.drive(run_id)
-                taken = time.perf_counter() - started
-            assert outcome.status == "completed", outcome
-            return taken - covered(running)
+            return await itself(factory, REQUIREMENT.read_text(encoding="utf-8"))
+
+
+async def itself(factory: Factory, requirement: str, project: str | None = None) -> float:
+    """Seconds of a run in which no sandboxed command was running."""
+    run_id = await factory.submit(requirement, project=project, approve_all=True)
+    with _watched() as running:
+        started = time.perf_counter()
+        outcome = await factory.drive(run_id)
+        taken = time.perf_counter() - started
+    assert outcome.status == "completed", outcome
+    return taken - _covered(running)
 
 
 @contextmanager
@@ -66,7 +71,7 @@ def _watched() -> Generator[list[tuple[float, float]]]:
         Sandbox.run = run
 
 
-def covered(intervals: Sequence[tuple[float, float]]) -> float:
+def _covered(intervals: Sequence[tuple[float, float]]) -> float:
     """Seconds that at least one of the intervals covers."""
     total, end = 0.0, float("-inf")
     for start, stop in sorted(intervals):
