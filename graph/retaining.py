@@ -23,9 +23,10 @@ from graph.gathered import Gathered
 from graph.remembering import telling
 from graph.stage_context import StageContext
 from graph.state import StageState
+from memory.adding import about
 from memory.evidence import Text, locate
 from memory.extraction import decisions, interfaces, results
-from memory.extraction.claims import Claim
+from memory.extraction.claims import Claim, bounded
 from memory.extraction.echoes import Echoes
 from memory.extraction.results import Result
 from memory.lineage import promotion, taking_back
@@ -156,7 +157,7 @@ async def _gone(
         bank = await memories.find(project, stage.team.id)
         if bank is None:
             return []
-        there = {claim.subject for claim in interfaces.read({path: str(text)})}
+        there = {about(str(claim.subject)) for claim in interfaces.read({path: str(text)})}
         known = await taking_back.of_file(memories, bank.id, path, prefix)
         for subject in sorted(known - there):
             what = subject.partition(":")[2]
@@ -291,11 +292,11 @@ def _draft(stage: StageContext, state: StageState, claim: Claim, event: Event, s
         end = start + len(canonical(claim.text)) - 2 if start else 0
     name = stage.key(state)
     return Draft(
-        text=claim.text,
+        text=bounded(claim.text),
         kind=claim.kind,
         source=Source(state["run_id"], event.seq, event.hash, name, claim.path, claim.line, start, end),
         speaker=stage.team.id,
         session=f"{state['run_id']}/{name}",
         at=event.at,
-        subject=screen(claim.subject).text if claim.subject else None,
+        subject=claim.subject,
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Final
 
 from psycopg.rows import DictRow
@@ -21,6 +22,9 @@ from models.embeddings.base import Vector
 
 _TOGETHER: Final = (64, 32, 16, 8, 7, 6, 5, 4, 3, 2, 1)
 """Vectors in one statement."""
+
+_LONGEST_SUBJECT: Final = 400
+"""Characters. An index of Postgres takes 2,704 bytes at most."""
 
 Embedded = Sequence[tuple[queries.Space, Sequence[Vector]]]
 
@@ -38,8 +42,23 @@ class Prepared:
 
 def prepare(draft: Draft) -> Prepared:
     """Everything that can be computed before the bank's lock is held."""
-    text = screen(clean(draft.text).strip()).text
+    draft = as_kept(draft)
+    text = draft.text
     return Prepared(draft, text, analyse(spoken(draft.speaker, text)), digest(text), gist(text))
+
+
+def as_kept(draft: Draft) -> Draft:
+    """The draft with its text and subject as a bank keeps them."""
+    subject = None if draft.subject is None else about(draft.subject)
+    return replace(draft, text=screen(clean(draft.text).strip()).text, subject=subject)
+
+
+def about(subject: str) -> str:
+    """A subject as it is kept: masked as a text is, and no longer than an index takes."""
+    plain = screen(clean(subject)).text
+    if len(plain) <= _LONGEST_SUBJECT:
+        return plain
+    return f"{plain[: _LONGEST_SUBJECT // 2]}… {sha256(plain.encode()).hexdigest()}"
 
 
 def spoken(speaker: str, text: str) -> str:

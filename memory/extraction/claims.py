@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from memory.records import Kind
+
+LONGEST: Final = 2_000
+"""Characters of a claim; what is longer is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +24,9 @@ class Claim:
     line: int | None = None
     start: int = 0
     end: int = 0
+
+
+def bounded(text: str) -> str:
+    """A claim's text on one line, cut where it is too long."""
+    plain = " ".join(text.split())
+    return plain if len(plain) <= LONGEST else plain[: LONGEST - 1] + "…"

@@ -13,13 +13,11 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from memory.evidence import Support, Text, locate
-from memory.extraction.claims import Claim
+from memory.extraction.claims import Claim, bounded
 from memory.extraction.echoes import Echoes
 from memory.extraction.subjects import subject_of
 from memory.records import Kind
 
-LONGEST: Final = 2_000
-"""Characters of a claim; what is longer is cut."""
 _LISTING: Final = frozenset(
     {"files", "file", "written", "wrote", "created", "added", "updated", "and", "deliverables"}
 )
@@ -52,7 +50,7 @@ def read(result: Result, texts: Sequence[Text], echoes: Echoes) -> Read:
     found = Read()
     names = {name for text in texts if text.path for name in (text.path, PurePosixPath(text.path).name)}
     for text in result.facts:
-        said = _bounded(text)
+        said = bounded(text)
         if not said or _only_files(said, names) or _ANSWERED.match(said):
             continue  # a list of files is in the commit, and an answer is kept with its question
         if echoes.holds(said):
@@ -63,7 +61,7 @@ def read(result: Result, texts: Sequence[Text], echoes: Echoes) -> Read:
         found.claims.append(_fact(said, support))
     for before, items in (("Assumed, not checked: ", result.assumptions), ("Was blocked: ", result.blockers)):
         for text in items:
-            said = _bounded(text)
+            said = bounded(text)
             if said and echoes.holds(said):
                 found.echoes += 1
             elif said:
@@ -88,8 +86,3 @@ def _fact(said: str, support: Support | None) -> Claim:
     if support.path is None:
         return Claim(said, Kind.FACT, subject)
     return Claim(said, Kind.FACT, subject, support.path, support.line, support.start, support.end)
-
-
-def _bounded(text: str) -> str:
-    plain = " ".join(text.split())
-    return plain if len(plain) <= LONGEST else plain[: LONGEST - 1] + "…"

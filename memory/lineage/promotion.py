@@ -14,6 +14,7 @@ from typing import Final
 from core import clock
 from core.errors import BadInput
 from memory import rows
+from memory.adding import as_kept
 from memory.lineage import queries
 from memory.lineage.taking_back import PERSON
 from memory.records import SHARED, Added, Draft, Kind, Memory
@@ -40,7 +41,8 @@ async def promote_borne_out(
     memories: Memories, project: str, team: str, given: Sequence[Evidence], *, key: str
 ) -> list[Added]:
     """Share what this team's evidence bears out together with what another team has said before."""
-    claims = [one for one in given if one.draft.kind in {Kind.FACT, Kind.DECISION}]
+    said = [one for one in given if one.draft.kind in {Kind.FACT, Kind.DECISION}]
+    claims = [replace(one, draft=as_kept(one.draft)) for one in said]
     wanted = {one.memory: _sought(one.draft.subject) for one in claims}
     digests = {digest(one.draft.text): one for one in claims}
     if not claims:

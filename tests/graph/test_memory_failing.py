@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from secrets import token_hex
+from string import ascii_lowercase
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from tests.doubles.ollama_server import OllamaServer
 from tests.graph.conftest import OpenSmall
 from tests.graph.writing import LIBRARY, Writer, live, memories, recalled, run, told
+from tests.packs.brain import Chat, write
 
 
 async def test_a_project_without_memory_keeps_and_recalls_nothing(
@@ -81,3 +85,28 @@ async def test_a_models_odd_reply_that_can_be_read_is_no_failure(
     async with open_small(writer.rules(writer__remember=lambda _: said), pack="tiny") as factory:
         run_id = await run(factory)
         assert await told(factory, run_id, "memory.extraction_failed") == []
+
+
+async def test_an_odd_interface_costs_neither_the_stage_nor_its_other_memories(
+    open_small: OpenSmall,
+) -> None:
+    routes = ["/loans", "/a\0b", "/\ud800", f"/{token_hex(1_500)}", "/jan@example.com"]
+    document = {"openapi": "3.1.0", "paths": {route: {"get": {"summary": "x" * 300}} for route in routes}}
+    columns = ", ".join(f"{letter * 650} TEXT" for letter in ascii_lowercase)
+    writer = Writer()
+
+    def work(chat: Chat) -> str:
+        odd = write("docs/api/openapi.json", json.dumps(document))
+        odd += write("docs/schema.sql", f"CREATE TABLE wide ({columns});")
+        return writer.work(chat) + (odd if chat.turn == 0 else "")
+
+    async with open_small(writer.rules(writer__work=work), pack="tiny") as factory:
+        run_id = await run(factory)
+        # The checks of the merged project refuse such an interface; the stage had left its memories by then.
+        assert any(event.team == "writer" for event in await told(factory, run_id, "memory.retained"))
+        assert await told(factory, run_id, "memory.failed") == []
+        kept = await live(factory)
+        assert "A loan lasts 21 days." in kept
+        assert len([text for text in kept if text.startswith("`GET ")]) == len(routes)
+        assert any(text.startswith("Table wide: ") for text in kept)
+        assert not [text for text in kept if "jan@" in text or "no longer" in text]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 
 import psycopg
 import pytest
@@ -251,3 +252,22 @@ async def test_facts_that_differ_in_a_number_are_all_kept_and_do_not_hide_anothe
     assert other.text in await found(bank, "loans database backup in which city?", 5)
     [info] = [one for one in await bank._memories.banks("library") if one.id == bank.id]  # pyright: ignore
     assert info.live == count + 1
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["interface:GET /a\0b", "interface:GET /\ud800", f"interface:GET /{token_hex(3000)}", "ห" * 5000, ""],
+)
+async def test_any_subject_supersedes_the_same_one(bank: Bank, subject: str, draft: MakeDraft) -> None:
+    await bank.add([draft("It answers 200.", subject=subject)], key="a")
+    [added] = await bank.add([draft("It answers 404.", subject=subject)], key="b")
+    await bank.add([draft("It answers 500.", subject=f"{subject}/more")], key="c")
+    assert len(added.superseded) == 1
+    assert [memory.text for memory in await bank.list()] == ["It answers 404.", "It answers 500."]
+
+
+async def test_what_is_masked_in_a_text_is_masked_in_its_subject(bank: Bank, draft: MakeDraft) -> None:
+    [added] = await bank.add([draft("x", subject="measure:jan@example.com has at most # loans")], key="a")
+    assert (await bank.list())[0].subject == "measure:[mail] has at most # loans"
+    [other] = await bank.add([draft("y", subject="measure:jan@example.com has at most # loans")], key="b")
+    assert other.superseded == (added.id,)
