@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from core.database import Database
-from graph import queries
+from graph import hold_queries
 
 Connection = AsyncConnection[DictRow]
 
@@ -21,7 +21,7 @@ async def only_driver(db: Database, run_id: str) -> AsyncGenerator[Connection | 
     """Hold the run's lock on a connection of its own, and give that; None when another process has it."""
     key = int.from_bytes(hashlib.sha256(f"drive {run_id}".encode()).digest()[:8], "big", signed=True)
     async with db.pool.connection() as conn:
-        if not await queries.try_lock_run(conn, key):
+        if not await hold_queries.try_lock_run(conn, key):
             yield None
             return
         try:
@@ -29,4 +29,4 @@ async def only_driver(db: Database, run_id: str) -> AsyncGenerator[Connection | 
         finally:
             # Who loses the connection has lost the lock with it.
             with suppress(psycopg.OperationalError):
-                await queries.unlock_run(conn, key)
+                await hold_queries.unlock_run(conn, key)

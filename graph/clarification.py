@@ -12,7 +12,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 from core import clock, faults
 from core.json import JsonObject
 from core.redaction import redact
-from graph import people, queries
+from graph import clarification_queries, people
 from graph.broker import PERSON, Request, refusal
 from graph.mailing import FACTORY
 from graph.pauses import after_pauses
@@ -143,7 +143,7 @@ class Clarify:
     async def _known(self, state: StageState, key: str) -> Answered | Unanswered | None:
         """How the question ended, if it did: the answer, or why there is none."""
         async with self.stage.services.db.pool.connection() as conn:
-            row = await queries.select_clarification(conn, state["run_id"], key)
+            row = await clarification_queries.select_clarification(conn, state["run_id"], key)
         if row is None or row["status"] not in {"answered", "escalated"}:
             return None
         return Answered(row["answer"]) if row["status"] == "answered" else Unanswered(row["reason"])
@@ -270,7 +270,7 @@ class Clarify:
         if reason:
             kind, payload = "clarification.refused", {**payload, "reason": reason}
         async with services.db.pool.connection() as conn, conn.transaction():
-            await queries.insert_clarification(
+            await clarification_queries.insert_clarification(
                 conn,
                 clarification_id=clock.new_id("clarification"),
                 run_id=state["run_id"],
@@ -316,7 +316,7 @@ class Clarify:
             **more,
         }
         async with services.db.pool.connection() as conn, conn.transaction():
-            await queries.settle_clarification(
+            await clarification_queries.settle_clarification(
                 conn,
                 state["run_id"],
                 key,

@@ -27,7 +27,7 @@ from core.database import Database, DatabaseUnavailable
 from core.fencing import Fence
 from core.incarnation import pinned, recognise
 from core.tasks import end
-from graph import queries
+from graph import hold_queries, queries
 
 Connection = AsyncConnection[DictRow]
 
@@ -131,18 +131,18 @@ class Holds:
 
     async def _taken(self, connection: Connection, subject: str) -> Hold | None:
         key = lock_key(subject)
-        found = await queries.try_hold(connection, subject, key, self._lease)
+        found = await hold_queries.try_hold(connection, subject, key, self._lease)
         if not found["got"] and not (
             found["stale"] and await self._wrest(connection, subject, key, found["backend"])
         ):
             return None
         alive = not _is_gone(found["holder"] or "")
         try:
-            row = await queries.take_hold(connection, subject, self._me, alive=alive)
+            row = await hold_queries.take_hold(connection, subject, self._me, alive=alive)
         except psycopg.errors.LockNotAvailable:
             # A transaction of who had it before stands still in the middle.
-            await _end(self._db, await queries.fence_holders(connection, subject))
-            row = await queries.take_hold(connection, subject, self._me, alive=alive)
+            await _end(self._db, await hold_queries.fence_holders(connection, subject))
+            row = await hold_queries.take_hold(connection, subject, self._me, alive=alive)
         mark = None
         if self._marks is not None:
             mark = self._marks / hashlib.sha256(subject.encode()).hexdigest()[:32]
@@ -160,7 +160,7 @@ class Holds:
             return
         # Who loses the connection has lost the lock with it.
         with suppress(psycopg.OperationalError):
-            await queries.give_back(
+            await hold_queries.give_back(
                 hold._connection,  # pyright: ignore[reportPrivateUsage]
                 subject,
                 hold.fence.attempt,
@@ -173,7 +173,7 @@ class Holds:
         await _end(self._db, [backend])
         until = clock.monotonic() + _FREED
         while clock.monotonic() < until:
-            if (await queries.try_hold(connection, subject, key, self._lease))["got"]:
+            if (await hold_queries.try_hold(connection, subject, key, self._lease))["got"]:
                 return True
             await asyncio.sleep(0.05)
         return False
@@ -201,7 +201,7 @@ class Holds:
     async def _look(self, connection: Connection, held: dict[str, Hold], *, beat: bool) -> None:
         if beat:
             mine = [(subject, hold.fence.attempt) for subject, hold in held.items()]
-            still = await queries.beat(connection, mine)
+            still = await hold_queries.beat(connection, mine)
             for subject, hold in held.items():
                 if subject not in still:
                     hold.lose()
@@ -228,7 +228,7 @@ class Holds:
 async def end_writers(db: Database, subject: str) -> None:
     """End the connections that stand in the middle of a write on a subject which somebody else takes up."""
     async with db.pool.connection() as connection:
-        backends = await queries.fence_holders(connection, subject)
+        backends = await hold_queries.fence_holders(connection, subject)
     await _end(db, backends)
 
 
@@ -236,7 +236,7 @@ async def _end(db: Database, backends: list[int]) -> None:
     """End connections of others. As the login: the service's role alone may not."""
     own = await db.connect()
     try:
-        await queries.end_backends(own, backends)
+        await hold_queries.end_backends(own, backends)
     except psycopg.errors.InsufficientPrivilege as error:
         _log.error("hold.not_wrested", error=str(error).strip())
     finally:

@@ -1,4 +1,4 @@
-"""Every statement of this package: `runs` and `clarifications`."""
+"""Every statement about projects and runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def open_project(
 ) -> tuple[str, bool]:
     """The id of the project of that name, created if it is new, and whether the run of that id was recorded
     before. The project's row is locked then."""
-    row = await _one(
+    row = await one(
         conn,
         """WITH project AS (
              INSERT INTO projects (id, name, repository, created_at) VALUES (%s, %s, %s, now())
@@ -138,43 +138,6 @@ async def page_of_projects(
     return await cursor.fetchall()
 
 
-async def page_of_clarifications(
-    conn: Connection,
-    *,
-    after: tuple[datetime, str] | None,
-    limit: int,
-    run_id: str | None,
-    status: str | None,
-    projects: list[str] | None,
-) -> list[DictRow]:
-    """Questions of teams to each other, the oldest first, those that come after a (created_at, id)."""
-    at, last = after or (None, None)
-    cursor = await conn.execute(
-        """SELECT c.id, c.run_id, p.name AS project, c.asker, c.target, c.question, c.answer, c.status,
-             c.reason, c.depth, c.chain, c.created_at, c.answered_at
-           FROM clarifications c JOIN runs r ON r.id = c.run_id JOIN projects p ON p.id = r.project_id
-           WHERE (%(at)s::timestamptz IS NULL OR (c.created_at, c.id) > (%(at)s, %(last)s))
-             AND (%(run_id)s::text IS NULL OR c.run_id = %(run_id)s)
-             AND (%(status)s::text IS NULL OR c.status = %(status)s)
-             AND (%(projects)s::text[] IS NULL OR p.name = ANY (%(projects)s))
-           ORDER BY c.created_at, c.id LIMIT %(limit)s""",
-        {"at": at, "last": last, "limit": limit, "run_id": run_id, "status": status, "projects": projects},
-    )
-    return await cursor.fetchall()
-
-
-async def clarification(conn: Connection, clarification_id: str) -> DictRow | None:
-    """One question of a team to another."""
-    cursor = await conn.execute(
-        """SELECT c.id, c.run_id, p.name AS project, c.asker, c.target, c.question, c.answer, c.status,
-             c.reason, c.depth, c.chain, c.created_at, c.answered_at
-           FROM clarifications c JOIN runs r ON r.id = c.run_id JOIN projects p ON p.id = r.project_id
-           WHERE c.id = %s""",
-        (clarification_id,),
-    )
-    return await cursor.fetchone()
-
-
 async def select_runs_of(conn: Connection, project: str) -> list[DictRow]:
     """The runs of a project, the oldest first."""
     cursor = await conn.execute(
@@ -205,7 +168,7 @@ async def match_runs(conn: Connection, prefix: str) -> list[DictRow]:
 
 async def lock_status(conn: Connection, run_id: str) -> Any:
     """The run's status, its row locked until the transaction ends."""
-    row = await _one(conn, "SELECT status FROM runs WHERE id = %s FOR UPDATE", (run_id,))
+    row = await one(conn, "SELECT status FROM runs WHERE id = %s FOR UPDATE", (run_id,))
     return row["status"]
 
 
@@ -258,89 +221,12 @@ async def set_revision(conn: Connection, run_id: str, revision: int) -> None:
     await conn.execute("UPDATE runs SET revision = %s, updated_at = now() WHERE id = %s", (revision, run_id))
 
 
-async def insert_clarification(
-    conn: Connection,
-    *,
-    clarification_id: str,
-    run_id: str,
-    objective_id: str,
-    asker: str,
-    target: str,
-    question: str,
-    status: str,
-    reason: str | None,
-    depth: int,
-    chain: list[str],
-    key: str,
-) -> None:
-    """Record a question of one team to another, once per (run, key)."""
-    await conn.execute(
-        """INSERT INTO clarifications
-             (id, run_id, objective_id, asker, target, question, status, reason, depth, chain, key,
-              created_at)
-           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())
-           ON CONFLICT (run_id, key) DO NOTHING""",
-        (clarification_id, run_id, objective_id, asker, target, question, status, reason, depth, chain, key),
-    )
-
-
-async def select_clarification(conn: Connection, run_id: str, key: str) -> DictRow | None:
-    """How a question stands."""
-    cursor = await conn.execute(
-        "SELECT status, answer, reason FROM clarifications WHERE run_id = %s AND key = %s", (run_id, key)
-    )
-    return await cursor.fetchone()
-
-
-async def settle_clarification(
-    conn: Connection, run_id: str, key: str, *, status: str, answer: str | None, reason: str | None = None
-) -> None:
-    """Record how a question ended."""
-    await conn.execute(
-        """UPDATE clarifications SET status = %s, answer = coalesce(%s, answer),
-             reason = coalesce(%s, reason), answered_at = now() WHERE run_id = %s AND key = %s""",
-        (status, answer, reason, run_id, key),
-    )
-
-
 async def newest_checkpoint(conn: Connection, run_id: str) -> str | None:
     """The highest id of a run's checkpoints, those of its stages among them."""
-    row = await _one(
+    row = await one(
         conn, "SELECT max(checkpoint_id) AS newest FROM checkpoints WHERE thread_id = %s", (run_id,)
     )
     return cast("str | None", row["newest"])
-
-
-async def try_lock_run(conn: Connection, lock_key: int) -> bool:
-    """Take the run's driver lock for this session; PostgreSQL frees it when the connection dies."""
-    row = await _one(conn, "SELECT pg_try_advisory_lock(%s) AS got", (lock_key,))
-    return bool(row["got"])
-
-
-async def unlock_run(conn: Connection, lock_key: int) -> None:
-    """Give the driver lock back."""
-    await conn.execute("SELECT pg_advisory_unlock(%s)", (lock_key,))
-
-
-async def try_hold(conn: Connection, subject: str, lock_key: int, lease: float) -> DictRow:
-    """Try to take a lock for this session: `got`, who had it last (`holder`, `backend`), and whether that one
-    has the lock now and gives no sign (`stale`)."""
-    return await _one(
-        conn,
-        """SELECT pg_try_advisory_lock(%(key)s) AS got, h.holder, h.backend,
-             coalesce(h.holder <> '' AND h.beat_at < clock_timestamp() - make_interval(secs => %(lease)s)
-                      AND EXISTS (SELECT FROM pg_locks l
-                                  WHERE l.locktype = 'advisory' AND l.granted AND l.pid = h.backend
-                                    AND (l.classid::bigint << 32 | l.objid::bigint) = %(key)s),
-                      false) AS stale
-           FROM (SELECT) one LEFT JOIN holds h ON h.subject = %(subject)s""",
-        {"subject": subject, "key": lock_key, "lease": lease},
-    )
-
-
-async def take_hold(conn: Connection, subject: str, holder: str, *, alive: bool) -> DictRow:
-    """Raise the attempt of a subject whose lock this session has: `attempt`, `generation`."""
-    return await _one(conn, "SELECT * FROM take_hold(%s, %s, %s)", (subject, holder, alive))
 
 
 async def mark_purged(conn: Connection, run_id: str) -> None:
@@ -379,48 +265,10 @@ async def set_attempt(conn: Connection, run_id: str, attempt: int) -> None:
     )
 
 
-async def give_back(conn: Connection, subject: str, attempt: int, lock_key: int) -> None:
-    """Give a subject back in order, and its lock with it."""
-    await conn.execute(
-        """WITH given AS (UPDATE holds SET holder = '', backend = 0 WHERE subject = %s AND attempt = %s)
-           SELECT pg_advisory_unlock(%s)""",
-        (subject, attempt, lock_key),
-    )
-
-
-async def beat(conn: Connection, mine: list[tuple[str, int]]) -> set[str]:
-    """Say that the holder of these (subject, attempt) lives; those that it still holds."""
-    cursor = await conn.execute(
-        """UPDATE holds h SET beat_at = clock_timestamp()
-           FROM unnest(%s::text[], %s::int[]) AS mine(subject, attempt)
-           WHERE h.subject = mine.subject AND h.attempt = mine.attempt RETURNING h.subject""",
-        ([subject for subject, _ in mine], [attempt for _, attempt in mine]),
-    )
-    return {str(row["subject"]) for row in await cursor.fetchall()}
-
-
 async def wanted_of(conn: Connection, run_ids: list[str]) -> list[str]:
     """Those of these runs of which a person wants something."""
     cursor = await conn.execute("SELECT id FROM runs WHERE id = ANY (%s) AND wanted IS NOT NULL", (run_ids,))
     return [str(row["id"]) for row in await cursor.fetchall()]
-
-
-async def fence_holders(conn: Connection, subject: str) -> list[int]:
-    """The server's processes that are in the middle of an effect on a subject."""
-    cursor = await conn.execute(
-        """SELECT l.pid FROM pg_locks l
-           WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_backend_pid()
-             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-             AND (l.classid::bigint << 32 | l.objid::bigint) = fence_lock(%s)""",
-        (subject,),
-    )
-    return [int(row["pid"]) for row in await cursor.fetchall()]
-
-
-async def end_backends(conn: Connection, backends: list[int]) -> None:
-    """End connections of other processes, as the login of this one."""
-    await conn.execute("SET ROLE NONE")
-    await conn.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", (backends,))
 
 
 async def want(conn: Connection, run_id: str, wanted: dict[str, str] | None) -> None:
@@ -433,10 +281,10 @@ async def want(conn: Connection, run_id: str, wanted: dict[str, str] | None) -> 
 
 async def lock_wanted(conn: Connection, run_id: str) -> DictRow:
     """A run's `status` and what is `wanted` of it, its row locked until the transaction ends."""
-    return await _one(conn, "SELECT status, wanted FROM runs WHERE id = %s FOR UPDATE", (run_id,))
+    return await one(conn, "SELECT status, wanted FROM runs WHERE id = %s FOR UPDATE", (run_id,))
 
 
-async def _one(
+async def one(
     conn: Connection, statement: str, parameters: tuple[object, ...] | dict[str, object]
 ) -> DictRow:
     cursor = await conn.execute(statement, parameters)  # pyright: ignore[reportArgumentType]

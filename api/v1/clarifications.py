@@ -15,7 +15,7 @@ from api.paging import After, Limit, Listing, Page
 from api.service import Serving
 from api.v1.wanted import Name
 from core.errors import NotFound
-from graph import queries
+from graph import clarification_queries
 
 router = APIRouter(prefix="/clarifications", tags=["clarifications"], route_class=DoorRoute)
 
@@ -61,7 +61,7 @@ async def list_(
     projects = narrowed(caller, project)
     listing = Listing("clarifications", {"r": run, "p": projects, "s": status}, (datetime, str))
     async with service.factory.db.pool.connection() as conn:
-        found = await queries.page_of_clarifications(
+        found = await clarification_queries.page_of_clarifications(
             conn,
             after=listing.read(after),
             limit=limit + 1,
@@ -83,7 +83,7 @@ async def show(
     row = None
     if clarification_id.isprintable():
         async with service.factory.db.pool.connection() as conn:
-            row = await queries.clarification(conn, clarification_id)
+            row = await clarification_queries.clarification(conn, clarification_id)
     caller.require_project(row["project"] if row else None)
     if row is None:
         raise NotFound(f"There is no question {clarification_id[:80]!a}")

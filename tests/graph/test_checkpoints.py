@@ -18,7 +18,7 @@ from langgraph.types import Interrupt, interrupt
 
 from core.fencing import Fence, Fenced
 from core.incarnation import Pool
-from graph import queries
+from graph import hold_queries
 from graph.checkpoints import FencedSaver, RunSaver
 from graph.runner import Factory
 from graph.together import MOST_BYTES, Together
@@ -31,7 +31,7 @@ THREAD = "thread 0000"
 async def _taken(factory: Factory) -> Fence:
     """The thread, taken up by somebody."""
     async with factory.db.pool.connection() as conn:
-        row = await queries.take_hold(conn, THREAD, "somebody", alive=False)
+        row = await hold_queries.take_hold(conn, THREAD, "somebody", alive=False)
     return Fence(THREAD, row["attempt"])
 
 
