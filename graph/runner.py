@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.graph.state import CompiledStateGraph
 
 from core.database import Database
 from core.errors import BadInput
 from core.events import Event, EventLog
 from core.hub import Hub
 from core.incarnation import Pool
-from core.redaction import redact
 from core.settings import Settings
 from governance import policy
 from governance.approvals import Approval, Approvals, Decision
 from graph import changes, control, dag, paying, purging, queries, turns
 from graph.checkpoints import RunSaver
+from graph.compiled import Graph, Graphs
 from graph.deadlines import ProjectDeadlines
 from graph.driver import Driver, Outcome, RunBusy
 from graph.holds import Holds
 from graph.lifecycle import ENDED
-from graph.pipeline import build_pipeline
 from graph.progress import Progress
 from graph.remembering import Remembering
 from graph.requirement import checked_requirement, slug
@@ -40,7 +38,6 @@ from graph.summary import RunSummary, summary_of
 from graph.supplies import Supplies
 from graph.turns import IfActive
 from memory.weights import Weights
-from models.errors import ModelUnavailable
 from models.service import OFFLINE, Models
 from models.spending.guard import Budgets
 from teams.mcp.outside import Outside
@@ -67,11 +64,7 @@ class Factory:
     checkpointer: BaseCheckpointSaver[Any]
     model: str | None
     """What its runs record as their model: an override, or offline when that was chosen."""
-    _stack: AsyncExitStack
-    _by_model: dict[str | None, Services]
-    _graphs: dict[tuple[str | None, str], CompiledStateGraph[Any, Any, Any, Any]] = field(
-        default_factory=dict[tuple[str | None, str], CompiledStateGraph[Any, Any, Any, Any]]
-    )
+    _graphs: Graphs
 
     @classmethod
     @asynccontextmanager
@@ -118,7 +111,8 @@ class Factory:
             hub = Hub(db)
             stack.push_async_callback(hub.close)
             checkpointer = RunSaver(cast(Pool, (await db.checkpointer()).conn))
-            yield cls(services, hub, checkpointer, recorded, stack, {recorded: services})
+            graphs = Graphs(services, checkpointer, recorded, stack)
+            yield cls(services, hub, checkpointer, recorded, graphs)
 
     @property
     def announcements(self) -> list[str]:
@@ -360,48 +354,19 @@ class Factory:
 
     def pipeline(self, name: str) -> dag.Pipeline:
         """A pipeline of the pack, or `team:ID`, one team alone; raises UnknownPipeline or PipelineInvalid."""
-        text, where = self.registry.pack_file("pipeline.toml")
-        alone = name.removeprefix(dag.ALONE)
-        if alone != name and alone in self.registry.ids:
-            return dag.alone(name, alone, self.registry.team(alone).purpose)
-        return dag.load(text, name, self.registry.ids, where=where)
+        return self._graphs.pipeline(name)
 
     def pipelines(self) -> dict[str, str]:
         """The pack's pipelines, with what each is for."""
-        text, where = self.registry.pack_file("pipeline.toml")
-        return {name: self.pipeline(name).description for name in dag.names(text, where=where)}
+        return self._graphs.pipelines()
 
-    async def graph(self, run: Run) -> CompiledStateGraph[Any, Any, Any, Any]:
+    async def graph(self, run: Run) -> Graph:
         """The compiled graph of a run's pipeline, with the model that the run was started with."""
-        key = (run.model, run.pipeline)
-        if key not in self._graphs:
-            services = await self._services_for(run.model)
-            self._graphs[key] = build_pipeline(services, self.pipeline(run.pipeline), self.checkpointer)
-        return self._graphs[key]
+        return await self._graphs.of(run.model, run.pipeline)
 
-    async def graph_of(self, pipeline: str) -> CompiledStateGraph[Any, Any, Any, Any]:
+    async def graph_of(self, pipeline: str) -> Graph:
         """The compiled graph of a pipeline, with the model that this factory was opened with."""
-        key = (self.model, pipeline)
-        if key not in self._graphs:
-            services = await self._services_for(self.model)
-            self._graphs[key] = build_pipeline(services, self.pipeline(pipeline), self.checkpointer)
-        return self._graphs[key]
-
-    async def _services_for(self, model: str | None) -> Services:
-        if model not in self._by_model:
-            services = self.services
-            models = await Models.open(services.settings, services.db, override=model, guard=services.budgets)
-            await self._stack.enter_async_context(models)
-            if model is None and models.is_offline:
-                # A run of real models is never finished by the script, however long Ollama is away.
-                raise ModelUnavailable(
-                    f"No Ollama answers at {redact(services.settings.ollama_url)}, "
-                    "and the run was started with its models",
-                    untouched="The run waits where it stopped",
-                    todo="Start it with `ollama serve`, or set FACTORY_OLLAMA_URL, and resume the run",
-                )
-            self._by_model[model] = replace(services, models=models)
-        return self._by_model[model]
+        return await self._graphs.of(self.model, pipeline)
 
     async def free_project(self, requirement: str) -> str:
         """A name for a project that nobody has yet, from the first words of what it is for."""
