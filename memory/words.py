@@ -36,6 +36,17 @@ _UNSPACED: Final = (
 _TOKEN: Final = re.compile(
     f"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>(?:(?![{_UNSPACED}])[^\\W_]|[{_MARKS}])+)|(?P<sign>[^\\w\\s])"
 )
+# In "1.5" and "10:30", "-5", "!ready", "C#"; and wherever they stand: signs of mathematics and of currencies.
+_VALUED: Final = re.compile(
+    r"(?<=\d)[.,:](?=\d)|(?<![^\W_])[-\u2212](?=\d)|!(?=[\w=])|(?<=\w)#|[%&^]|"
+    + "["
+    + "".join(
+        f"\\U{code:08x}" for code in range(0x20, 0x2C00) if unicodedata.category(chr(code)) in {"Sm", "Sc"}
+    )
+    + "]"
+)
+_RAISED: Final = str.maketrans({char: f"^{digit}" for digit, char in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")})
+"""10² is not 102."""
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -56,7 +67,13 @@ def clean(text: str) -> str:
 
 def normalised(text: str) -> str:
     """The text without what makes no difference: case, width, and how much space."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(_folded(text).split())
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text.casefold()
+    return unicodedata.normalize("NFKC", text.translate(_RAISED)).casefold()
 
 
 def digest(text: str) -> bytes:
@@ -67,10 +84,17 @@ def digest(text: str) -> bytes:
 def gist(text: str) -> bytes:
     """The same for texts with the same words in the same order, but for endings, punctuation, empty words.
 
-    Every number and every other word counts: "at most 3" and "at most 5" contradict each other.
+    Every number, every sign that is no punctuation and every other word counts: "at most 3" and "at most 5"
+    contradict each other, and so do "C++" and "C#", "< 5" and "> 5".
     """
-    words = [singular(token) for token in _tokens(text.casefold()) if token not in EMPTY]
+    words = [singular(token) for token in _tokens(_spelt(text)) if token not in EMPTY]
     return sha256(" ".join(words or [normalised(text)]).encode()).digest()
+
+
+def _spelt(text: str) -> str:
+    """The text with the signs that tell one value from another as words of their own."""
+    plain = _folded(text)
+    return _VALUED.sub(lambda found: "".join(f" sign{ord(char):x} " for char in found[0]), plain)
 
 
 def analyse(text: str) -> Words:
@@ -121,5 +145,6 @@ def _hash(word: str) -> int:
 # What the search of the audit shares with the search of banks: how scripts tell words apart.
 TOKEN: Final = _TOKEN
 MARKS: Final = _MARKS
+UNSPACED: Final = _UNSPACED
 LONGEST_WORD: Final = _LONGEST_WORD
 hashed: Final = _hash

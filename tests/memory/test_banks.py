@@ -69,6 +69,36 @@ async def test_only_what_says_nothing_new_is_a_duplicate(
     assert (second.id == first.id) is (outcome != "new")
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("The service is written in C++.", "The service is written in C#."),
+        ("The service is written in C.", "The service is written in C#."),
+        ("An answer takes < 5 ms.", "An answer takes > 5 ms."),
+        ("The account starts at 5.", "The account starts at -5."),
+        ("A reminder costs $5.", "A reminder costs €5."),
+        ("A loan takes 1.5 days.", "A loan takes 15 days."),
+        ("A loan takes 1.5 days.", "A loan takes 1, 5 days."),
+        ("Needs a && b.", "Needs a || b."),
+        ("It runs when `ready`.", "It runs when `!ready`."),
+        ("The state is x == 1.", "The state is x != 1."),
+        ("The share is 5.", "The share is 5%."),
+        ("It holds 10² items.", "It holds 102 items."),
+    ],
+)
+async def test_a_sign_that_changes_the_value_makes_a_memory_of_its_own(
+    bank: Bank, one: str, other: str, draft: MakeDraft
+) -> None:
+    first, second = await bank.add([draft(one), draft(other)], key="a")
+    assert (first.outcome, second.outcome) == ("new", "new")
+
+
+async def test_a_correction_by_a_sign_supersedes(bank: Bank, draft: MakeDraft) -> None:
+    await bank.add([draft("The language is C++.", subject="named:language")], key="a")
+    await bank.add([draft("The language is C#.", subject="named:language", days=1)], key="b")
+    assert await found(bank, "language") == ["The language is C#."]
+
+
 async def test_a_memory_with_the_same_subject_supersedes_and_the_old_one_is_not_recalled(
     bank: Bank, draft: MakeDraft
 ) -> None:
