@@ -1,8 +1,8 @@
 """Is a claim borne out by a text, and where? Code decides, so that no model vouches for itself.
 
-A claim holds where the text says the same words; or where one to three of its lines hold each number, path
-and name of the claim, most of its other words, and deny something where it does. That is no proof of meaning:
-it keeps out what was made up, not what was misread.
+A claim holds where the text says the same words, and no denial stands before them; or where one to three of
+its lines hold each number, path and name of the claim, most of its other words, and deny something where it
+does. That is no proof of meaning: it keeps out what was made up, not what was misread.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from memory.words import analyse
+from memory.words import UNSPACED, analyse
 
 COVERED: Final = 0.75
 """Of a claim's words, how many a place has to hold."""
@@ -25,8 +25,18 @@ _ANCHORS: Final = re.compile(
     r"`(?P<code>[^`\n]{1,200})`"
     r"|\"(?P<quoted>[^\"\n]{1,200})\""
     r"|(?P<path>[\w.{}<>:-]*/[\w./{}<>:-]+|\w+\.\w{1,5}\b(?<!\.))"
-    r"|(?P<number>\d+(?:[.,:]\d+)*)"
+    r"|(?P<number>(?:(?<![\w.,:])[-\u2212])?\d+(?:[.,:]\d+)*)"
 )
+# What is said begins and ends where words do, and 7 is in neither 78 nor 7.5 nor -7. Thai has no such ends.
+_LETTER: Final = rf"(?![{UNSPACED}])\w"
+_CUT: Final = re.compile(
+    r"[.!?;]\s|\n\s*\n|\n\s*(?:[-*#>|]|\d+[.)])|,\s+(?:and|but|so|en|maar|dus|und|aber)\b", re.IGNORECASE
+)
+"""Where what stands before is another sentence, another point, or another part of it."""
+_BACK: Final = 400
+"""Characters before a claim in which a denial of it may stand."""
+_WRAPPED: Final = 50
+"""Characters of a line that may go on in the next; shorter ones are points, or lines of an output."""
 _DENIALS: Final = re.compile(
     r"\b(?:not|no|never|none|nothing|neither|nor|without|cannot|niet|geen|nooit|niets|zonder|nicht|kein\w*|nie"
     r"|ne|pas|jamais|sin|nunca)\b|n['\u2019]t\b|ไม่",
@@ -59,16 +69,16 @@ def locate(claim: str, texts: Sequence[Text]) -> Support | None:
     words = claim.split()
     if not words or not texts:
         return None
+    wanted = _Wanted.of(claim)
     # To compile an expression takes a millisecond: only for a text that has the longest of the words.
     longest = max(words, key=len).casefold()
     for text in texts:
         if longest not in text.text.casefold():
             continue
-        literal = re.compile(r"\s+".join(map(re.escape, words)), re.IGNORECASE)
-        if found := literal.search(text.text):
-            return _support(text, found.start(), found.end())
+        for found in _edged(r"\s+".join(map(re.escape, words)), claim.strip()).finditer(text.text):
+            if wanted.denies or not _denied(text.text, found.start()):
+                return _support(text, found.start(), found.end())
     best: tuple[float, Support] | None = None
-    wanted = _Wanted.of(claim)
     for text in texts:
         for score, start, end in _places(wanted, text.text):
             if best is None or score > best[0]:
@@ -107,8 +117,32 @@ class _Wanted:
 
 
 def _holds(folded: str, anchor: str) -> bool:
-    # 7 is not in 78, and /loan is not in /loans.
-    return re.search(rf"(?<!\w){re.escape(anchor)}(?!\w)", folded) is not None
+    # /loan is not in /loans.
+    return _edged(re.escape(anchor), anchor).search(folded) is not None
+
+
+def _edged(pattern: str, said: str) -> re.Pattern[str]:
+    """What was said, where it begins and ends as words and numbers do: 7 is in none of 78, 7.5 and -7.
+
+    Where no space tells words apart, they begin and end anywhere.
+    """
+    before = rf"(?<!{_LETTER})" + (
+        r"(?<!\d[.,:])(?<!\W[-\u2212])(?<!^[-\u2212])" if said[:1].isdigit() else ""
+    )
+    after = rf"(?!{_LETTER})" + (r"(?![.,:]\d)" if said[-1:].isdigit() else "")
+    if re.match(f"[{UNSPACED}]", said):
+        before = ""
+    if re.match(f"[{UNSPACED}]", said[-1:]):
+        after = ""
+    return re.compile(before + pattern + after, re.IGNORECASE)
+
+
+def _denied(text: str, start: int) -> bool:
+    """Whether a denial stands before what is said, in the same sentence."""
+    line = text.rfind("\n", 0, start) + 1
+    above = text.rfind("\n", 0, max(0, line - 1)) + 1
+    before = text[above if line - above > _WRAPPED else line : start]
+    return _DENIALS.search(_CUT.split(before[-_BACK:])[-1]) is not None
 
 
 def _places(wanted: _Wanted, text: str) -> Iterator[tuple[float, int, int]]:
@@ -122,7 +156,7 @@ def _places(wanted: _Wanted, text: str) -> Iterator[tuple[float, int, int]]:
             if number + more >= len(lines):
                 break
             last = lines[number + more][1]
-            if score := wanted.score(text[start:last]):
+            if (score := wanted.score(text[start:last])) and (wanted.denies or not _denied(text, start)):
                 yield score - more / 100, start, last
                 break
 

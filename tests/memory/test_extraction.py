@@ -61,6 +61,46 @@ def test_a_claim_that_nothing_bears_out_is_found_nowhere(claim: str) -> None:
     assert locate(claim, [Text(NOTES, "docs/notes.md")]) is None
 
 
+@pytest.mark.parametrize(
+    ("claim", "text"),
+    [
+        ("The port is 80", "The port is 8080."),
+        ("A loan lasts 2", "A loan lasts 21 days"),
+        ("A loan lasts 5 days", "A loan lasts 1.5 days"),
+        ("A loan lasts 7 days", "A loan lasts 7.5 days"),
+        ("The lowest balance is 5", "The lowest balance is -5."),
+        ("The limit is 1,000", "The limit is 1,000,000"),
+        ("Retries are made", "No retries are made."),
+        ("store passwords in plain text", "1. Do not store passwords in plain text."),
+        (
+            "store passwords in plain text",
+            f"{'Whatever happens' * 4}, do not\nstore passwords in plain text.",
+        ),
+        ("wachtwoorden staan in de database", "Er mogen geen wachtwoorden staan in de database."),
+    ],
+)
+def test_a_claim_cut_out_of_what_says_otherwise_is_not_borne_out(claim: str, text: str) -> None:
+    assert locate(claim, [Text(text, "a.md")]) is None
+
+
+@pytest.mark.parametrize(
+    ("claim", "text"),
+    [
+        ("The lowest balance is -5", "The lowest balance is -5."),
+        ("A loan lasts 1.5 days", "As a rule a loan lasts 1.5 days."),
+        ("Retries are made", "No mail is lost. Retries are made."),
+        ("Retries are made", "There is no queue, and retries are made."),
+        ("Retries are made", "- no queue\n- retries are made"),
+        ("78 passed", "no errors\n78 passed in 3.10s"),
+        ("Passwords are not stored", "Note: passwords are not stored."),
+        ("ห้องสมุดเปิด", "ที่นี่ห้องสมุดเปิดเวลา 9 นาฬิกา"),
+        ("ADR 7 holds", "See ADR 7 holds: 2026-01-07"),
+    ],
+)
+def test_a_claim_within_a_longer_text_is_borne_out(claim: str, text: str) -> None:
+    assert locate(claim, [Text(text, "a.md")]) is not None
+
+
 def test_what_is_said_is_preferred_to_what_is_nearly_said() -> None:
     near = Text("A loan lasts at most 14 days for a member, as a rule", "a.md")
     said = Text("x\nA loan lasts 14 days\n", "b.md")
