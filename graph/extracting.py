@@ -76,7 +76,7 @@ def _held(said: Sequence[str], evidence: Sequence[Text], echoes: Echoes, gathere
     """What of a model's claims the work bears out."""
     claims: list[Claim] = []
     for text in said:
-        if echoes.holds(text):
+        if echoes.holds(text, evidence):
             gathered.echoes += 1
         elif (place := locate(text, evidence)) is None:
             gathered.unsupported += 1

@@ -44,6 +44,11 @@ _DENIALS: Final = re.compile(
 )
 
 
+def denies(text: str) -> bool:
+    """Whether a text denies something."""
+    return _DENIALS.search(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """Something that was really there: a file of the stage, or what a tool showed."""
@@ -69,21 +74,31 @@ def locate(claim: str, texts: Sequence[Text]) -> Support | None:
     words = claim.split()
     if not words or not texts:
         return None
+    if found := literally(claim, texts):
+        return found
     wanted = _Wanted.of(claim)
-    # To compile an expression takes a millisecond: only for a text that has the longest of the words.
-    longest = max(words, key=len).casefold()
-    for text in texts:
-        if longest not in text.text.casefold():
-            continue
-        for found in _edged(r"\s+".join(map(re.escape, words)), claim.strip()).finditer(text.text):
-            if wanted.denies or not _denied(text.text, found.start()):
-                return _support(text, found.start(), found.end())
     best: tuple[float, Support] | None = None
     for text in texts:
         for score, start, end in _places(wanted, text.text):
             if best is None or score > best[0]:
                 best = score, _support(text, start, end)
     return best[1] if best else None
+
+
+def literally(claim: str, texts: Sequence[Text]) -> Support | None:
+    """Where the first text says the claim in these words, whatever space is between them."""
+    words = claim.split()
+    if not words:
+        return None
+    # To compile an expression takes a millisecond: only for a text that has the longest of the words.
+    longest, denying = max(words, key=len).casefold(), denies(claim)
+    for text in texts:
+        if longest not in text.text.casefold():
+            continue
+        for found in _edged(r"\s+".join(map(re.escape, words)), claim.strip()).finditer(text.text):
+            if denying or not _denied(text.text, found.start()):
+                return _support(text, found.start(), found.end())
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +117,7 @@ class _Wanted:
             tuple(anchor.casefold() for anchor in anchors),
             frozenset(analyse(claim).impacts),
             probes,
-            _DENIALS.search(claim) is not None,
+            denies(claim),
         )
 
     def score(self, place: str) -> float:
@@ -110,7 +125,7 @@ class _Wanted:
         folded = place.casefold()
         if not all(_holds(folded, anchor) for anchor in self.anchors):
             return 0.0
-        if (_DENIALS.search(place) is not None) != self.denies:
+        if denies(place) != self.denies:
             return 0.0
         covered = len(self.terms & analyse(place).impacts.keys()) / len(self.terms) if self.terms else 0.0
         return covered if covered >= COVERED else 0.0
@@ -142,7 +157,7 @@ def _denied(text: str, start: int) -> bool:
     line = text.rfind("\n", 0, start) + 1
     above = text.rfind("\n", 0, max(0, line - 1)) + 1
     before = text[above if line - above > _WRAPPED else line : start]
-    return _DENIALS.search(_CUT.split(before[-_BACK:])[-1]) is not None
+    return denies(_CUT.split(before[-_BACK:])[-1])
 
 
 def _places(wanted: _Wanted, text: str) -> Iterator[tuple[float, int, int]]:

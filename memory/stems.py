@@ -17,6 +17,7 @@ _ENGLISH: Final[dict[str, Any]] = tomllib.loads(
 )
 STOP: Final = frozenset(str(_ENGLISH["stop"]).split())
 EMPTY: Final = frozenset(str(_ENGLISH["empty"]).split())
+OPPOSED: Final = frozenset(str(_ENGLISH["opposed"]).split())
 _IRREGULAR: Final = {form: word for word, forms in _ENGLISH["forms"].items() for form in str(forms).split()}
 
 # The paper's measure m counts the changes from vowels to consonants. y is a vowel after a consonant.

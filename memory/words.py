@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Final
 from zlib import crc32
 
-from memory.stems import EMPTY, STOP, singular, stem
+from memory.stems import EMPTY, OPPOSED, STOP, singular, stem
 
 K1: Final = 1.2
 B: Final = 0.3
@@ -89,6 +89,14 @@ def gist(text: str) -> bytes:
     """
     words = [singular(token) for token in _tokens(_spelt(text)) if token not in EMPTY]
     return sha256(" ".join(words or [normalised(text)]).encode()).digest()
+
+
+def values(text: str) -> frozenset[str]:
+    """What of a text makes a contradiction of it where something else stands there: numbers, signs, and words
+    such as "before" and "after"."""
+    return frozenset(
+        token for token in _tokens(_spelt(text)) if token in OPPOSED or any(char.isdigit() for char in token)
+    )
 
 
 def _spelt(text: str) -> str:

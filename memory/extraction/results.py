@@ -53,7 +53,7 @@ def read(result: Result, texts: Sequence[Text], echoes: Echoes) -> Read:
         said = bounded(text)
         if not said or _only_files(said, names) or _ANSWERED.match(said):
             continue  # a list of files is in the commit, and an answer is kept with its question
-        if echoes.holds(said):
+        if echoes.holds(said, texts):
             found.echoes += 1
             continue
         support = locate(said, texts)

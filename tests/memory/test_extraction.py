@@ -176,6 +176,42 @@ def test_an_echo_of_what_was_recalled_is_left_out(text: str) -> None:
     assert (read.claims, read.echoes) == ([], 1)
 
 
+LONG = "Each loan in the public library lasts exactly 14 days counted from the moment of the checkout"
+
+
+@pytest.mark.parametrize(
+    ("told", "claim"),
+    [
+        (LONG, LONG.replace("14", "21")),
+        (LONG, f"Not true: {LONG}"),
+        ("The service retries failed payments", "The service does not retry failed payments"),
+        (
+            "The library takes payments before 9 in the morning",
+            "The library takes payments after 9 in the morning",
+        ),
+        ("The whole service is written in C++ and tested", "The whole service is written in C# and tested"),
+        (LONG, LONG.replace("checkout", "reminder")),
+    ],
+)
+def test_a_correction_of_what_was_recalled_is_no_echo(told: str, claim: str) -> None:
+    read = results.read(Result(facts=(claim,)), [Text(claim, "a.md")], Echoes([told]))
+    assert ([one.text for one in read.claims], read.echoes) == ([claim], 0)
+
+
+@pytest.mark.parametrize(
+    ("told", "claim"),
+    [
+        ("The database is SQLite", "Our database is SQLite."),
+        (LONG, LONG.replace("Each", "Every").replace("exactly ", "")),
+        (LONG, f"Round 7: {LONG}"),
+        (LONG, LONG.replace("checkout", "reminder")),
+    ],
+)
+def test_what_was_recalled_in_nearly_the_same_words_is_an_echo(told: str, claim: str) -> None:
+    read = results.read(Result(facts=(claim,)), [Text(f"{told}\n{claim}", "a.md")], Echoes([told]))
+    assert (read.claims, read.echoes) == ([], 1)
+
+
 def test_what_says_more_than_was_recalled_is_no_echo() -> None:
     said = "A loan lasts 14 days, and 28 days for a member who has a gold card since January"
     assert not Echoes(["A loan lasts 14 days."]).holds(said)
