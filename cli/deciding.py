@@ -18,6 +18,14 @@ class AnswerEmpty(BadInput):
     """The answer is empty."""
 
 
+_ANSWER = requirements.Meant(
+    "The answer",
+    "The question is still open",
+    "Answer in a few pages, and put the material into the repository",
+    'Give it in words: factory answer ID "…"',
+)
+
+
 async def answer(approval: str, text: str, *, go_on: bool, as_json: bool) -> int:
     """Record an answer in words (`-`: from standard input); returns the run's exit code."""
     return await _record(approval, None, words(text), go_on=go_on, as_json=as_json)
@@ -26,7 +34,7 @@ async def answer(approval: str, text: str, *, go_on: bool, as_json: bool) -> int
 def words(text: str) -> str:
     """What was said; for `-`, on standard input. Raises AnswerEmpty."""
     if text == "-":
-        text = requirements.read_stream(sys.stdin.buffer, "standard input")
+        text = requirements.read_stream(sys.stdin.buffer, "standard input", _ANSWER)
     if not text.strip():
         raise AnswerEmpty(
             untouched="The question is still open", todo='Give it in words: factory answer ID "…"'

@@ -100,12 +100,20 @@ async def find(project: str, query: str, *, as_json: bool) -> int:
     return 0
 
 
+_NOTE = requirements.Meant(
+    "The note",
+    "Nothing was written",
+    "Say it in a few pages, and put the material into the repository",
+    'Give it in words: factory mail send PROJECT "…"',
+)
+
+
 async def send(
     project: str, body: str, *, to: str | None, run: str | None, subject: str, as_json: bool
 ) -> int:
     """Leave a note for a team of a run, or an objective in the inbox; returns 0."""
     screen = Screen(as_json)
-    text = requirements.read_stream(sys.stdin.buffer, "standard input") if body == "-" else body
+    text = requirements.read_stream(sys.stdin.buffer, "standard input", _NOTE) if body == "-" else body
     if not text.strip():
         raise NoteInvalid("The text is empty", untouched="Nothing was written")
     if (to is None) != (run is None):

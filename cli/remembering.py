@@ -12,11 +12,17 @@ from cli.banks import Here, opened
 from cli.forgetting import confirmed, plainly, tell
 from cli.screen import Screen, one_line
 from cli.whoami import whoami
-from core.errors import BadInput
 from core.json import JsonObject
 from graph import memories as memories_of
 from graph.memories import Wanted, id_in, shown
 from memory.extraction.echoes import mark
+
+_TOLD = requirements.Meant(
+    "What is to be remembered",
+    "Nothing was kept",
+    "Keep what it says in a sentence or two, and the text itself in the workspace",
+    'Say it in a sentence: factory memory add PROJECT "Never log a name." --team TEAM',
+)
 
 
 async def add(wanted: Wanted, text: str, kind: str, *, as_json: bool) -> int:
@@ -87,7 +93,5 @@ async def promote(name: str, *, as_json: bool) -> int:
 
 async def _said(text: str) -> str:
     if text == "-":
-        text = await asyncio.to_thread(requirements.read_stream, sys.stdin.buffer, "standard input")
-    if not text.strip():
-        raise BadInput("The text is empty", untouched="Nothing was kept")
+        return await asyncio.to_thread(requirements.read_stream, sys.stdin.buffer, "standard input", _TOLD)
     return text.strip()

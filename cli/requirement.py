@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import stat
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +16,26 @@ LIMIT = 1_000_000
 
 _UNTOUCHED = "No run was created and nothing was changed"
 _HOW = 'Give a text, the path of a text file, or - for standard input: factory run "A service that …"'
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """What a text is read for, in the words of the errors about it."""
+
+    name: str
+    untouched: str
+    shorter: str
+    """What to do with one that is too big."""
+    how: str
+    """How to give it."""
+
+
+REQUIREMENT = Meant(
+    "The requirement",
+    _UNTOUCHED,
+    "Say what is wanted in a few pages, and put the material into the repository (--repo PATH)",
+    _HOW,
+)
 
 
 class RequirementEmpty(BadInput):
@@ -55,9 +76,9 @@ def read(given: str) -> str:
     return _checked(given.encode("utf-8", "surrogateescape"), "the text")
 
 
-def read_stream(stream: BinaryIO, source: str) -> str:
-    """All of `stream` as a text, with the same limits and errors as `read`."""
-    return _checked(_read_limited(stream, source), source)
+def read_stream(stream: BinaryIO, source: str, meant: Meant = REQUIREMENT) -> str:
+    """All of `stream` as a text, with the same limits and errors as `read`, in the words of `meant`."""
+    return _checked(_read_limited(stream, source, meant), source, meant)
 
 
 def looks_like_path(given: str) -> bool:
@@ -98,40 +119,41 @@ def _read_file(path: Path) -> bytes:
         ) from error
 
 
-def _read_limited(stream: BinaryIO, source: str) -> bytes:
+def _read_limited(stream: BinaryIO, source: str, meant: Meant = REQUIREMENT) -> bytes:
     # One byte more than allowed tells "too big" without reading the rest of an endless device.
     data = stream.read(LIMIT + 1)
-    if len(data) > LIMIT:
-        raise RequirementTooBig(
-            f"The requirement in {source} is larger than {LIMIT:,} bytes",
-            untouched=_UNTOUCHED,
-            todo="Say what is wanted in a few pages, and put the material into the repository (--repo PATH)",
-        )
+    _bounded(data, source, meant)
     return data
 
 
-def _checked(data: bytes, source: str) -> str:
+def _bounded(data: bytes, source: str, meant: Meant) -> None:
     if len(data) > LIMIT:
         raise RequirementTooBig(
-            f"The requirement in {source} is larger than {LIMIT:,} bytes",
-            untouched=_UNTOUCHED,
-            todo="Say what is wanted in a few pages, and put the material into the repository (--repo PATH)",
+            f"{meant.name} in {source} is larger than {LIMIT:,} bytes",
+            untouched=meant.untouched,
+            todo=meant.shorter,
         )
+
+
+def _checked(data: bytes, source: str, meant: Meant = REQUIREMENT) -> str:
+    _bounded(data, source, meant)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RequirementNotText(
-            f"The requirement in {source} is not UTF-8 (byte {error.start})",
-            untouched=_UNTOUCHED,
+            f"{meant.name} in {source} is not UTF-8 (byte {error.start})",
+            untouched=meant.untouched,
             todo="Save it as UTF-8, for example with: iconv -f latin1 -t utf-8 FILE",
         ) from None
     control = re.search(r"[\x00-\x08\x0e-\x1f]", text)
     if control is not None:
         raise RequirementNotText(
-            f"The requirement in {source} is binary (byte 0x{ord(control.group()):02x} in it)",
-            untouched=_UNTOUCHED,
-            todo=_HOW,
+            f"{meant.name} in {source} is binary (byte 0x{ord(control.group()):02x} in it)",
+            untouched=meant.untouched,
+            todo=meant.how,
         )
     if not re.search(r"\w", text):
-        raise RequirementEmpty(f"The requirement in {source} is empty", untouched=_UNTOUCHED, todo=_HOW)
+        raise RequirementEmpty(
+            f"{meant.name} in {source} is empty", untouched=meant.untouched, todo=meant.how
+        )
     return text.replace("\r\n", "\n").strip()

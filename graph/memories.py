@@ -15,6 +15,7 @@ from core.errors import BadInput, NotFound
 from core.events import EventLog
 from core.json import JsonObject
 from graph.forgetting import WorkingCopies
+from memory.audit.phrases import index_words
 from memory.bank import Bank
 from memory.extraction.echoes import mark
 from memory.extraction.subjects import subject_of
@@ -177,6 +178,12 @@ async def tell(
         raise BankUnclear(
             "Who is to remember it?", untouched="Nothing was kept", todo="Name a team, or say `shared`"
         )
+    if not any(index_words(text)):
+        raise BadInput(
+            "The text is empty: there is no word in it",
+            untouched="Nothing was kept",
+            todo="Say in a sentence what is to be remembered",
+        )
     house.has_project(wanted.project)
     await asyncio.to_thread(house.is_team, name)
     bank = await memories.bank(wanted.project, name)
@@ -238,7 +245,7 @@ async def bank_of(memories: Memories, memory: Memory) -> BankInfo:
 def no_team(name: str) -> NotFound:
     """There is no such team."""
     return NotFound(
-        f"There is no team {name[:80]!a}", untouched="Nothing was kept", todo="See: factory teams"
+        f"There is no team {name[:80]!a}", untouched="Nothing was changed", todo="See: factory teams"
     )
 
 
