@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -15,11 +16,22 @@ from core.errors import BadInput, NotFound
 from core.json import JsonObject
 from memory.mental_models.page import Page, difference
 from memory.mental_models.service import MentalModels
+from memory.screening import screen as screened
 from memory.service import Memories
 
 
 class PageUnclear(BadInput):
     """It is not clear which page is meant."""
+
+
+_PAGE = requirements.Meant(
+    "The page",
+    "The page is as it was",
+    "A page has at most 4,000 characters: take out what matters least",
+    "Write a line for each thing, `- ` before it; begin with: factory memory models PROJECT TEAM > FILE",
+)
+_NAMED = re.compile(r"<!-- (\S+) in (\S+), version (\d{1,9})\b[^\n]*-->\s*(?:\n|$)")
+"""The first line of a page in a file: which page it is, and which version of it."""
 
 
 async def show(
@@ -50,11 +62,13 @@ async def show(
         screen.result(cast(JsonObject, plain(page)))
         return 0
     if not page.version:
-        screen.say("It has no page yet; one is written when a stage of it ends.")
+        screen.say("It has no page yet; one is written when a stage of it leaves something to remember.")
         return 0
-    screen.note(
-        one_line(f"{page.team} in {page.project}, version {page.version}, {_how(page)}"), style="bold"
-    )
+    title = one_line(f"{page.team} in {page.project}, version {page.version}, {_how(page)}")
+    if screen.out.is_terminal:
+        screen.note(title, style="bold")
+    else:  # a file says which page it is, so that putting it back overwrites nothing that came meanwhile
+        screen.say(f"<!-- {title} -->")
     for line in page.lines:
         screen.say(one_line(line.written, 600) if line.text else "- (forgotten)")
     if page.withheld:
@@ -69,15 +83,17 @@ async def edit(
     screen = Screen(as_json)
     if project is None or team is None:
         raise PageUnclear("Whose page is it?", untouched="No page was changed", todo="Name project and team")
-    text = await asyncio.to_thread(_read, file)
+    named, text = _begun(await asyncio.to_thread(_read, file), project, team)
     async with opened() as memories:
         models = MentalModels(memories)
         await _known(memories, project, team)
         current = await models.page(project, team)
-        base = current.version if based_on is None else based_on
+        base = next((one for one in (based_on, named) if one is not None), current.version)
         page = await models.edit(project, team, text, based_on=base, by=whoami())
+    before = set(current.text.splitlines())
+    masked = screened("\n".join(row for row in text.splitlines() if row not in before)).found
     if as_json:
-        screen.result(cast(JsonObject, plain(page)))
+        screen.result(cast(JsonObject, plain(page) | {"masked": list(masked)}))
         return 0
     if page.version == current.version:
         screen.say("Nothing of it changed.")
@@ -85,15 +101,31 @@ async def edit(
     screen.say(f"Version {page.version} is yours; no refresh takes your lines away.")
     for row in difference(current, page):
         screen.say(one_line(row, 600))
+    if masked:
+        screen.note(f"Masked before it was kept: {', '.join(masked)}.", style="yellow")
     return 0
+
+
+def _begun(text: str, project: str, team: str) -> tuple[int | None, str]:
+    """The version that a page in a file began from, where the file says so, and the page itself."""
+    said = _NAMED.match(text)
+    if said is None:
+        return None, text
+    if (said[1], said[2]) != (team, project):
+        raise PageUnclear(
+            one_line(f"The file is the page of {said[1]} in {said[2]}, not of {team} in {project}", 300),
+            untouched="The page is as it was",
+            todo="Name the page that it is, or take its first line out",
+        )
+    return int(said[3]), text[said.end() :]
 
 
 def _read(file: Path) -> str:
     if str(file) == "-":
-        return requirements.read_stream(sys.stdin.buffer, "standard input")
+        return requirements.read_stream(sys.stdin.buffer, "standard input", _PAGE)
     try:
         with file.open("rb") as stream:
-            return requirements.read_stream(stream, str(file))
+            return requirements.read_stream(stream, str(file), _PAGE)
     except OSError as error:
         raise PageUnclear(
             f"{file} cannot be read: {error.strerror}",
@@ -151,11 +183,10 @@ def _told(screen: Screen, pages: list[Page]) -> int:
     if screen.as_json:
         screen.result(cast(JsonObject, {"versions": [plain(page) for page in pages]}))
         return 0
+    rows = table("version", "lines", "written", right=("version", "lines"))
     for page in pages:
-        lines = sum(bool(line.text) for line in page.lines)
-        screen.say(one_line(f"{page.version}  {lines} lines  {_how(page)}"))
-    if not pages:
-        screen.say("It has no page yet.")
+        rows.add_row(str(page.version), str(sum(bool(line.text) for line in page.lines)), _how(page))
+    screen.out.print(rows) if pages else screen.say("It has no page yet.")
     return 0
 
 

@@ -22,7 +22,7 @@ Key = Annotated[
 
 @app.command("verify")
 def audit_verify(
-    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="One run; otherwise all.")] = None,
+    run_id: Annotated[str | None, typer.Argument(metavar="RUN", help="One run; otherwise all.")] = None,
     against: Annotated[
         Path | None,
         typer.Option("--against", metavar="FILE", help="A checkpoint that the chains must lead through."),

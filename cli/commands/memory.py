@@ -130,8 +130,8 @@ def why(
 
 @app.command()
 def models(
-    project: Annotated[str | None, typer.Argument(metavar="[PROJECT]", help="Its pages.")] = None,
-    team: Annotated[str | None, typer.Argument(metavar="[TEAM]", help="The page of this team.")] = None,
+    project: Annotated[str | None, typer.Argument(metavar="PROJECT", help="Its pages.")] = None,
+    team: Annotated[str | None, typer.Argument(metavar="TEAM", help="The page of this team.")] = None,
     version: Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="An old one.")] = None,
     versions: Annotated[bool, typer.Option("--versions", help="List all versions.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="What its last version, or N, changed.")] = False,
@@ -141,7 +141,12 @@ def models(
     ] = None,
     based_on: Annotated[
         int | None,
-        typer.Option("--based-on", metavar="N", min=0, help="The version you began from. [default: newest]"),
+        typer.Option(
+            "--based-on",
+            metavar="N",
+            min=0,
+            help="The version you began from. [default: what FILE says, or the newest]",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:

@@ -21,7 +21,7 @@ def add(
     requirement: Annotated[
         str | None,
         typer.Argument(
-            metavar="[REQUIREMENT]", help="What each run is given: a text, the path of a text file, or -."
+            metavar="REQUIREMENT", help="What each run is given: a text, the path of a text file, or -."
         ),
     ] = None,
     inbox: Annotated[
@@ -61,7 +61,7 @@ def add(
 
 @app.command("list")
 def list_(
-    project: Annotated[str | None, typer.Argument(metavar="[PROJECT]", help="Of this project only.")] = None,
+    project: Annotated[str | None, typer.Argument(metavar="PROJECT", help="Of this project only.")] = None,
     server: Server = None,
     as_json: AsJson = False,
 ) -> int:

@@ -137,7 +137,7 @@ def costs(
 
 @app.command()
 def teams(
-    team: Annotated[str | None, typer.Argument(metavar="[TEAM]", help="One team, in full.")] = None,
+    team: Annotated[str | None, typer.Argument(metavar="TEAM", help="One team, in full.")] = None,
     as_json: AsJson = False,
 ) -> int:
     """List the teams, or show one."""

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from core.errors import BadInput
 from memory.extraction.echoes import MARK, mark
 from memory.records import unshown
+from memory.screening import screen
 from memory.words import clean, normalised
 
 FACTORY: Final = "factory"
@@ -99,7 +100,8 @@ def same(text: str, lines: Sequence[Line]) -> bool:
 
 
 def edited(page: Page, text: str, by: str) -> tuple[Line, ...]:
-    """The lines of a page as a person has left it: what they changed or added is theirs.
+    """The lines of a page as a person has left it: what they changed or added is theirs, with secrets and
+    personal data masked.
 
     Raises PageRefused.
     """
@@ -125,10 +127,11 @@ def _line(number: int, row: str, known: dict[str, Line], by: str) -> Line:
     marks = _MARKS.search(row)
     found = [unshown(one[2:-1]) for one in MARK.findall(marks[0])] if marks else []
     sources = [one for one in found if one is not None]
-    said = _MARKS.sub("", row).removeprefix("-").strip()
+    said = screen(_MARKS.sub("", row).removeprefix("-").strip()).text
     if not said or len(said) > LONGEST_LINE:
         why = f"has {len(said):,} characters, and the most is {LONGEST_LINE}" if said else "says nothing"
-        raise PageRefused(f"Line {number} {why}", untouched="The page is as it was")
+        todo = "Make two lines of it" if said else "Say what the memory means, or take the line away"
+        raise PageRefused(f"Line {number} {why}", untouched="The page is as it was", todo=todo)
     return Line(said, by, tuple(sources))
 
 

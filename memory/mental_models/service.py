@@ -155,14 +155,19 @@ class MentalModels:
             raise PageMoved(
                 f"The page is at version {current.version}, and yours began from version {based_on}",
                 untouched="The page is as it was",
-                todo=f"Look at what changed: factory memory models {project} {team} --diff",
+                todo=f"Look at what changed: factory memory models {project} {team} --diff; "
+                f"--based-on {current.version} puts yours in its place all the same",
             )
         lines = edited(current, text, by)
         if lines == current.lines:
             return current
         new = Page(project, team, based_on + 1, clock.now(), by, "person", lines, current.seen)
         if not await self._keep(bank.id, new, clock.new_id("edit")):
-            raise PageMoved("Another edit was faster", untouched="The page is as the other left it")
+            raise PageMoved(
+                "Another edit was faster",
+                untouched="The page is as the other left it",
+                todo=f"Look at what it changed: factory memory models {project} {team} --diff",
+            )
         return new
 
     async def forget(self, memories: Iterable[Memory], texts: Iterable[str]) -> int:

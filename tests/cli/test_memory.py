@@ -253,6 +253,53 @@ def test_a_page_is_listed_edited_compared_and_keeps_its_versions(
     assert "cannot be read" in told("models", "library", TEAM, "--edit", "gone.md", code=2)["error"]["what"]
 
 
+@pytest.mark.usefixtures("library")
+def test_a_page_in_a_file_says_what_it_is_so_that_nothing_that_came_meanwhile_is_overwritten(
+    told: Tell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["memory", "models", "library", TEAM]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith(f"<!-- {TEAM} in library, version 1, ")
+    (tmp_path / "mine.md").write_text(page + "- Mine.\n", encoding="utf-8")
+    (tmp_path / "other.md").write_text(page + "- Of another person.\n", encoding="utf-8")
+    told("models", "library", TEAM, "--edit", "other.md")
+    moved = told("models", "library", TEAM, "--edit", "mine.md", code=2)["error"]
+    assert "began from version 1" in moved["what"]
+    assert "--based-on 2" in moved["todo"]
+    elsewhere = told("models", "library", "qa_engineering", "--edit", "mine.md", code=2)["error"]
+    assert f"the page of {TEAM} in library" in elsewhere["what"]
+    mine = told("models", "library", TEAM, "--edit", "mine.md", "--based-on", "2")
+    assert [line["text"] for line in mine["lines"]][-1] == "Mine."
+    assert not any("<!--" in line["text"] for line in mine["lines"])
+
+
+@pytest.mark.usefixtures("library")
+def test_secrets_in_a_page_that_a_person_writes_are_masked_and_the_person_is_told(
+    told: Tell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "page.md").write_text("- Ask anna@example.org, sk-abcdefghijklmnop0123456789\n")
+    page = told("models", "library", TEAM, "--edit", "page.md")
+    assert set(page["masked"]) == {"mail", "secret"}
+    assert [line["text"] for line in page["lines"]] == ["Ask [mail], [redacted]"]
+    (tmp_path / "page.md").write_text("- Or call +31 6 12345678.\n")
+    assert call(["memory", "models", "library", TEAM, "--edit", "page.md"]) == 0
+    assert "Masked before it was kept: phone." in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(
+    ("given", "what"), [(b"", "is empty"), (b"- \xff", "is not UTF-8"), (b"- \x1b[31m", "is binary")]
+)
+def test_a_text_that_cannot_be_read_is_called_what_it_was_meant_for(
+    told: Tell, tmp_path: Path, given: bytes, what: str
+) -> None:
+    (tmp_path / "page.md").write_bytes(given)
+    said = told("models", "library", TEAM, "--edit", "page.md", code=2)["error"]
+    assert f"The page in page.md {what}" in said["what"]
+    assert said["untouched"] == "The page is as it was"
+    assert "factory memory models" in said["todo"] or "iconv" in said["todo"]
+
+
 REFUSED: list[tuple[list[str], str]] = [
     (["search", "nowhere", "x"], "no project"),
     (["search", "../etc", "x"], "no project"),
@@ -263,7 +310,8 @@ REFUSED: list[tuple[list[str], str]] = [
     (["show", "999999999999"], "no memory"),
     (["show", "nowhere"], "no project"),
     (["add", "library", "x"], "Who is to remember"),
-    (["add", "library", " ", "--shared"], "empty"),
+    (["add", "library", " ", "--shared"], "no word"),
+    (["add", "library", "…", "--shared"], "no word"),
     (["add", "library", "x", "--shared", "--kind", "experience"], "not told"),
     (["add", "nowhere", "x", "--shared"], "no project"),
     (["add", "library", "x" * 16_001, "--shared"], "16,001 characters"),
