@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from core.incarnation import Connection, is_pinned
 from memory import queries
-from memory.records import Added, Draft, Outcome, identity
+from memory.records import Added, Draft, Kind, Outcome, identity
 from memory.screening import screen
 from memory.vectors import HalfVector
 from memory.words import Words, analyse, clean, digest, gist
@@ -74,6 +74,8 @@ class _Known:
     gists: dict[bytes, list[int]] = field(default_factory=dict[bytes, list[int]])
     subjects: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     subject_of: dict[int, str | None] = field(default_factory=dict[int, str | None])
+    open_run_of: dict[int, str] = field(default_factory=dict[int, str])
+    """The runs of those claims that are taken back if these are not completed."""
 
     def learn(self, number: int, one: bytes, other: bytes, subject: str | None) -> None:
         self.digests[one] = number
@@ -97,6 +99,11 @@ class _Known:
                 return number, "near_duplicate"
         return None
 
+    def may_outlive(self, one: Prepared, number: int) -> bool:
+        """Whether a claim stands when the memory that says the same does not: that of a run under way."""
+        run = self.open_run_of.get(number, one.draft.source.run_id)
+        return run != one.draft.source.run_id and one.draft.kind in {Kind.FACT, Kind.DECISION}
+
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
@@ -112,12 +119,15 @@ def _decide(bank: int, last: int, known: _Known, drafts: Sequence[Prepared]) -> 
     plan = _Plan([], [], [], {})
     for place, one in enumerate(drafts):
         found = known.same(one)
-        if found is not None:
+        if found is not None and not known.may_outlive(one, found[0]):
             plan.added.append(Added(identity(bank, found[0]), found[1]))
             continue
         last += 1
         past = list(known.subjects.get(one.draft.subject, [])) if one.draft.subject is not None else []
-        for number in past:
+        # What is said again by another run is not contradicted: what was made of it stays.
+        again = [] if found is None else [found[0]]
+        past = [number for number in past if number not in again]
+        for number in (*past, *again):
             plan.gone[number] = last
             known.forget(number)
         known.learn(last, one.digest, one.gist, one.draft.subject)
@@ -153,8 +163,10 @@ async def add(
     if there["outcome"] is not None:
         return [Added(one["id"], one["outcome"], tuple(one["superseded"])) for one in there["outcome"]]
     known = _Known()
-    for number, one, other, subject in there["alike"] or ():
+    for number, one, other, subject, open_run in there["alike"] or ():
         known.learn(number, bytes.fromhex(one), bytes.fromhex(other), subject)
+        if open_run is not None:
+            known.open_run_of[number] = open_run
     plan = _decide(bank, there["last"], known, drafts)
     await _supersede(connection, bank, tables, plan)
     if plan.new:

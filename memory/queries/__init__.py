@@ -62,10 +62,13 @@ FROM factory.{memories}
 """
 
 # What an addition has to know, in one journey: the bank's last number, what the same key added before, the
-# live memories that the drafts may repeat or supersede, and the last position of each of their sessions.
+# live memories that the drafts may repeat or supersede (of a claim that may be taken back yet, with its run),
+# and the last position of each of their sessions.
 _LOOK = """
 SELECT b.last, a.outcome,
-    (SELECT jsonb_agg(jsonb_build_array(m.number, encode(m.digest, 'hex'), encode(m.gist, 'hex'), m.subject))
+    (SELECT jsonb_agg(jsonb_build_array(m.number, encode(m.digest, 'hex'), encode(m.gist, 'hex'), m.subject,
+            (SELECT r.id FROM factory.runs r WHERE r.id = m.source ->> 'run_id' AND r.status <> 'completed'
+                AND m.kind IN ('fact', 'decision') AND m.speaker <> 'person')))
         FROM factory.{memories} m WHERE m.bank = {bank} AND m.live AND (m.digest = ANY (%(digests)s)
             OR m.gist = ANY (%(gists)s) OR m.subject = ANY (%(subjects)s))) AS alike,
     (SELECT jsonb_object_agg(p.session, p.last) FROM (

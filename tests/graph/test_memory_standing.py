@@ -9,7 +9,7 @@ import pytest
 from memory.extraction.echoes import mark
 from memory.records import SHARED
 from tests.graph.conftest import OpenSmall
-from tests.graph.writing import LIBRARY, REQUIREMENT, Writer, live, memories, run, told
+from tests.graph.writing import LIBRARY, REQUIREMENT, Writer, live, memories, recalled, run, told
 from tests.packs.brain import result
 
 
@@ -31,6 +31,29 @@ async def test_what_a_failed_or_rejected_run_claimed_does_not_stand(open_small: 
         assert await live(factory) == []
         [event] = await told(factory, run_id, "memory.taken_back")
         assert event.payload["ids"]
+
+
+async def test_what_a_second_run_claimed_too_outlives_the_first_that_is_rejected(
+    open_small: OpenSmall,
+) -> None:
+    writer = Writer("The loan time is 21 days.")
+    async with open_small(writer.rules(), pack="tiny") as factory:
+        first = await run(factory, approve_all=False)
+        [question] = await factory.approvals.pending(first)
+        second = await run(factory, "Publish it too: the loan time")
+        assert (await factory.services.run(second)).status == "completed"
+        assert (await live(factory)).count("The loan time is 21 days.") == 1
+        await factory.answer(question.id, "reject", "no", by="jan")
+        await factory.drive(first)
+        assert "The loan time is 21 days." in await live(factory)
+        bank = await (await memories(factory)).bank(LIBRARY, "writer")
+        hits = (await bank.recall("loan time")).hits
+        assert await factory.services.memory.standing("a third run", hits) == list(hits)
+        third = await run(factory, "Publish it again: the loan time")
+        assert {hit.memory.source.run_id for hit in hits} == {second}
+        assert f"The loan time is 21 days. — {second}" in recalled(writer.briefs[-1])
+        assert (await factory.services.run(third)).status == "completed"
+        assert len(await bank.list(past=True)) == len({*await live(factory)}) * 2
 
 
 async def test_a_stage_that_was_rolled_back_leaves_nothing_and_what_it_superseded_holds_again(
