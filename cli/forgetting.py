@@ -18,6 +18,14 @@ from graph.forgetting import WorkingCopies
 from graph.runner import Factory
 from memory.audit.forgetting import Forgotten, forget_phrase
 from memory.audit.phrases import Phrase
+from memory.extraction.echoes import mark
+from memory.lineage.standing import standing_in
+from memory.mental_models.forgetting import take_out_phrase
+from memory.service import Memories
+from models.embeddings.local import LocalEmbedder
+
+_NAMED = 20
+"""Memories that are named; the others are counted."""
 
 
 async def forget(phrase: str, reason: str, *, yes: bool, as_json: bool) -> int:
@@ -28,10 +36,22 @@ async def forget(phrase: str, reason: str, *, yes: bool, as_json: bool) -> int:
     async with records.opened() as kept:
         done = await forget_phrase(kept.db, phrase, why=reason.strip() or "asked by a person", by=whoami())
         await copies.take_out(kept.db, [wanted])
+        lines = await take_out_phrase(kept.db, wanted)
+        async with Memories.open(kept.db, LocalEmbedder()) as memories:
+            remembered = await standing_in(memories, wanted)
     if as_json:
-        screen.result(cast(JsonObject, plainly(done, copies)))
+        told = plainly(done, copies) | {"page_lines": lines, "remembered": remembered}
+        screen.result(cast(JsonObject, told))
         return 0
     tell(screen, done, copies)
+    if lines:
+        screen.say(f"Taken off {lines} lines of the teams' pages, old versions too.")
+    if remembered:
+        marks = " ".join(mark(one).strip("[]") for one in remembered[:_NAMED])
+        more = f" and {len(remembered) - _NAMED:,} more" if len(remembered) > _NAMED else ""
+        screen.note(
+            f"Memories say it still: {marks}{more}. See `factory memory show`, `memory forget {marks}`."
+        )
     return 0
 
 

@@ -23,8 +23,6 @@ from memory.lineage.everywhere import meant
 from memory.lineage.forgetting import Forgetting
 from memory.service import Memories
 
-_LEAST: Final = 3
-"""Letters of a word by which rows are looked for."""
 _OPTIONS: Final = ormsgpack.OPT_NON_STR_KEYS | ormsgpack.OPT_REPLACE_SURROGATES
 
 Cut = Callable[[str], str]
@@ -51,7 +49,7 @@ class WorkingCopies:
                 text = cut(text, phrase)
             return text
 
-        for word in dict.fromkeys(map(_word, phrases)):
+        for word in dict.fromkeys(phrase.plain_word for phrase in phrases):
             async with db.pool.connection() as connection:
                 runs = await copies.runs_with(connection, word)
             for run_id in runs:
@@ -77,12 +75,6 @@ class WorkingCopies:
 
 def _storable(value: Any) -> Any:
     return Jsonb(value) if is_object(value) or is_array(value) else value
-
-
-def _word(phrase: Phrase) -> str:
-    """A word that stands as it is in every row that holds the phrase; empty where there is none."""
-    plain = [word for word in phrase.text.split() if word.isascii() and word.isalnum()]
-    return max((word for word in plain if len(word) >= _LEAST), key=len, default="")
 
 
 def _without(value: Any, shortened: Cut) -> Any:

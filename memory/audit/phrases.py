@@ -19,6 +19,8 @@ LONGEST: Final = 1000
 """Characters of a phrase."""
 _BETWEEN: Final = 40
 """Characters that may stand between two words of a phrase, none of them part of a word."""
+_LEAST_PLAIN: Final = 3
+"""Letters of a word by which rows are looked for."""
 _EXCERPT: Final = 70
 """Characters of a text that are shown on each side of what was found."""
 
@@ -86,6 +88,13 @@ class Phrase:
                 for piece in ([token[:LONGEST_WORD]] if spaced or len(token) == 1 else _pairs(token))
             }
         )
+
+    @cached_property
+    def plain_word(self) -> str:
+        """A word that stands as it is, but for case, in every text with the phrase; empty where there is
+        none."""
+        plain = [word for word in self.text.split() if word.isascii() and word.isalnum()]
+        return max((word for word in plain if len(word) >= _LEAST_PLAIN), key=len, default="")
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:

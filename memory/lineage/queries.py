@@ -93,6 +93,9 @@ SELECT subject FROM factory.{memories}
 WHERE live AND starts_with(subject, %(prefix)s) AND source ->> 'path' = %(path)s
 """
 
+_WITH_WORD = """
+SELECT bank, number, text FROM factory.{memories} WHERE forgotten_at IS NULL AND text ILIKE %(word)s
+"""
 _READ_IN = """
 SELECT number, text, subject, source ->> 'path' AS path FROM factory.{memories}
 WHERE live AND kind = 'fact' AND source ->> 'path' = ANY (%(paths)s) AND number < ALL (%(fresh)s)
@@ -116,6 +119,11 @@ def derived(banks: Sequence[int]) -> sql.Composed:
 def saying(banks: Sequence[int]) -> sql.Composed:
     """What says the same, whether it holds or not."""
     return _across(_SAYING, banks)
+
+
+def with_word(banks: Sequence[int]) -> sql.Composed:
+    """What has a word in its text, whether it holds or not, in any case."""
+    return _across(_WITH_WORD, banks)
 
 
 def evidence(banks: Sequence[int]) -> sql.Composed:

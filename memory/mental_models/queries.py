@@ -52,10 +52,10 @@ UPDATE factory.mental_models SET seen = greatest(seen, %(seen)s)
 WHERE bank = %(bank)s AND version = %(version)s
 """
 
-# Every version with a line from these memories, or in these words; which lines those are is told in Python.
+# Every version of the pages of some projects, or of all; which of their lines are meant is told in Python.
 PAGES_OF_PROJECTS = """
 SELECT m.bank, m.version, m.lines FROM factory.mental_models m JOIN factory.banks b ON b.id = m.bank
-WHERE b.project = ANY (%(projects)s) FOR UPDATE OF m
+WHERE %(projects)s::text[] IS NULL OR b.project = ANY (%(projects)s) FOR UPDATE OF m
 """
 FORGET_LINES = """
 UPDATE factory.mental_models SET lines = (

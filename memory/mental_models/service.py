@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
@@ -21,7 +21,6 @@ from memory.mental_models.edits import Edit, Known, applied, digested
 from memory.mental_models.page import FACTORY, Line, Page, Way, edited
 from memory.records import Kind, Memory, place
 from memory.service import Memories
-from memory.words import normalised
 
 Editor = Callable[[Sequence[Line], Known], Awaitable[Sequence[Edit] | None]]
 """Proposes edits to a page; None where nothing usable came, and the rules alone have to do."""
@@ -35,8 +34,6 @@ _LOOKED_AT: Final = 1_000
 """Memories, the newest, that one refresh looks at."""
 _ATTEMPTS: Final = 5
 """Times that a refresh begins anew because another one was faster."""
-_LEAST_PHRASE: Final = 8
-"""Characters of a forgotten text that is looked for inside of lines: a shorter one is in many of them."""
 
 
 class PageMoved(BadInput):
@@ -169,32 +166,6 @@ class MentalModels:
                 todo=f"Look at what it changed: factory memory models {project} {team} --diff",
             )
         return new
-
-    async def forget(self, memories: Iterable[Memory], texts: Iterable[str]) -> int:
-        """Take out of every version what these memories gave and what says these texts; gives how many lines.
-
-        A person's line goes too where it says such a text: they asked for it to be gone.
-        """
-        ids = {memory.id for memory in memories}
-        said = {normalised(text) for text in texts if text.strip()}
-        if not ids and not said:
-            return 0
-        gone = 0
-        async with self._memories.db.pool.connection() as connection, connection.transaction():
-            found = await connection.execute(queries.PROJECTS, {"banks": [place(one)[0] for one in ids]})
-            projects = [row["project"] for row in await found.fetchall()]
-            pages = await connection.execute(queries.PAGES_OF_PROJECTS, {"projects": projects})
-            for row in await pages.fetchall():
-                places = [
-                    number
-                    for number, line in enumerate(map(_line, row["lines"]))
-                    if line.text and (ids & set(line.sources) or _says(line.text, said))
-                ]
-                if places:
-                    gone += len(places)
-                    given = {"bank": row["bank"], "version": row["version"], "places": places}
-                    await connection.execute(queries.FORGET_LINES, given)
-        return gone
 
     async def _seen(self, bank: int, page: Page, seen: int) -> None:
         if page.version and seen > page.seen:
@@ -347,17 +318,13 @@ def _sources(lines: Sequence[Line]) -> set[int]:
     return {one for line in lines for one in line.sources}
 
 
-def _says(text: str, said: Collection[str]) -> bool:
-    line = normalised(text)
-    return any(one == line or (len(one) >= _LEAST_PHRASE and one in line) for one in said)
-
-
 def _page(project: str, team: str, row: Any) -> Page:
-    lines = tuple(map(_line, row["lines"]))
+    lines = tuple(map(line_of, row["lines"]))
     return Page(
         project, team, row["version"], row["at"], row["by"], row["way"], lines, row["seen"], row["key"]
     )
 
 
-def _line(told: Any) -> Line:
+def line_of(told: Any) -> Line:
+    """A line as the database has it."""
     return Line(told["text"], told["by"], tuple(told["sources"]), bool(told["forgotten"]))

@@ -300,6 +300,27 @@ def test_a_text_that_cannot_be_read_is_called_what_it_was_meant_for(
     assert "factory memory models" in said["todo"] or "iconv" in said["todo"]
 
 
+@pytest.mark.usefixtures("library")
+def test_a_phrase_that_the_audit_forgets_goes_from_pages_and_memories_that_say_it_are_named(
+    told: Tell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "page.md").write_text("- Anna Jansen of Kerkstraat decides.\n- Loans are free.\n")
+    told("models", "library", TEAM, "--edit", "page.md")
+    (tmp_path / "page.md").write_text("- Loans are free.\n")
+    told("models", "library", TEAM, "--edit", "page.md")
+    kept = told("add", "library", "Ask anna jansen about fines.", "--shared", "--kind", "fact")
+    assert call(["audit", "forget", "Anna Jansen", "--yes", "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert (done["page_lines"], done["remembered"]) == (1, [kept["id"]])
+    old = told("models", "library", TEAM, "--version", "2")["lines"]
+    assert [(line["text"], line["forgotten"]) for line in old] == [("", True), ("Loans are free.", False)]
+    assert call(["audit", "forget", "Anna Jansen", "--yes"]) == 0
+    assert f"memory forget {mark(kept['id']).strip('[]')}" in capsys.readouterr().err
+    told("forget", str(kept["id"]), "--yes")
+    assert call(["audit", "forget", "Anna Jansen", "--yes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["remembered"] == []
+
+
 REFUSED: list[tuple[list[str], str]] = [
     (["search", "nowhere", "x"], "no project"),
     (["search", "../etc", "x"], "no project"),
