@@ -24,9 +24,9 @@ from memory import adding
 from memory import queries as banks
 from memory.lineage import queries
 from memory.lineage.taking_back import by_bank, lock_projects, with_derived
-from memory.records import Memory, identity, place
+from memory.records import Memory, identity
 from memory.service import Memories
-from memory.words import digest
+from memory.words import digest, gist
 from models.embeddings import cache
 
 _log = logs.get(__name__)
@@ -58,43 +58,53 @@ async def forget(
 
     Gives the ids of all that were forgotten now; none where it was done before. Raises NotFound.
     """
-    doomed = await _doomed(memories, ids)
-    if not doomed:
-        return ()
-    forgetting = Forgetting(tuple(doomed), why, by)
-    for take_out in elsewhere:
-        await take_out(memories, forgetting)
-        faults.point("memory.elsewhere")
-    spoken = {adding.spoken(memory.speaker, memory.text) for memory in doomed}
-    await cache.forget(memories.db, sorted(spoken | set(forgetting.texts)))
-    await _tell(memories, forgetting)
-    faults.point("memory.forgetting")
-    await _entomb(memories, [memory.id for memory in doomed])
-    return tuple(sorted(memory.id for memory in doomed))
+    gone: list[int] = []
+    wanted = ids
+    while doomed := await _doomed(memories, wanted):
+        forgetting = Forgetting(tuple(doomed), why, by)
+        for take_out in elsewhere:
+            await take_out(memories, forgetting)
+            faults.point("memory.elsewhere")
+        spoken = {adding.spoken(memory.speaker, memory.text) for memory in doomed}
+        await cache.forget(memories.db, sorted(spoken | set(forgetting.texts)))
+        await _tell(memories, forgetting)
+        faults.point("memory.forgetting")
+        gone += [memory.id for memory in doomed]
+        # Another run may have said the same, or made something of it, since we looked.
+        wanted = await _entomb(memories, doomed)
+    return tuple(sorted(gone))
 
 
 async def _doomed(memories: Memories, ids: Collection[int]) -> list[Memory]:
     """The memories to forget, with their texts."""
-    asked = [await memories.get(one) for one in ids]
-    alive = [memory for memory in asked if memory.forgotten_at is None]
-    if not alive:
+    if not ids:
         return []
+    asked = [await memories.get(one) for one in ids]
     async with memories.db.pool.connection() as connection, connection.transaction():
-        known = await lock_projects(connection, [memory.bank for memory in alive])
-        found = await connection.execute(
-            queries.saying(known), {"digests": [digest(memory.text) for memory in alive]}
-        )
-        same = {identity(row["bank"], row["number"]) for row in await found.fetchall()}
-        every = await with_derived(connection, known, same | {memory.id for memory in alive})
+        known = await lock_projects(connection, [memory.bank for memory in asked])
+        every = await _meant(connection, known, asked)
     every_one = [await memories.get(one) for one in sorted(every)]
     return [memory for memory in every_one if memory.forgotten_at is None]
 
 
-async def _entomb(memories: Memories, ids: Sequence[int]) -> None:
+async def _meant(connection: Connection, known: Sequence[int], asked: Sequence[Memory]) -> set[int]:
+    """These memories, what says the same but for its punctuation, and all that was made of them."""
+    texts = [memory.text for memory in asked if memory.text]
+    given = {"digests": [digest(text) for text in texts], "gists": [gist(text) for text in texts]}
+    found = await (await connection.execute(queries.saying(known), given)).fetchall()
+    same = {identity(row["bank"], row["number"]) for row in found}
+    return await with_derived(connection, known, same | {memory.id for memory in asked})
+
+
+async def _entomb(memories: Memories, doomed: Sequence[Memory]) -> set[int]:
+    """Forget them; what has come since and has to be forgotten too."""
+    ids = {memory.id for memory in doomed}
     async with memories.db.pool.connection() as connection, connection.transaction():
-        await lock_projects(connection, [place(one)[0] for one in ids])
+        known = await lock_projects(connection, [memory.bank for memory in doomed])
+        more = await _meant(connection, known, doomed) - ids
         for bank, numbers in sorted(by_bank(ids).items()):
             await _entomb_in(connection, bank, numbers)
+    return more
 
 
 async def _entomb_in(connection: Connection, bank: int, numbers: Sequence[int]) -> None:

@@ -80,7 +80,9 @@ async def promote(memories: Memories, project: str, memory: int, *, by: str) -> 
             todo="Share the one that took its place",
         )
     draft = _copy(known, (memory,))
-    return (await (await memories.bank(project, SHARED)).add([draft], key=f"promoted/{memory}/{by}"))[0]
+    # Said a second time, it is a duplicate; what was taken back meanwhile is shared anew.
+    key = clock.new_id(f"promoted/{memory}/{by}/")
+    return (await (await memories.bank(project, SHARED)).add([draft], key=key))[0]
 
 
 def _sought(subject: str | None) -> tuple[str, ...]:

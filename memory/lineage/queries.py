@@ -80,7 +80,8 @@ WHERE starts_with(session, %(run)s || '/') AND speaker <> ALL (%(speakers)s) AND
 """
 _DERIVED = "SELECT bank, number FROM factory.{memories} WHERE derived_from && %(ids)s::bigint[]"
 _SAYING = (
-    "SELECT bank, number FROM factory.{memories} WHERE digest = ANY (%(digests)s) AND forgotten_at IS NULL"
+    "SELECT bank, number FROM factory.{memories}"
+    " WHERE (digest = ANY (%(digests)s) OR gist = ANY (%(gists)s)) AND forgotten_at IS NULL"
 )
 _EVIDENCE = """
 SELECT number, bank, text, kind, speaker, session, position, at, valid_from, valid_to, subject, superseded_by,

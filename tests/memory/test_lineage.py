@@ -188,6 +188,16 @@ async def test_a_person_shares_a_memory_that_holds_and_no_other(memories: Memori
         await promote(memories, PROJECT, new + 1000, by="jan")
 
 
+async def test_a_person_shares_again_what_had_been_taken_back(memories: Memories) -> None:
+    bank, shared = await memories.bank(PROJECT, "api_design"), await memories.bank(PROJECT, SHARED)
+    [old] = await add(bank, draft("The port is 8000.", subject="port"))
+    first = await promote(memories, PROJECT, old, by="jan")
+    await take_back(memories, [first.id], why="a person shared it by mistake")
+    again = await promote(memories, PROJECT, old, by="jan")
+    assert (again.outcome, await live(shared)) == ("new", ["The port is 8000."])
+    assert (await promote(memories, PROJECT, old, by="jan")).outcome == "duplicate"
+
+
 async def rows(database: Database) -> str:
     async with database.pool.connection() as connection:
         kept: list[str] = []
@@ -226,6 +236,35 @@ async def test_forgetting_hides_the_text_everywhere_and_keeps_the_chain_whole(
     assert event.payload == {"ids": sorted(gone), "why": "asked to", "by": "jan"}
     assert (await verify(database)).ok
     assert await forget(memories, [first], why="again", by="jan") == ()
+
+
+async def test_forgetting_reaches_what_says_the_same_but_for_its_punctuation(memories: Memories) -> None:
+    bank, other = await memories.bank(PROJECT, "api_design"), await memories.bank(PROJECT, "backend")
+    [first] = await add(bank, draft("The pilot is Hendrikje Amersfoort."))
+    [same] = await add(other, draft("the pilot is Hendrikje Amersfoort", team="backend"))
+    [older] = await add(bank, draft("The pilot is  Hendrikje Amersfoort!", subject="pilot"))
+    [newer] = await add(bank, draft("The pilot has left.", subject="pilot", days=1))
+    assert set(await forget(memories, [first], why="asked to", by="jan")) == {first, same, older}
+    assert [memory.id for memory in await bank.list(past=True)] == [newer]
+
+
+async def test_what_another_run_makes_of_a_memory_while_it_is_forgotten_is_forgotten_too(
+    memories: Memories,
+) -> None:
+    bank, shared = await memories.bank(PROJECT, "api_design"), await memories.bank(PROJECT, SHARED)
+    [first] = await add(bank, draft("The pilot is Hendrikje Amersfoort."))
+    times = 0
+
+    async def elsewhere(memories: Memories, forgetting: Forgetting) -> None:
+        nonlocal times
+        times += 1
+        if times == 1:
+            [copy] = await add(shared, draft("The pilot is Hendrikje Amersfoort.", derived_from=(first,)))
+            await add(bank, draft("Ask Hendrikje Amersfoort.", run="run-2", derived_from=(copy,)))
+
+    gone = await forget(memories, [first], why="asked to", by="jan", elsewhere=[elsewhere])
+    assert (len(gone), await live(bank), await live(shared)) == (3, [], [])
+    assert times == 2
 
 
 async def test_forgetting_what_is_not_there_changes_nothing(memories: Memories) -> None:
