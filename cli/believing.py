@@ -15,6 +15,9 @@ from memory.origins import MOST, Origin, origins
 from memory.service import Memories
 from models.embeddings.local import LocalEmbedder
 
+_SHOWN = 3
+"""Stages that are named as told; the others are counted."""
+
 
 async def why(phrase: str, run: str | None, stage: str | None, *, as_json: bool) -> int:
     """Print where a belief comes from; returns 0. Raises NotFound where nobody holds it."""
@@ -34,9 +37,20 @@ async def why(phrase: str, run: str | None, stage: str | None, *, as_json: bool)
 
 
 def _say(screen: Screen, origin: Origin) -> None:
+    """What is believed, by whom; then where it is from: run, stage, file and line."""
     file = f"{origin.path}:{origin.line}" if origin.path and origin.line else origin.path or ""
     where = ", ".join(part for part in (origin.run_id, origin.stage, file, f"event {origin.seq}") if part)
-    before = f"{mark(origin.memory)} " if origin.memory is not None else ""
-    told = f", recalled at event {origin.told_at}" if origin.told_at else ""
-    screen.say(one_line(f"{before}{origin.how}{told}: {where}", 300), style="bold")
-    screen.say(f"  {one_line(origin.text, 400)}")
+    if origin.memory is None:
+        section = f", under “{origin.section}”" if origin.section else ""
+        line = f", line {origin.line}" if origin.line and not origin.path else ""
+        screen.say(one_line(f"{origin.how}{line}{section}: {where}", 300), style="bold")
+        screen.say(f"  {one_line(origin.text, 400)}")
+        return
+    first, more = origin.told_to[:_SHOWN], len(origin.told_to) - _SHOWN
+    others = f" and {more} more stages" if more > 0 else ""
+    told = f", told to {', '.join(first)}{others} (event {origin.told_at})" if first else ""
+    screen.say(one_line(f"{mark(origin.memory)} memory{told}", 300), style="bold")
+    screen.say(f"  {one_line(origin.says or '', 400)}")
+    screen.say(f"  said in {one_line(where, 300)}")
+    if file and origin.text != origin.says:
+        screen.say(f"  where it reads: {one_line(origin.text, 400)}")

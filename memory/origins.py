@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,6 +21,8 @@ from memory.service import Memories
 _FILE: Final = "file:"
 MOST: Final = 10
 """Origins that are shown."""
+_LONG: Final = 400
+"""Characters of a line that is shown whole; of a longer one, what stands around the phrase."""
 _ASKED: Final = 200
 """Memories that a belief without a run is looked for in."""
 
@@ -41,11 +43,18 @@ class Origin:
     """The event that holds it."""
     path: str | None
     line: int | None
+    """Of the file, or of the brief."""
     text: str
     """The line itself; what it says where it is gone."""
     memory: int | None = None
+    says: str | None = None
+    """What the memory says; nothing of what is no memory."""
     told_at: int | None = None
-    """The event by which the stage was told so."""
+    """The event by which the stage was told so, the first stage where several were."""
+    told_to: tuple[str, ...] = ()
+    """The stages that were told so by memory, in their order."""
+    section: str | None = None
+    """The heading that it stands under in a brief."""
 
 
 async def origins(
@@ -64,9 +73,10 @@ async def origins(
         found = await _of_memories(memories, wanted)
     if not found:
         where = f"in {run_id}" + (f", {stage}" if stage else "") if run_id else "in any memory"
+        quoted = f"'{wanted.text}'" if "'" not in wanted.text and len(wanted.text) <= 80 else "PHRASE"
         raise NotFound(
             f"Nothing says “{' '.join(phrase.split())[:160]}” {where}",
-            todo="Try other words; `factory audit search` looks through every event and text",
+            todo=f"Try other words, or look through every event and text: factory audit search {quoted}",
         )
     return found
 
@@ -80,7 +90,7 @@ async def _of_memories(memories: Memories, wanted: Phrase) -> list[Origin]:
             if _says(wanted, hit.memory.text):
                 found[hit.memory.id] = hit.score, hit.memory
     best = sorted(found.values(), key=lambda each: -each[0])
-    return [await _origin_of(memories, memory, None) for _, memory in best[:MOST]]
+    return [await _origin_of(memories, memory, []) for _, memory in best[:MOST]]
 
 
 async def _of_stage(
@@ -97,15 +107,15 @@ async def _of_stage(
             todo=f"It has: {', '.join(stages) or 'none yet'}",
         )
     texts = await log.texts(run_id, [event.seq for event in mine])
-    origins: list[Origin] = []
+    told: dict[int, list[Event]] = {}
     for event in mine:
         if event.kind == RECALLED:
             for number in _recalled(texts, event, wanted):
-                origins.append(await _origin_of(memories, await memories.get(number), event.seq))
-    known = {origin.memory for origin in origins}
+                told.setdefault(number, []).append(event)
+    origins = [await _origin_of(memories, await memories.get(one), events) for one, events in told.items()]
     for event in mine:
         if event.kind == SNAPSHOT:
-            origins += _standing(event, texts, wanted, memory=bool(known))
+            origins += _standing(event, texts, wanted, memory=bool(told))
     if not any(origin.how == "file" for origin in origins):
         # What the brief says was handed on by an earlier stage: there is the file.
         earlier = [event for event in events if event.kind == SNAPSHOT and event not in mine]
@@ -141,22 +151,29 @@ def _standing(
         found = next(iter(wanted.stands_in(text)), None)
         if found is not None:
             is_file = name.startswith(_FILE)
-            line = text.split("\n")[found.line - 1].strip() if is_file else found.excerpt
+            rows = text.split("\n")
+            line = rows[found.line - 1].strip()
             yield Origin(
                 how="file" if is_file else name,
                 run_id=event.run_id,
                 stage=stage_of(event) or event.team or "",
                 seq=event.seq,
                 path=name.removeprefix(_FILE) if is_file else None,
-                line=found.line if is_file else None,
-                text=line,
+                line=found.line if is_file or name == "brief" else None,
+                text=line if len(line) <= _LONG else found.excerpt,
+                section=_heading(rows[: found.line]) if name == "brief" else None,
             )
 
 
-async def _origin_of(memories: Memories, memory: Memory, told_at: int | None) -> Origin:
-    """Where a memory was read, with the line of the file where it is still kept."""
+def _heading(rows: list[str]) -> str | None:
+    """The heading that the last of these lines stands under."""
+    return next((row.lstrip("# ").strip() for row in reversed(rows) if row.startswith("#")), None)
+
+
+async def _origin_of(memories: Memories, memory: Memory, told: Sequence[Event]) -> Origin:
+    """Where a memory was read, with the line of the file where it is still kept, and who was told of it."""
     source = memory.source
-    text = memory.text or "(forgotten)"
+    text = says = memory.text or "(forgotten)"
     if source.path is not None and memory.text:
         kept = await EventLog(memories.db).texts(source.run_id, [source.seq])
         file = kept.get((source.seq, f"{_FILE}{source.path}"))
@@ -172,7 +189,9 @@ async def _origin_of(memories: Memories, memory: Memory, told_at: int | None) ->
         source.line,
         text,
         memory=memory.id,
-        told_at=told_at,
+        says=says,
+        told_at=told[0].seq if told else None,
+        told_to=tuple(dict.fromkeys(stage_of(event) or event.team or "" for event in told)),
     )
 
 

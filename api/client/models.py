@@ -630,7 +630,10 @@ class OriginShown(TypedDict):
     line: int | None
     text: str
     memory: int | None
+    says: str | None
     told_at: int | None
+    told_to: list[str]
+    section: str | None
 
 
 class Page(TypedDict):

@@ -122,9 +122,18 @@ class OriginShown(BaseModel):
     seq: int
     path: str | None
     line: int | None
+    """Of the file, or of the brief."""
     text: str
+    """The line itself."""
     memory: int | None
+    says: str | None
+    """What the memory says."""
     told_at: int | None
+    """The event by which the first stage was told so."""
+    told_to: list[str]
+    """The stages that were told so."""
+    section: str | None
+    """The heading that it stands under in a brief."""
 
 
 class Why(BaseModel):

@@ -183,8 +183,11 @@ def test_why_names_run_stage_file_and_line_in_one_command(
     assert (origin["how"], origin["run_id"], origin["stage"]) == ("memory", "run-1", f"{TEAM}.1")
     assert (origin["path"], origin["line"], origin["told_at"]) == ("src/app.py", 3, 1)
     assert origin["text"] == "# A loan lasts 21 days."
-    assert call(["memory", "why", "a loan lasts 21 days"]) == 0
-    assert f"run-1, {TEAM}.1, src/app.py:3, event 1" in capsys.readouterr().out
+    assert (origin["says"], origin["told_to"]) == ("A loan lasts 21 days.", ["qa_engineering.1"])
+    assert call(["memory", "why", "a loan lasts 21 days", "--run", "run-2"]) == 0
+    said = capsys.readouterr().out
+    assert "memory, told to qa_engineering.1 (event 1)\n  A loan lasts 21 days.\n" in said
+    assert f"run-1, {TEAM}.1, src/app.py:3, event 1\n  where it reads: # A loan lasts 21 days." in said
     [said] = told("why", "it is so", "--run", "run-1")["origins"]
     assert (said["how"], said["path"]) == ("result", None)
     [written] = told("why", "LOAN_DAYS", "--run", "run-1", "--stage", f"{TEAM}.1")["origins"]
@@ -192,6 +195,37 @@ def test_why_names_run_stage_file_and_line_in_one_command(
     assert written["text"] == "LOAN_DAYS = 21"
     assert "no stage" in told("why", "x", "--run", "run-1", "--stage", "nobody", code=2)["error"]["what"]
     assert "Nothing says" in told("why", "a loan lasts 99 days", "--run", "run-1", code=2)["error"]["what"]
+
+
+@pytest.mark.usefixtures("library")
+def test_why_says_once_what_several_stages_were_told_and_under_which_heading_a_brief_says_it(
+    told: Tell, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def more(memories: Memories) -> None:
+        log = EventLog(memories.db)
+        [bank] = [info for info in await memories.banks() if info.name == TEAM]
+        for team in ("api_design", "documentation"):
+            key, texts = (
+                f"{team}.1/recalled",
+                {"recall": [{"id": bank.id << 32 | 1, "text": "A loan lasts 21 days."}]},
+            )
+            await log.append("run-2", RECALLED, {"ids": []}, team=team, key=key, texts=texts)
+        brief = {"brief": "# Requirement\n> Fines are 2 euros.\n\n# Objective\nWrite it down."}
+        await log.append(
+            "run-2", SNAPSHOT, {"commit": None}, team=TEAM, key=f"{TEAM}.1/snapshot", texts=brief
+        )
+
+    do(settings, more)
+    [memory] = told("why", "a loan lasts 21 days", "--run", "run-2")["origins"]
+    assert memory["told_to"] == ["qa_engineering.1", "api_design.1", "documentation.1"]
+    assert memory["told_at"] == 1
+    [asked] = told("why", "fines are 2 euros", "--run", "run-2", "--stage", TEAM)["origins"]
+    assert (asked["how"], asked["line"], asked["section"]) == ("brief", 2, "Requirement")
+    assert asked["text"] == "> Fines are 2 euros."
+    assert call(["memory", "why", "fines are 2 euros", "--run", "run-2"]) == 0
+    assert "brief, line 2, under “Requirement”: run-2, " in capsys.readouterr().out
+    assert call(["memory", "why", "nobody says this"]) == 2
+    assert "factory audit search 'nobody says this'" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("library")
