@@ -260,9 +260,9 @@ async def _end_derived(
 ) -> None:
     """What was made of memories that are superseded now does not hold either."""
     superseded = [one for each in added for one in each.superseded]
-    why, key = "what it was made of was superseded", f"{stage.key(state)}/retained/taken_back"
+    why, key = taking_back.OUTDATED, f"{stage.key(state)}/retained/taken_back"
     tell = telling(stage.services.events, state["run_id"], why, key, team=stage.team.id)
-    await taking_back.end_derived(memories, [*superseded, *outdated], why=why, tell=tell)
+    await taking_back.end_derived(memories, [*superseded, *outdated], tell=tell)
 
 
 def _payload(

@@ -12,8 +12,16 @@ PROJECTS_OF = "SELECT DISTINCT project FROM factory.banks WHERE id = ANY (%(bank
 MARK_TAKEN_BACK = """
 INSERT INTO factory.taken_back (bank, number, at, why)
 SELECT %(bank)s, n, %(at)s, %(why)s FROM unnest(%(numbers)s::int[]) n
-ON CONFLICT DO NOTHING RETURNING number
+ON CONFLICT (bank, number) DO UPDATE SET why = excluded.why
+    WHERE taken_back.why = %(outdated)s AND excluded.why <> %(outdated)s
+RETURNING number
 """
+# Of these, what ended for no other reason than that what it was made of had been superseded.
+OUTDATED = """
+SELECT number FROM factory.taken_back
+WHERE bank = %(bank)s AND number = ANY (%(numbers)s) AND why = %(outdated)s ORDER BY number
+"""
+UNMARK = "DELETE FROM factory.taken_back WHERE bank = %(bank)s AND number = %(number)s"
 TAKEN_BACK = "SELECT number FROM factory.taken_back WHERE bank = %(bank)s AND number = ANY (%(numbers)s)"
 
 _END = """
@@ -79,6 +87,7 @@ WHERE starts_with(session, %(run)s || '/') AND speaker <> ALL (%(speakers)s) AND
     AND (%(sessions)s::text[] IS NULL OR session = ANY (%(sessions)s))
 """
 _DERIVED = "SELECT bank, number FROM factory.{memories} WHERE derived_from && %(ids)s::bigint[]"
+_ALIVE = "SELECT bank, number FROM factory.{memories} WHERE live AND number = ANY (%(numbers)s)"
 _SAYING = (
     "SELECT bank, number FROM factory.{memories}"
     " WHERE (digest = ANY (%(digests)s) OR gist = ANY (%(gists)s)) AND forgotten_at IS NULL"
@@ -115,6 +124,11 @@ def of_run(banks: Sequence[int]) -> sql.Composed:
 def derived(banks: Sequence[int]) -> sql.Composed:
     """What was made of memories."""
     return _across(_DERIVED, banks)
+
+
+def alive(banks: Sequence[int]) -> sql.Composed:
+    """Of these numbers, in whatever bank, what holds."""
+    return _across(_ALIVE, banks)
 
 
 def saying(banks: Sequence[int]) -> sql.Composed:

@@ -27,6 +27,10 @@ CLAIMS: Final = (Kind.FACT, Kind.DECISION)
 """What a run claims. What it experienced it has experienced, even where it fails."""
 
 
+OUTDATED: Final = "what it was made of was superseded"
+"""Why something was taken back that holds again when what it was made of does."""
+
+
 @dataclass(frozen=True, slots=True)
 class TakenBack:
     """What came of it."""
@@ -77,16 +81,15 @@ async def take_back_run(
     return taken
 
 
-async def end_derived(
-    memories: Memories, ids: Collection[int], *, why: str, tell: Tell | None = None
-) -> TakenBack:
-    """Take back what was made of these memories, and not themselves: they have been superseded."""
+async def end_derived(memories: Memories, ids: Collection[int], *, tell: Tell | None = None) -> TakenBack:
+    """Take back what was made of these memories, and not themselves: they have been superseded. Holds again
+    when they do."""
     if not ids:
         return TakenBack()
     async with memories.db.pool.connection() as connection, connection.transaction():
         known = await lock_projects(connection, [place(one)[0] for one in ids])
         made = await with_derived(connection, known, set(ids)) - set(ids)
-        taken = await _take_back(connection, known, made, why)
+        taken = await _take_back(connection, known, made, OUTDATED)
         if tell is not None and taken.ids:
             await tell(connection, taken)
     faults.point("memory.taken_back")
@@ -176,7 +179,7 @@ async def _take_back(connection: Connection, known: Sequence[int], ids: set[int]
     taken: list[int] = []
     restored: list[int] = []
     for bank, numbers in sorted(by_bank(await with_derived(connection, known, ids)).items()):
-        given = {"bank": bank, "numbers": numbers, "at": at, "why": why}
+        given = {"bank": bank, "numbers": numbers, "at": at, "why": why, "outdated": OUTDATED}
         marked = await (await connection.execute(queries.MARK_TAKEN_BACK, given)).fetchall()
         fresh = [row["number"] for row in marked]
         if not fresh:
@@ -187,6 +190,7 @@ async def _take_back(connection: Connection, known: Sequence[int], ids: set[int]
         await adding.withdraw(connection, bank, ended)
         # Only what gave way to a memory that held until now: whatever came later stands in its place.
         restored += await _restore(connection, bank, tables, [row["number"] for row in ended])
+    restored += await _restore_derived(connection, known, set(restored))
     return TakenBack(tuple(sorted(taken)), tuple(sorted(restored)))
 
 
@@ -206,6 +210,33 @@ async def _restore(
             if number not in waiting and await _revive(connection, bank, tables, number):
                 restored.append(identity(bank, number))
     return restored
+
+
+async def _restore_derived(connection: Connection, known: Sequence[int], restored: set[int]) -> list[int]:
+    """Let hold again what was made of these, where it ended with them alone and all it was made of holds."""
+    every: list[int] = []
+    while restored:
+        found = await (await connection.execute(queries.derived(known), {"ids": list(restored)})).fetchall()
+        restored = set[int]()
+        for bank, numbers in sorted(by_bank(identity(row["bank"], row["number"]) for row in found).items()):
+            given = {"bank": bank, "numbers": numbers, "outdated": OUTDATED}
+            ended = await (await connection.execute(queries.OUTDATED, given)).fetchall()
+            for number in (row["number"] for row in ended):
+                if await _has_its_sources(connection, known, bank, number):
+                    await connection.execute(queries.UNMARK, {"bank": bank, "number": number})
+                    if await _revive(connection, bank, queries.Tables(bank), number):
+                        restored.add(identity(bank, number))
+        every += sorted(restored)
+    return every
+
+
+async def _has_its_sources(connection: Connection, known: Sequence[int], bank: int, number: int) -> bool:
+    """Whether all that a memory was made of holds, as far as it is known here."""
+    row = await (await connection.execute(banks.tables(bank).one, {"number": number})).fetchone()
+    sources = {one for one in (row["derived_from"] if row else ()) if place(one)[0] in known}
+    given = {"numbers": [place(one)[1] for one in sources]}
+    alive = await (await connection.execute(queries.alive(known), given)).fetchall()
+    return sources <= {identity(row["bank"], row["number"]) for row in alive}
 
 
 async def _revive(connection: Connection, bank: int, tables: queries.Tables, number: int) -> bool:

@@ -15,7 +15,7 @@ from core.errors import NotFound
 from core.events import EventLog
 from memory.lineage.forgetting import Forgetting, forget
 from memory.lineage.promotion import Evidence, NotShareable, promote, promote_borne_out
-from memory.lineage.taking_back import PERSON, take_back, take_back_run
+from memory.lineage.taking_back import PERSON, end_derived, take_back, take_back_run
 from memory.records import SHARED, Draft, Kind, Source
 from memory.service import Bank, Memories
 from models.embeddings.cache import CachedEmbedder
@@ -196,6 +196,27 @@ async def test_a_person_shares_again_what_had_been_taken_back(memories: Memories
     again = await promote(memories, PROJECT, old, by="jan")
     assert (again.outcome, await live(shared)) == ("new", ["The port is 8000."])
     assert (await promote(memories, PROJECT, old, by="jan")).outcome == "duplicate"
+
+
+async def test_what_was_shared_is_shared_again_when_the_run_that_changed_it_fails(memories: Memories) -> None:
+    bank, shared = await memories.bank(PROJECT, "api_design"), await memories.bank(PROJECT, SHARED)
+    [old] = await add(bank, draft("The port is 8000.", subject="port"))
+    copy = await promote(memories, PROJECT, old, by="jan")
+    [second] = await add(shared, draft("Firewalls open port 8000.", derived_from=(copy.id, old)))
+    [new] = await bank.add([draft("The port is 9000.", run="run-2", subject="port", days=1)], key="2")
+    await end_derived(memories, new.superseded)
+    assert await live(shared) == []
+    taken = await take_back_run(memories, PROJECT, "run-2", why="run-2 failed")
+    assert set(taken.restored) == {old, copy.id, second}
+    assert (await live(bank), await live(shared)) == (
+        ["The port is 8000."], ["The port is 8000.", "Firewalls open port 8000."]
+    )  # fmt: skip
+    assert await found(shared, "which port do firewalls open?")
+    [gone] = await add(bank, draft("The port is 7000.", run="run-3", subject="port", days=2))
+    assert (await memories.get(old)).superseded_by == gone
+    taken = await end_derived(memories, [old])
+    assert set(taken.ids) == {copy.id, second}
+    assert await live(shared) == []
 
 
 async def rows(database: Database) -> str:
