@@ -6,8 +6,11 @@ for as long as its embedder is at hand; where neither can, words alone do, and t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from operator import mul
 from typing import Final
 
 from psycopg.rows import DictRow
@@ -16,9 +19,15 @@ from core import logs
 from core.database import Database
 from memory import adding, queries
 from memory.vectors import HalfVector, understand
+from memory.words import clean
 from models.embeddings.base import Embedder, EmbeddingFailed, Vector
 
+PATIENCE: Final = 60.0
+"""Seconds for the vector of a query, in which Ollama may have to load its model; and so many more for each
+`_BATCH` texts."""
 _BATCH: Final = 128
+_LONGEST: Final = 1.01
+"""The square of a vector's length, at most: it is stored in 16 bits."""
 _log = logs.get(__name__)
 
 
@@ -78,7 +87,8 @@ def chosen(now: State, first: Embedder, others: Mapping[str, Embedder]) -> tuple
 
 async def documents(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
     """The vectors, of the dimension that the embedder promised. Raises EmbeddingFailed."""
-    vectors = await embedder.documents(texts)
+    async with _patient(embedder, PATIENCE * (1 + len(texts) / _BATCH)):
+        vectors = await embedder.documents(texts)
     if len(vectors) != len(texts):
         raise EmbeddingFailed(f"{embedder.name} gave {len(vectors)} vectors for {len(texts)} texts")
     for vector in vectors:
@@ -88,17 +98,34 @@ async def documents(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
 
 async def query(embedder: Embedder, text: str) -> Vector:
     """The vector of what is looked for, likewise. Raises EmbeddingFailed."""
-    return _promised(embedder, await embedder.query(text))
+    async with _patient(embedder, PATIENCE):
+        vector = await embedder.query(clean(text))
+    return _promised(embedder, vector)
+
+
+@asynccontextmanager
+async def _patient(embedder: Embedder, seconds: float) -> AsyncGenerator[None]:
+    """A brief does not wait for a server that hangs: words are found without it."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise EmbeddingFailed(
+            f"{embedder.name} gave no embedding within {seconds:.0f} seconds",
+            untouched="No vector was stored",
+            todo="Look whether its server hangs",
+        ) from None
 
 
 def _promised(embedder: Embedder, vector: Vector) -> Vector:
+    todo = "Open the memory anew: a model that was replaced has its own vectors"
     if len(vector) != embedder.dimension:
-        raise EmbeddingFailed(
-            f"{embedder.name} gave a vector of {len(vector)} numbers in place of {embedder.dimension}",
-            untouched="No vector was stored",
-            todo="Open the memory anew: a model that was replaced has its own vectors",
-        )
-    return vector
+        wrong = f"a vector of {len(vector)} numbers in place of {embedder.dimension}"
+    elif not sum(map(mul, vector, vector)) <= _LONGEST:  # neither is what is no number
+        wrong, todo = "a vector that is not of length one", "Look at the log of its server"
+    else:
+        return vector
+    raise EmbeddingFailed(f"{embedder.name} gave {wrong}", untouched="No vector was stored", todo=todo)
 
 
 async def space(db: Database, bank: int, embedder: Embedder) -> queries.Space:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from operator import mul
-from typing import Protocol
+from typing import Final, Protocol
 
 from core.errors import FactoryError
 
 Vector = tuple[float, ...]
 """Of length one, unless the text says nothing at all: then of zeros."""
+
+
+MOST_NUMBERS: Final = 4000
+"""Of a vector: the most that the database can search by a graph."""
 
 
 class EmbeddingFailed(FactoryError):

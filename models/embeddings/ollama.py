@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
@@ -10,7 +9,7 @@ import httpx
 
 from core.redaction import redact
 from models.catalogue import Limits
-from models.embeddings.base import EmbeddingFailed, Vector, normalised
+from models.embeddings.base import MOST_NUMBERS, EmbeddingFailed, Vector, normalised
 from models.server import http_options
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 64
 """Texts in one request."""
+_LARGEST: Final = 1e100
+"""Of a vector's numbers: the square of a larger one is soon no number any more."""
 
 # What a family of models was trained to see before a text; without it, its vectors are worse.
 # (nomic-embed-text: the model's own card; mxbai-embed-large likewise, for queries only.)
@@ -53,6 +54,12 @@ class OllamaEmbedder:
         )
         embedder = cls(client, model, url, int(num_ctx * limits.bytes_per_token))
         embedder.dimension = len((await embedder._embed(["dimension"]))[0])
+        if embedder.dimension > MOST_NUMBERS:
+            raise EmbeddingFailed(
+                f"{model} gives vectors of {embedder.dimension} numbers, and the most is {MOST_NUMBERS}",
+                untouched="Nothing was embedded",
+                todo="Name a smaller model in `local/embed`",
+            )
         return embedder
 
     async def documents(self, texts: Sequence[str]) -> list[Vector]:
@@ -84,8 +91,8 @@ class OllamaEmbedder:
         for numbers in answered:
             if not numbers or (self.dimension and len(numbers) != self.dimension):
                 raise self._failure(f"a vector has {len(numbers)} numbers in place of {self.dimension}")
-            if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
-                raise self._failure("a vector holds what is no number")
+            if not all(isinstance(number, (int, float)) and abs(number) < _LARGEST for number in numbers):
+                raise self._failure("a vector holds what is no number, or one too large")
         return [normalised(numbers) for numbers in answered]
 
     def _failure(self, why: str) -> EmbeddingFailed:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Sequence
 
 import pytest
 
 from core.database import Database
+from memory import embedding
 from memory.bank import Bank
 from memory.records import SpaceInfo
 from memory.service import Memories
@@ -135,34 +138,65 @@ async def test_a_model_replaced_by_one_of_another_dimension_does_not_mix_with_it
 
 
 class Lying:
-    """Promises 512 numbers and gives shorter vectors, or fewer of them than there are texts."""
+    """Promises 512 numbers of length one, and gives something else."""
 
     name = "lying"
     dimension = 512
 
-    def __init__(self, *, short: bool) -> None:
+    def __init__(self, how: str) -> None:
         self._honest = LocalEmbedder()
-        self._short = short
+        self._how = how
+
+    def _twisted(self, vector: Vector) -> Vector:
+        match self._how:
+            case "short":
+                return vector[:100]
+            case "nan":
+                return (math.nan, *vector[1:])
+            case "infinite":
+                return (-math.inf, *vector[1:])
+            case "long":
+                return tuple(1e30 * number for number in vector)
+            case _:
+                return vector
 
     async def documents(self, texts: Sequence[str]) -> list[Vector]:
-        vectors = await self._honest.documents(texts)
-        return [vector[:100] for vector in vectors] if self._short else vectors[:-1]
+        if self._how == "hangs":
+            await asyncio.sleep(3600)
+        vectors = [self._twisted(vector) for vector in await self._honest.documents(texts)]
+        return vectors[:-1] if self._how == "few" else vectors
 
     async def query(self, text: str) -> Vector:
-        return (await self._honest.query(text))[:100]
+        if self._how == "hangs":
+            await asyncio.sleep(3600)
+        return self._twisted(await self._honest.query(text))
 
 
-@pytest.mark.parametrize("short", [True, False])
+@pytest.mark.parametrize("how", ["short", "few", "nan", "infinite", "long", "hangs"])
 async def test_vectors_that_are_not_what_was_promised_are_not_stored(
-    database: Database, draft: MakeDraft, short: bool
+    database: Database, draft: MakeDraft, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Memories.open(database, Lying(short=short)) as memories:
+    if how == "hangs":
+        monkeypatch.setattr(embedding, "PATIENCE", 0.2)
+    async with Memories.open(database, Lying(how)) as memories:
         bank = await memories.bank("library", "backend_engineering")
         await bank.add([draft(text) for text in LOANS[:3]], key="a")
-        assert len((await bank.recall("loan rule 2")).hits) == 3
+        recall = await bank.recall("loan rule 2")
+        assert len(recall.hits) == 3
+        assert recall.degraded
         async with database.pool.connection() as connection:
             row = await (await connection.execute("SELECT count(*) AS n FROM factory.vectors")).fetchone()
         assert row == {"n": 0}
+
+
+async def test_a_query_that_no_protocol_can_carry_is_answered(
+    database: Database, draft: MakeDraft, ollama_server: OllamaServer
+) -> None:
+    async with Memories.open(database, await connected(ollama_server)) as memories:
+        bank = await memories.bank("library", "backend_engineering")
+        await bank.add([draft("Loan rule 1.")], key="a")
+        recall = await bank.recall("loan \ud800 rule \0")
+        assert (recall.hits[0].memory.text, recall.embedder) == ("Loan rule 1.", OLLAMA)
 
 
 async def test_the_cache_spares_the_model_what_it_embedded_before(

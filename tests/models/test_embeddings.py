@@ -105,6 +105,12 @@ async def test_what_the_server_would_cut_is_cut_by_us(ollama_server: OllamaServe
         (lambda _: {"embeddings": [["one"] * 768]}, "no embedding"),
         (lambda _: {"embeddings": "none"}, "no embedding"),
         (lambda _: {"error": "out of memory"}, "no embedding"),
+        (lambda _: {"embeddings": [[float("nan")] * 768]}, "no number"),
+        (lambda _: {"embeddings": [[1.7e308] * 768]}, "too large"),
+        (lambda _: {"embeddings": [[10**400] * 768]}, "no embedding"),
+        (lambda _: {"embeddings": [[None] * 768]}, "no embedding"),
+        (lambda _: {"embeddings": [[[0.5]] * 768]}, "no embedding"),
+        (lambda _: {"embeddings": {"0": [0.5]}}, "no embedding"),
     ],
 )
 async def test_an_answer_that_cannot_be_used_is_refused_by_its_reason(
@@ -189,6 +195,15 @@ async def test_a_model_that_gives_no_vectors_is_passed_over_and_that_is_told(
     told = caplog.text
     assert "0 vectors came back" in told
     assert "embeddings.chosen" in told
+
+
+async def test_a_model_of_longer_vectors_than_can_be_searched_is_passed_over(
+    opened: Open, ollama_server: OllamaServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ollama_server.embed = lambda texts: {"embeddings": letters(texts, 4096)}
+    models = await opened()
+    assert (await models.embedder()).name == "local/hash-512-v1"
+    assert "vectors of 4096 numbers, and the most is 4000" in caplog.text
 
 
 async def test_what_must_stay_here_is_not_sent_to_a_model_elsewhere(
