@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import cast
 
 from cli import records
 from cli import screen as look_of
 from cli.auditing import FileInTheWay, FileUnwritable
-from cli.screen import Screen, table
+from cli.screen import Screen, counted, table
 from cli.whoami import whoami
 from core.errors import BadInput
 from core.json import JsonObject
@@ -27,7 +28,7 @@ class FileUnreadable(BadInput):
 
 
 def target(words: list[str], *, everything: bool) -> Path:
-    """The file that `export` is to write. Raises ExportUnclear, FileInTheWay."""
+    """The file that `export` is to write, `-` for standard output. Raises ExportUnclear, FileInTheWay."""
     if len(words) != (1 if everything else 2):
         raise ExportUnclear(
             "What to export, and where to, is not clear",
@@ -35,14 +36,16 @@ def target(words: list[str], *, everything: bool) -> Path:
             todo="Write: factory audit export RUN FILE, or: factory audit export --all FILE",
         )
     file = Path(words[-1])
-    if file.exists():
+    if words[-1] != "-" and file.exists():
         raise FileInTheWay(f"{file} is there already", untouched="It was left as it is", todo="Name another")
     return file
 
 
 async def exported(run: str | None, file: Path, *, as_json: bool) -> int:
-    """Write the chain of a run, or of all, to a file that is not there yet; returns 0."""
+    """Write the chain of a run, or of all, to a file that is not there yet, or to `-`; returns 0."""
     screen = Screen(as_json)
+    if str(file) == "-":
+        return await _streamed(run, screen)
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     async with records.opened() as kept:
         run_id = await chains.find(kept.db, run) if run else None
@@ -63,10 +66,22 @@ async def exported(run: str | None, file: Path, *, as_json: bool) -> int:
     if as_json:
         screen.result(_plain(passed, file))
         return 0
-    screen.say(
-        f"✓ {file}: {passed.events:,} events and {passed.texts:,} texts of {_runs(passed.runs)}",
-        style="green",
-    )
+    screen.say(_passed(passed, f"written to {file}"), style="green")
+    return 0
+
+
+async def _streamed(run: str | None, screen: Screen) -> int:
+    if screen.as_json:
+        raise ExportUnclear(
+            "Standard output takes the export or one JSON object, not both",
+            untouched="Nothing was written",
+            todo="Leave --json out, or name a file",
+        )
+    async with records.opened() as kept:
+        run_id = await chains.find(kept.db, run) if run else None
+        passed = await export(kept.db, run_id, sys.stdout.write)
+    sys.stdout.flush()
+    screen.note(_passed(passed, "written"), style="green")
     return 0
 
 
@@ -88,11 +103,7 @@ async def imported(file: Path, *, as_json: bool) -> int:
         screen.result(_plain(passed, file))
         return 0
     if passed.runs:
-        screen.say(
-            f"✓ {passed.events:,} events and {passed.texts:,} texts of {_runs(passed.runs)} imported,"
-            " read-only",
-            style="green",
-        )
+        screen.say(_passed(passed, "imported, read-only"), style="green")
         screen.note(f"Walk through one with: factory replay {passed.runs[0]}")
     if passed.known:
         screen.say(f"  Here already, the same event for event: {_runs(passed.known)}")
@@ -126,6 +137,11 @@ async def listing(*, as_json: bool) -> int:
         rows.add_row(look_of.clean(one.run_id), f"{one.events:,}", at, look_of.clean(one.imported_by or ""))
     screen.out.print(rows)
     return 0
+
+
+def _passed(passed: Passed, how: str) -> str:
+    events, texts = counted(passed.events, "event"), counted(passed.texts, "text")
+    return f"✓ {events} and {texts} of {_runs(passed.runs)} {how}"
 
 
 def _runs(runs: list[str]) -> str:

@@ -18,6 +18,7 @@ from rich.text import Text
 from core.json import JsonObject
 from core.plain import clean as clean
 from core.plain import cost as cost
+from core.plain import counted as counted
 from core.plain import one_line as one_line
 from core.plain import seconds as seconds
 from core.plain import tokens as tokens

@@ -61,3 +61,8 @@ def cost(value: Decimal | float | str | None) -> str:
     if amount == 0:
         return "$0"
     return f"${amount:.4f}" if abs(amount) < 1 else f"${amount:,.2f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 run`, `1,017 events`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -76,7 +76,10 @@ def audit_forget(
 @app.command("export")
 def audit_export(
     words: Annotated[
-        list[str], typer.Argument(metavar="RUN FILE", help="A run, and the file; with --all the file alone.")
+        list[str],
+        typer.Argument(
+            metavar="RUN FILE", help="A run, and the file (- for stdout); with --all the file alone."
+        ),
     ],
     everything: Annotated[bool, typer.Option("--all", help="All runs.")] = False,
     as_json: AsJson = False,

@@ -23,6 +23,16 @@ from memory.audit.exporting import TEXT_FIELDS, VERSION, WHAT, Passed
 from memory.audit.passage import Passage, Row
 
 _LONGEST_LINE: Final = 100_000_000  # bytes; a text has up to 16 MB, and JSON may write a byte as six
+_WRAPPED: Final = {
+    b"\x1f\x8b": ("is compressed by gzip", "Unpack it first: gunzip"),
+    b"\x28\xb5\x2f\xfd": ("is compressed by zstd", "Unpack it first: unzstd"),
+    b"PK\x03\x04": ("is a zip archive", "Unpack it first: unzip"),
+    b"\xef\xbb\xbf": (
+        "begins with a byte order mark, which an editor put there",
+        "Take the file from its source again; `factory audit export` writes none",
+    ),
+}
+"""What a file that was packed or edited begins with."""
 _LONGEST_ID: Final = 200
 _TOGETHER: Final = 500
 """Events that are written at once."""
@@ -61,13 +71,14 @@ class _Lines:
         self.number += 1
         raw = self._file.readline(_LONGEST_LINE)
         if not raw:
-            raise self.broken("the file ends before it is complete")
+            empty = self.number == 1
+            raise self.broken("the file is empty" if empty else "the file ends before it is complete")
         if not raw.endswith(b"\n"):
             raise self.broken("the line has no end")
         try:
             told = json.loads(raw.decode())
         except (ValueError, RecursionError):
-            raise self.broken("it is no JSON") from None
+            raise self._no_json(raw) from None
         if not is_object(told):
             raise self.broken("it is no JSON object")
         return told
@@ -78,12 +89,20 @@ class _Lines:
         if self._file.read(1):
             raise self.broken("something follows the end")
 
-    def broken(self, why: str) -> FileBroken:
+    def broken(self, why: str, todo: str = "") -> FileBroken:
         return FileBroken(
             f"Line {self.number} of the file is broken: {why}",
             untouched="Nothing was imported",
-            todo="Take the file from its source again: factory audit export",
+            todo=todo or "Take the file from its source again: factory audit export",
         )
+
+    def _no_json(self, raw: bytes) -> FileBroken:
+        """A line that is no JSON, with what was probably done to the file on its way."""
+        first = raw if self.number == 1 else b""
+        for begins, (what, todo) in _WRAPPED.items():
+            if first.startswith(begins):
+                return self.broken(f"it {what}", todo)
+        return self.broken("it is no JSON")
 
 
 class _Import:
@@ -102,7 +121,8 @@ class _Import:
             raise self._lines.broken("this is no export of an audit")
         if told.get("version") != VERSION:
             raise self._lines.broken(
-                f"it is of version {str(told.get('version'))[:20]}, and this program knows {VERSION}"
+                f"it is of version {str(told.get('version'))[:20]}, and this program knows {VERSION}",
+                "Import it with the version of the factory that wrote it, or a newer one",
             )
         told = self._lines.next()
         runs = 0

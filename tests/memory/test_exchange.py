@@ -1,6 +1,7 @@
 """Chains leave as a file and come in from one, whole or not at all; what came in is read-only."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -178,7 +179,7 @@ def edit(lines: list[str], line: int, before: str, after: str) -> list[str]:
 
 # 0 header, 1 run-a, 2-4 events, 5-6 texts, 7 run-b, 8-10 events, 11-12 texts, 13 end
 BREAKS: list[tuple[Callable[[list[str]], list[str]], int, str]] = [
-    (lambda lines: [], 1, "ends before"),
+    (lambda lines: [], 1, "the file is empty"),
     (lambda lines: lines[:9], 10, "ends before"),
     (lambda lines: lines[:-1], 14, "ends before"),
     (lambda lines: [*lines, lines[1]], 15, "follows the end"),
@@ -230,6 +231,40 @@ def test_a_file_that_was_cut_inside_a_line_or_is_no_text_is_broken(
         Path(FILE).write_bytes(content)
         assert call(["audit", "import", FILE]) == 2
         assert why in capsys.readouterr().err
+
+
+def test_a_file_that_was_packed_or_edited_on_its_way_is_called_so(
+    empty: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty()
+    whole = Path(FILE).read_bytes()
+    packed = (
+        (gzip.compress(whole), "compressed by gzip", "gunzip"),
+        (
+            b"\xef\xbb\xbf" + whole,
+            "byte order mark",
+            "from its source",
+        ),
+    )
+    for content, why, todo in packed:
+        Path(FILE).write_bytes(content)
+        assert call(["audit", "import", FILE]) == 2
+        said = capsys.readouterr().err
+        assert why in said
+        assert todo in said
+
+
+def test_an_export_to_standard_output_is_the_file_and_nothing_else(
+    empty: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["audit", "export", "--all", "-"]) == 0
+    captured = capsys.readouterr()
+    assert "6 events and 4 texts of 2 runs" in captured.err
+    assert not Path("-").exists()
+    empty()
+    Path("piped.jsonl").write_text(captured.out)
+    assert call(["audit", "import", "piped.jsonl"]) == 0
+    assert call(["audit", "export", "--all", "-", "--json"]) == 2
 
 
 def test_a_broken_chain_is_not_exported(intruder: Admin, capsys: pytest.CaptureFixture[str]) -> None:
