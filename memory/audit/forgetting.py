@@ -22,7 +22,7 @@ from core.json import JsonObject, canonical
 from core.redaction import redact
 from core.texts import FORGOTTEN, MARK, text_digest
 from memory.audit import queries
-from memory.audit.phrases import Phrase, folded
+from memory.audit.phrases import Phrase, Span
 from memory.audit.search import bring_up_to_date, candidates, in_chain
 
 _LITERAL: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -30,9 +30,6 @@ _LITERAL: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _CHARACTER: Final = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|.", re.DOTALL
 )
-
-Span = tuple[int, int]
-"""The first character, and the one after the last."""
 
 
 class TextMissing(NotFound):
@@ -151,7 +148,7 @@ def without(body: str, found: Sequence[Span]) -> str:
 
 def cut(text: str, phrase: Phrase) -> str:
     """A text with a mark wherever the phrase stands in it."""
-    found = [_unfolded(text, one.start, one.end) for one in phrase.stands_in(text)]
+    found = [one.span for one in phrase.stands_in(text)]
     return without(text, _merged(found)) if found else text
 
 
@@ -167,27 +164,8 @@ def spans(body: str, phrase: Phrase) -> Iterator[Span]:
         # Where each character of the text begins in the JSON, and where the last one ends.
         starts = [one.start() for one in _CHARACTER.finditer(literal[0], 1, len(literal[0]) - 1)]
         starts.append(len(literal[0]) - 1)
-        for first, last in _merged([_unfolded(text, one.start, one.end) for one in found]):
+        for first, last in _merged([one.span for one in found]):
             yield literal.start() + starts[first], literal.start() + starts[last]
-
-
-def _unfolded(text: str, start: int, end: int) -> Span:
-    """The characters of `text` that a span of its folded form came from, or a few more."""
-    if len(folded(text)) == len(text):
-        return start, end
-    first, last = 0, len(text)
-    low, high = 0, len(text)
-    while low < high:  # the longest beginning that folds to no more than what stands before
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if len(folded(text[:middle])) <= start else (low, middle - 1)
-    first = low
-    low, high = first, len(text)
-    while low < high:  # the shortest that folds to all of it
-        middle = (low + high) // 2
-        low, high = (low, middle) if len(folded(text[:middle])) >= end else (middle + 1, high)
-    last = low
-    # Letters that join with the next one when folded may be one off; a little more is taken then.
-    return max(0, first - 1), min(len(text), last + 1)
 
 
 def _merged(found: Sequence[Span]) -> list[Span]:

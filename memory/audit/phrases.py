@@ -25,20 +25,35 @@ _EXCERPT: Final = 70
 """Characters of a text that are shown on each side of what was found."""
 
 
+Span = tuple[int, int]
+"""The first character, and the one after the last."""
+
+
 class PhraseUnusable(BadInput):
     """There is nothing in the phrase to look for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Found:
     """A place in a text where a phrase stands."""
 
+    text: str
+    """All of it, as it was written."""
     start: int
+    """In characters of the folded text, as `end` is."""
     end: int
     line: int
     """Counted from 1."""
-    excerpt: str
-    """What stands around it, on one line."""
+
+    @cached_property
+    def span(self) -> Span:
+        """The characters of the text that it stands in, or one more on each side."""
+        return _unfolded(self.text, self.start, self.end)
+
+    @property
+    def excerpt(self) -> str:
+        """What stands around it, on one line, as it was written."""
+        return _around(self.text, *self.span)
 
 
 def folded(text: str) -> str:
@@ -114,12 +129,9 @@ class Phrase:
     def stands_in(self, text: str) -> Iterator[Found]:
         """Each place of the text where the phrase stands."""
         compared = folded(text)
-        # Rarely (ß, ligatures) the folded text has another length; then its own words are shown.
-        same = len(compared) == len(text)
-        shown = text if same else compared
         for found in self._pattern.finditer(compared):
             start, end = found.span()
-            yield Found(start, end, compared.count("\n", 0, start) + 1, _around(shown, start, end))
+            yield Found(text, start, end, compared.count("\n", 0, start) + 1)
 
 
 def _tokens(text: str) -> Iterator[tuple[str, bool]]:
@@ -140,3 +152,23 @@ def _around(text: str, start: int, end: int) -> str:
     first, last = max(0, start - _EXCERPT), min(len(text), max(end, start + 2 * _EXCERPT) + _EXCERPT)
     line = " ".join(text[first:last].split())
     return f"{'…' if first else ''}{line}{'…' if last < len(text) else ''}"
+
+
+def _unfolded(text: str, start: int, end: int) -> Span:
+    """The characters of `text` that a span of its folded form came from, or a few more."""
+    if len(folded(text)) == len(text):
+        return start, end
+    # Rarely (ß, ligatures, letters with marks of their own) the folded text has another length.
+    first, last = 0, len(text)
+    low, high = 0, len(text)
+    while low < high:  # the longest beginning that folds to no more than what stands before
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if len(folded(text[:middle])) <= start else (low, middle - 1)
+    first = low
+    low, high = first, len(text)
+    while low < high:  # the shortest that folds to all of it
+        middle = (low + high) // 2
+        low, high = (low, middle) if len(folded(text[:middle])) >= end else (middle + 1, high)
+    last = low
+    # Letters that join with the next one when folded may be one off; a little more is taken then.
+    return max(0, first - 1), min(len(text), last + 1)

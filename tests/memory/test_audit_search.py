@@ -103,6 +103,15 @@ def test_a_hit_names_run_stage_event_place_and_what_stands_around(capsys: pytest
     assert "backend_engineering.1 stage.snapshot file:src/app.py:2" in shown
 
 
+def test_what_stands_around_is_shown_as_it_was_written_whatever_letters_fold_to() -> None:
+    text = "De IJ heet Ĳ, und die Straße\nHeißt ŉ Große Gasse.\nHere Anna SAYS so in the ﬁle of Öland."
+    [found] = Phrase("anna says SO").stands_in(text)
+    assert found.line == 3
+    assert found.excerpt == " ".join(text.split())
+    first, last = found.span
+    assert "Anna SAYS so" in text[first:last]
+
+
 def test_other_words_and_another_order_are_not_the_phrase(capsys: pytest.CaptureFixture[str]) -> None:
     for phrase in ("tools lend", "neighbour", "lend tool", "weeks last", "ostgre", "nobody said", "เครองมือ"):
         assert find(capsys, phrase) == []
