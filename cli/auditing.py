@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from cli import records
-from cli.screen import Screen
+from cli.screen import Screen, counted
 from core import audit
 from core.audit import Anchor, AuditReport, BrokenLink
 from core.errors import BadInput
@@ -27,10 +27,20 @@ class FileUnwritable(BadInput):
     """A file cannot be written."""
 
 
+class KeyUnused(BadInput):
+    """A key was named, and nothing that it could check."""
+
+
 async def verify(run: str | None, against: Path | None, key: Path | None, *, as_json: bool) -> int:
     """Walk the hash chains; returns 0 when they are whole, 4 when one is broken or not that of `against`."""
     screen = Screen(as_json)
     checkpoint = None
+    if key is not None and against is None:
+        raise KeyUnused(
+            "A key checks the signature of a checkpoint, and none was named",
+            untouched="Nothing was verified",
+            todo="Name the checkpoint too: --against FILE",
+        )
     if against is not None:
         from memory.audit import checkpoints, keys
 
@@ -57,12 +67,13 @@ async def verify(run: str | None, against: Path | None, key: Path | None, *, as_
     _say(screen, report)
     if checkpoint is not None and report.ok:
         screen.say(
-            f"✓ It leads through the checkpoint of {checkpoint.at}: {len(anchors):,} runs.", style="green"
+            f"✓ It leads through the checkpoint of {checkpoint.at}: {counted(len(anchors), 'run')}.",
+            style="green",
         )
         new = sorted(one for one in report.heads if one not in heads)
         if new and run_id is None:
             more = f" and {len(new) - _SHOWN} more" if len(new) > _SHOWN else ""
-            screen.say(f"  Since then: {len(new)} new runs ({', '.join(new[:_SHOWN])}{more})")
+            screen.say(f"  Since then: {counted(len(new), 'new run')} ({', '.join(new[:_SHOWN])}{more})")
         if run_id is not None and not anchors:
             screen.note(f"The checkpoint is older than {run_id}: it says nothing of it.", style="yellow")
     return 0 if report.ok else 4
@@ -79,14 +90,18 @@ def _say(screen: Screen, report: AuditReport) -> None:
     broken = report.broken
     if broken is None:
         screen.say(
-            f"✓ The chain is whole: {report.events:,} events and {report.texts:,} texts "
-            f"of {report.runs:,} runs, none changed, removed or put in.",
+            f"✓ The chain is whole: {counted(report.events, 'event')} and {counted(report.texts, 'text')} "
+            f"of {counted(report.runs, 'run')}, none changed, removed or put in.",
             style="green",
         )
     else:
         what = f"The text {broken.text} of event {broken.seq}" if broken.text else "The chain"
         at = "is not as written" if broken.text else f"is broken at event {broken.seq}"
         screen.say(f"✗ {what} of {broken.run_id} {at}: {broken.why}", style="bold red")
+        screen.note(
+            "Nothing was repaired. Hold it against a backup (factory restore, into another FACTORY_HOME), an "
+            "export, or a checkpoint: factory audit verify --against FILE"
+        )
     if not report.protected:
         why = report.unprotected_because
         screen.note(f"The database does not refuse changes: {why}.", style="yellow")
@@ -123,7 +138,10 @@ async def checkpoint(file: Path, *, as_json: bool) -> int:
         told = {"file": str(file), "at": made.at, "root": made.root, "key": made.key, "runs": len(made.heads)}
         screen.result(cast(JsonObject, {**told, "events": report.events, "texts": report.texts}))
         return 0
-    screen.say(f"✓ {file}: {report.events:,} events of {len(made.heads):,} runs, at {made.at}", style="green")
+    screen.say(
+        f"✓ {file}: {counted(report.events, 'event')} of {counted(len(made.heads), 'run')}, at {made.at}",
+        style="green",
+    )
     screen.say(f"  root {made.root}")
     screen.say(f"  key  {made.key}")
     screen.note("Keep it where neither this machine nor the database can write.")

@@ -17,7 +17,7 @@ from core.tasks import end
 from memory import embedding, queries, rows
 from memory.bank import Bank
 from memory.errors import MemoryRefused
-from memory.records import BankInfo, Memory, place
+from memory.records import BankInfo, Memory, place, shown
 from memory.weights import Bounds, Weights
 from models.embeddings.base import Embedder
 from models.embeddings.local import LocalEmbedder
@@ -118,7 +118,7 @@ class Memories:
                     found = await connection.execute(queries.tables(bank).one, {"number": number})
                     row = await found.fetchone()
         if row is None:
-            raise NotFound(f"There is no memory {memory}", todo="`factory memory search` shows ids")
+            raise NotFound(f"There is no memory m{shown(memory)}", todo="`factory memory search` shows ids")
         return rows.memory(row)
 
     async def switch(self, embedder: Embedder) -> None:

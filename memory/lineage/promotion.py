@@ -15,6 +15,7 @@ from core import clock
 from core.errors import BadInput
 from memory import rows
 from memory.adding import as_kept
+from memory.extraction.echoes import mark
 from memory.lineage import queries
 from memory.lineage.taking_back import PERSON
 from memory.records import SHARED, Added, Draft, Kind, Memory
@@ -75,7 +76,7 @@ async def promote(memories: Memories, project: str, memory: int, *, by: str) -> 
     known = await memories.get(memory)
     if known.forgotten_at is not None or known.valid_to is not None:
         raise NotShareable(
-            f"Memory {memory} does not hold any more",
+            f"{mark(memory)} does not hold any more",
             untouched="Nothing was shared",
             todo="Share the one that took its place",
         )

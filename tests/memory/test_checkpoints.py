@@ -175,6 +175,13 @@ def test_a_checkpoint_of_another_factorys_key_is_refused_unless_that_key_is_name
     assert "the trusted one is" in capsys.readouterr().err
 
 
+def test_a_key_that_would_check_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["audit", "verify", "--key", "mine.pub"]) == 2
+    said = capsys.readouterr().err
+    assert "none was named" in said
+    assert "--against FILE" in said
+
+
 def test_the_key_is_its_owners_alone(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
