@@ -131,7 +131,9 @@ def _promised(embedder: Embedder, vector: Vector) -> Vector:
 async def space(db: Database, bank: int, embedder: Embedder) -> queries.Space:
     """The space of an embedder in a bank; made where there is none."""
     given = {"bank": bank, "embedder": embedder.name, "dimension": embedder.dimension}
-    async with db.pool.connection() as connection:
+    async with db.pool.connection() as connection, connection.transaction():
+        # An addition that is not committed would not be seen: a bank that seems empty has a whole space.
+        await connection.execute(queries.LOCK, {"bank": bank})
         row = await (await connection.execute(queries.MAKE_SPACE, given)).fetchone()
     assert row is not None
     return queries.space(bank, row["id"], embedder.dimension)

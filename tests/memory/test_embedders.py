@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from core.database import Database
-from memory import embedding
+from memory import adding, embedding, queries
 from memory.bank import Bank
 from memory.records import SpaceInfo
 from memory.service import Memories
@@ -187,6 +187,47 @@ async def test_vectors_that_are_not_what_was_promised_are_not_stored(
         async with database.pool.connection() as connection:
             row = await (await connection.execute("SELECT count(*) AS n FROM factory.vectors")).fetchone()
         assert row == {"n": 0}
+
+
+async def test_a_space_that_is_made_beside_an_addition_of_another_process_is_not_called_whole(
+    database: Database, bank: Bank, draft: MakeDraft, ollama_server: OllamaServer
+) -> None:
+    await embedding.space(database, bank.id, LocalEmbedder())
+    prepared = [adding.prepare(draft("Loan rule 1."))]
+    async with database.pool.connection() as connection:
+        async with connection.transaction():
+            await adding.add(connection, bank.id, queries.tables(bank.id), prepared, [], "a")
+            making = asyncio.create_task(embedding.space(database, bank.id, await connected(ollama_server)))
+            await asyncio.wait({making}, timeout=1)
+        await making
+    assert [space.whole for space in (await embedding.state(database, bank.id)).spaces] == [False, False]
+
+
+async def test_processes_of_two_embedders_write_one_bank_at_once(
+    database: Database, draft: MakeDraft, ollama_server: OllamaServer
+) -> None:
+    ollama = await connected(ollama_server)
+    async with Memories.open(database, LocalEmbedder()) as one, Memories.open(database, ollama) as other:
+        banks = [await memories.bank("library", "backend_engineering") for memories in (one, other)]
+
+        async def write(bank: Bank, which: int) -> None:
+            for number, text in enumerate(LOANS[:20]):
+                mine = text.replace("Loan", f"Loan {which}")
+                await bank.add([draft(mine), draft(text)], key=f"{which}/{number}")
+                assert (await bank.recall(text)).hits
+
+        await asyncio.gather(write(banks[0], 0), write(banks[1], 1), write(banks[1], 2))
+        for memories, bank in zip((one, other), banks, strict=True):
+            await memories.settled()
+            await bank.catch_up()
+            recall = await bank.recall(LOANS[7])
+            assert (recall.embedder, recall.degraded) == (memories.embedder.name, "")
+            assert recall.hits[0].memory.text == LOANS[7]
+        async with database.pool.connection() as connection:
+            counted = """SELECT s.embedder, count(*) AS n
+                FROM factory.vectors v JOIN factory.spaces s ON s.id = v.space GROUP BY 1 ORDER BY 1"""
+            rows = await (await connection.execute(counted)).fetchall()
+        assert [(row["embedder"], row["n"]) for row in rows] == [(LOCAL, 80), (OLLAMA, 80)]
 
 
 async def test_a_query_that_no_protocol_can_carry_is_answered(
