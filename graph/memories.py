@@ -33,6 +33,11 @@ SAYABLE: Final = (Kind.DIRECTIVE, Kind.FACT, Kind.DECISION)
 """What a person may tell a team."""
 
 
+_NO_WORD: Final = (
+    "no memory has any of these words: what is shown is what comes nearest, and may be about other things"
+)
+
+
 class KindUnknown(BadInput):
     """There is no such kind of memory."""
 
@@ -143,14 +148,16 @@ async def search(
 ) -> MemoriesFound:
     """What the banks know about a query, the best first."""
     kinds = kinds_of(wanted.kinds)
-    if not query.strip():
-        raise BadInput("There is nothing to look for", todo="Give a word or several")
+    if not any(index_words(query)):
+        raise BadInput("There is nothing to look for: no word is in it", todo="Give a word or several")
     hits: list[tuple[Recalled, str]] = []
     notes: dict[str, None] = {}
     for bank in await banks(memories, house, wanted):
         recall = await bank.recall(query, limit=limit, kinds=kinds, as_of=as_of)
         hits += [(hit, bank.name) for hit in recall.hits]
         notes |= {f"{bank.name}: {recall.degraded}": None} if recall.degraded else {}
+    if hits and not any(hit.parts.get("bm25") for hit, _ in hits):
+        notes |= {_NO_WORD: None}
     best = sorted(hits, key=lambda each: -each[0].score)[:limit]
     return MemoriesFound(
         query=query,

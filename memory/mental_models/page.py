@@ -25,6 +25,7 @@ Way = Literal["digest", "model", "person"]
 """How a version came about: by the rules alone, by a model's edits, by a person's."""
 
 _MARKS: Final = re.compile(rf"(?:\s*{MARK.pattern})+\s*$")
+_COMMENT: Final = re.compile(r"<!--.*-->")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069]+")
 
 
@@ -117,8 +118,11 @@ def edited(page: Page, text: str, by: str) -> tuple[Line, ...]:
 
 
 def _rows(text: str) -> list[tuple[int, str]]:
+    """The rows that say something, with their numbers; a comment of Markdown says nothing."""
     rows = [(number, plain(row)) for number, row in enumerate(text.splitlines(), start=1)]
-    return [(number, row) for number, row in rows if row.removeprefix("-").strip()]
+    return [
+        (number, row) for number, row in rows if not _COMMENT.fullmatch(row) and row.removeprefix("-").strip()
+    ]
 
 
 def _line(number: int, row: str, known: dict[str, Line], by: str) -> Line:

@@ -124,6 +124,16 @@ def test_a_search_shows_source_and_what_the_score_is_made_of(
 
 
 @pytest.mark.usefixtures("library")
+def test_a_search_says_where_no_memory_has_any_of_its_words(
+    told: Tell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told("search", "library", "loan")["degraded"] == []
+    assert "no memory has any of these words" in " ".join(told("search", "library", "zebras")["degraded"])
+    assert call(["memory", "search", "library", "zebras"]) == 0
+    assert "no memory has any of these words" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("library")
 def test_a_rule_that_a_person_tells_stands_in_their_name_with_its_event(
     told: Tell, settings: Settings
 ) -> None:
@@ -362,6 +372,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["search", "library", "x", "--kind", "rumour"], "no kind"),
     (["search", "library", "x", "--team", TEAM, "--shared"], "two banks"),
     (["search", "library", " "], "nothing to look for"),
+    (["search", "library", "…"], "nothing to look for"),
     (["show", "999999999999"], "no memory"),
     (["show", "nowhere"], "no project"),
     (["add", "library", "x"], "Who is to remember"),

@@ -162,6 +162,11 @@ async def test_a_person_takes_a_line_over_by_changing_it_and_drops_one_for_good(
     assert b.id not in {one for line in page.lines for one in line.sources}
 
 
+async def test_a_comment_in_a_page_is_no_line_of_it(models: MentalModels) -> None:
+    page = await models.edit(PROJECT, TEAM, "<!-- from version 1 -->\n- One.", based_on=0, by="anna")
+    assert said(page) == ["One."]
+
+
 @pytest.mark.parametrize("text", ["- " + "x" * 401, "\n".join(f"- {n} " + "y" * 390 for n in range(11))])
 async def test_a_page_that_is_too_long_is_refused_and_changes_nothing(
     models: MentalModels, text: str
