@@ -10,11 +10,10 @@ from typing import Any, Final, Self
 from core.json import JsonObject
 from memory.extraction.echoes import MARK, mark
 from memory.records import Recalled
+from memory.words import seen
 
 _LINE: Final = re.compile(rf"^> - {MARK.pattern} \(\w+\) (?P<text>.*) — [^—\n]+$", re.MULTILINE)
 _OF_PAGE: Final = re.compile(rf"^> - (?P<text>.*?)(?: {MARK.pattern})+$", re.MULTILINE)
-# What is not seen and could make a line read otherwise than it is: of width zero, of direction, tags.
-_UNSEEN: Final = re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +82,7 @@ class Told:
     @property
     def sentence(self) -> str:
         """The line for a model. It belongs behind `> `, as does everything that somebody else wrote."""
-        plain = " ".join(_UNSEEN.sub("", self.text).split())
-        return f"- {mark(self.id)} ({self.kind}) {plain} — {' '.join(self.place.split())}"
+        return f"- {mark(self.id)} ({self.kind}) {seen(self.text)} — {seen(self.place)}"
 
 
 def recalled_in(texts: Iterable[str]) -> list[str]:

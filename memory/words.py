@@ -36,6 +36,12 @@ _UNSPACED: Final = (
 _TOKEN: Final = re.compile(
     f"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>(?:(?![{_UNSPACED}])[^\\W_]|[{_MARKS}])+)|(?P<sign>[^\\w\\s])"
 )
+# Controls, and what has no width: joiners, marks of direction, selectors of variants, fillers, tags.
+_UNSEEN: Final = re.compile(
+    "[\\x00-\\x08\\x0e-\\x1b\\x7f-\\x84\\x86-\\x9f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f"
+    "\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0e\\ufeff\\uffa0\\ufff0-\\ufffb"
+    "\\U0001bca0-\\U0001bca3\\U0001d173-\\U0001d17a\\U000e0000-\\U000e0fff]"
+)
 # In "1.5" and "10:30", "-5", "!ready", "C#"; and wherever they stand: signs of mathematics and of currencies.
 _VALUED: Final = re.compile(
     r"(?<=\d)[.,:](?=\d)|(?<![^\W_])[-\u2212](?=\d)|!(?=[\w=])|(?<=\w)#|[%&^]|"
@@ -63,6 +69,11 @@ class Words:
 def clean(text: str) -> str:
     """The text as the database can hold it, of the same length: what it cannot hold becomes U+FFFD."""
     return "".join("\ufffd" if char == "\0" or "\ud800" <= char <= "\udfff" else char for char in text)
+
+
+def seen(text: str) -> str:
+    """The text on one line, without what is not shown: a model could be told there what no person sees."""
+    return " ".join(_UNSEEN.sub("", text).split())
 
 
 def normalised(text: str) -> str:

@@ -13,7 +13,7 @@ from core.errors import BadInput
 from memory.extraction.echoes import MARK, mark
 from memory.records import unshown
 from memory.screening import screen
-from memory.words import clean, normalised
+from memory.words import clean, normalised, seen
 
 FACTORY: Final = "factory"
 """Who wrote a line that no person did."""
@@ -26,7 +26,6 @@ Way = Literal["digest", "model", "person"]
 
 _MARKS: Final = re.compile(rf"(?:\s*{MARK.pattern})+\s*$")
 _COMMENT: Final = re.compile(r"<!--.*-->")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069]+")
 
 
 class PageRefused(BadInput):
@@ -81,7 +80,7 @@ class Page:
 
 def plain(text: str) -> str:
     """A text on one line, without what is not shown."""
-    return " ".join(_CONTROL.sub(" ", clean(text)).split())
+    return seen(clean(text))
 
 
 def bounded(text: str) -> str:
