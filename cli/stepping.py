@@ -15,6 +15,7 @@ from core.json import JsonObject, is_object
 from graph.narration import tell_at
 from graph.progress import Progress
 from memory.audit.replay import Memory, Step, Texts, Told
+from memory.extraction.echoes import mark
 
 _BRIEF_LINES = 14
 """Lines of a text that a page shows, so that the step stays in sight."""
@@ -163,7 +164,14 @@ class Walk:
             "cost_usd_so_far": round(step.cost_usd, 6),
             "brief": None if brief is None else _told(brief),
             "recalled": [
-                {"text": m.text, "kind": m.kind, "bank": m.bank, "score": m.score, "source": m.source}
+                {
+                    "id": m.id,
+                    "text": m.text,
+                    "kind": m.kind,
+                    "bank": m.bank,
+                    "score": m.score,
+                    "source": m.source,
+                }
                 for m in self.texts.recalled(step)
             ],
             "result": self.texts.result(step),
@@ -193,7 +201,8 @@ def _state(then: Progress) -> JsonObject:
 def _line(memory: Memory) -> str:
     score = f", {memory.score:.2f}" if memory.score is not None else ""
     source = f" ({memory.bank or 'memory'}{score}; {memory.source})" if memory.source else ""
-    return one_line(f"{memory.kind}: {memory.text}{source}", 400)
+    which = f"{mark(memory.id)} " if memory.id is not None else ""
+    return one_line(f"{which}{memory.kind}: {memory.text}{source}", 400)
 
 
 def _say_text(screen: Screen, told: Told, *, whole: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from core.events import Event
 from core.json import is_array, is_object
 from core.plain import cost, one_line, seconds, tokens
+from memory.extraction.echoes import mark
 
 Payload = Mapping[str, Any]
 
@@ -133,6 +134,30 @@ def _forgotten(payload: Payload) -> str:
     return f"{much} of {payload['name']} of event {payload['seq']}, by {by}{why}"
 
 
+def _memories(ids: Any) -> str:
+    """Memories by their marks, as many as a line holds; empty where there are none."""
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return ", ".join(mark(int(one)).strip("[]") for one in ids[:_NAMED]) + more
+
+
+def _retained(payload: Payload) -> str:
+    said = [f"{word} {_memories(payload[name])}" for name, word in _KEPT.items() if payload.get(name)]
+    counts = [f"{payload[name]} {word}" for name, word in _LEFT.items() if payload.get(name)]
+    left = f"left out: {', '.join(counts)}" if counts else ""
+    model = one_line(f"of a model {payload['model']}") if payload.get("model") else ""
+    return _join(*said, left, model) or "nothing to keep"
+
+
+def _receivers(to: Any) -> str:
+    more = f" and {len(to) - _NAMED} more" if len(to) > _NAMED else ""
+    return ", ".join(one_line(str(each)) for each in to[:_NAMED]) + more
+
+
+_NAMED = 4
+"""Memories, or who gets a mail, that are named; the others are counted."""
+_KEPT = {"ids": "kept", "superseded": "superseded", "shared": "shared"}
+_LEFT = {"known": "known already", "echoes": "repeated", "unsupported": "not borne out"}
+
 _TELL: dict[str, Callable[[Payload], str]] = {
     "run.created": lambda p: one_line(str(p.get("requirement", "")), 120),
     "run.status": lambda p: f"{p['from']} → {p['to']}",
@@ -167,7 +192,25 @@ _TELL: dict[str, Callable[[Payload], str]] = {
     "approval.decided": lambda p: f"{p['approval_id']}: {p['decision']} by {one_line(str(p['by']))}",
     "stage.merged": lambda p: f"{str(p['commit'])[:12]}: {_files(p['files'])}",
     "stage.snapshot": _kept,
-    "memory.recalled": lambda p: f"{len(p.get('ids') or ())} of {p.get('considered', '?')} memories",
+    "memory.recalled": lambda p: _join(
+        f"told {_memories(p['ids']) or 'nothing'}", one_line(str(p.get("degraded", "")), 160)
+    ),
+    "memory.retained": _retained,
+    "memory.learned": lambda p: (
+        f"version {p['version']} of the team's page, by {p['way']}: {p['lines']} lines"
+    ),
+    "memory.taken_back": lambda p: _join(
+        f"{_memories(p['ids']) or 'nothing'}{_reasons({'reason': p['why']})}",
+        f"held again: {_memories(p['restored'])}" if p.get("restored") else "",
+    ),
+    "memory.forgotten": lambda p: (
+        f"{_memories(p['ids'])}, by {one_line(str(p['by']))}{_reasons({'reason': p['why']})}"
+    ),
+    "memory.extraction_failed": lambda p: one_line(str(p["why"]), 240),
+    "memory.failed": lambda p: f"at {p['at']}: {one_line(str(p['why']), 240)}",
+    "mail.posted": lambda p: (
+        f"{p['kind']} from {one_line(str(p['from']))} to {_receivers(p['to'])}: {one_line(str(p['subject']))}"
+    ),
     "memory.told": lambda p: f"a {p['kind']} for {one_line(str(p['bank']))}, by {one_line(str(p['by']))}",
     "context.packed": lambda p: (
         f"{p['left']} messages put away, {p['cut']} shortened: the context holds {int(p['window']):,} tokens"

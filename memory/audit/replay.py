@@ -136,6 +136,7 @@ class Memory:
     score: float | None
     source: str
     """Run, event, file and line, as far as they are known."""
+    id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,4 +232,5 @@ def _memory(told: Mapping[str, Any]) -> Memory:
         str(told.get("bank") or ""),
         float(score) if isinstance(score, int | float) else None,
         place,
+        number if isinstance(number := told.get("id"), int) else None,
     )

@@ -2,6 +2,7 @@
 
 import io
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -91,6 +92,35 @@ def test_the_feed_shows_each_event_once() -> None:
     lines = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert len(lines) == len(set(lines))
     assert sum("stage.started" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "said"),
+    [
+        ("memory.recalled", {"ids": [2 << 32 | 17, 7], "considered": 1}, "told m2.17, m7"),
+        ("memory.recalled", {"ids": []}, "told nothing"),
+        (
+            "memory.retained",
+            {"ids": [1 << 32 | 1], "superseded": [1 << 32 | 2], "echoes": 1, "unsupported": 3, "known": 0},
+            "kept m1.1, superseded m1.2, left out: 1 repeated, 3 not borne out",
+        ),
+        ("memory.retained", {"ids": [], "masked": 0}, "nothing to keep"),
+        (
+            "memory.learned",
+            {"version": 5, "lines": 3, "way": "digest"},
+            "version 5 of the team's page, by digest: 3 lines",
+        ),
+        ("memory.taken_back", {"ids": [9], "restored": [8], "why": "failed"}, "m9: failed, held again: m8"),
+        ("memory.forgotten", {"ids": [9], "by": "ada", "why": "asked"}, "m9, by ada: asked"),
+        (
+            "mail.posted",
+            {"kind": "hand-off", "from": "qa", "to": list("abcdef"), "subject": "Done", "path": "x"},
+            "hand-off from qa to a, b, c, d and 2 more: Done",
+        ),
+    ],
+)
+def test_what_memory_and_mail_do_is_told_in_words(kind: str, payload: dict[str, Any], said: str) -> None:
+    assert tell(Event("run-1", 1, START, kind, None, payload, "", "")) == f"{kind} {said}"
 
 
 def test_an_event_of_another_version_is_told_with_all_that_it_holds() -> None:

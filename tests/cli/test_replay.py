@@ -101,6 +101,7 @@ def test_each_step_holds_what_one_stage_did_at_a_time(capsys: pytest.CaptureFixt
     brief, handed = told["steps"][1], told["steps"][6]
     assert brief["brief"]["text"].startswith("You test what Anna Jansen built.")
     assert told["steps"][2]["brief"] is None, "a stage without a snapshot has kept none yet"
+    assert brief["recalled"][0]["id"] == 7
     assert brief["recalled"][0]["source"] == "run-0/12 docs/adr/1.md:3"
     assert brief["recalled"][0]["text"].startswith("SQLite is enough")
     assert handed["result"]["verified_facts"] == ["it starts"]
