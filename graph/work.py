@@ -38,6 +38,7 @@ from teams.output import shown
 from teams.reads import Reads
 from teams.tools import Artifact, ToolContext, stage_tools
 from workspace.errors import WorkspaceError
+from workspace.mail.message import FOLDER
 from workspace.stage import StageTree
 
 CLARIFY = "request_clarification"
@@ -75,7 +76,8 @@ class Work:
             team=stage.team_in(state),
             operative=team.author,
             requirement=state["requirement"],
-            files=files,
+            # Letters come with every run, and read_mail has them: they would take the product's room.
+            files=[path for path in files if not path.startswith(f"{FOLDER}/")],
             comment=state.get("comment", ""),
             history=change["history"] if change and not repair else None,
             named=self._named(state, files) if change and not repair else (),

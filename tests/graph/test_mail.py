@@ -38,6 +38,10 @@ async def test_questions_reviews_incidents_and_hand_offs_stand_in_the_mail(open_
         assert {each.path for each in found} == set(texts), "committed, and released with the run"
         events = await factory.events.read(run_id, kinds=["mail.posted"])
         assert sorted(str(event.payload["path"]) for event in events) == sorted(texts)
+        kept = await factory.events.texts(run_id)
+        briefs = [str(text.value) for (_, name), text in kept.items() if name == "brief"]
+        assert any("- `docs/" in brief for brief in briefs)
+        assert not any(f"- `{FOLDER}/" in brief for brief in briefs), "letters take no room in a brief"
 
 
 async def test_a_killed_node_that_runs_again_writes_its_message_once(open_small: OpenSmall) -> None:
