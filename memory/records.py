@@ -118,7 +118,7 @@ class Recalled:
     memory: Memory
     score: float
     parts: dict[str, float] = field(default_factory=dict[str, float])
-    """What each part of recall gave to the score: `bm25`, `vector`, `neighbours`, `dates`."""
+    """What each part of recall gave to the score: `bm25`, `vector`, `neighbours`, `dates`, `speaker`."""
 
 
 @dataclass(frozen=True, slots=True)

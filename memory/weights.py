@@ -29,10 +29,11 @@ class Weights:
         for name, value in given.items():
             numbers = value if isinstance(value, tuple) else (value,)
             fits = name in known and isinstance(value, tuple) == (name == "neighbours")
-            if not fits or not all(0 <= number <= 10 for number in numbers) or len(numbers) > 10:
+            most = 1 if name == "bm25" else 10  # what is left of 1 is the vectors' weight
+            if not fits or not all(0 <= number <= most for number in numbers) or len(numbers) > 10:
                 raise MemoryRefused(
                     f"recall_weights has {name} = {value}",
-                    todo=f"Give {', '.join(sorted(known))}, from 0 to 10; neighbours is a list",
+                    todo=f"Give {', '.join(sorted(known))}, from 0 to 10; bm25 to 1; neighbours is a list",
                 )
         return replace(cls(), **given)  # pyright: ignore[reportArgumentType]
 

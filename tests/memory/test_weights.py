@@ -21,7 +21,16 @@ def test_an_operators_weights_stand_beside_the_measured_ones(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    "given", [{"bm26": 1.0}, {"bm25": -1.0}, {"bm25": float("nan")}, {"neighbours": 0.5}, {"dates": (1.0,)}]
+    "given",
+    [
+        {"bm26": 1.0},
+        {"bm25": -1.0},
+        {"bm25": 1.5},
+        {"bm25": float("nan")},
+        {"neighbours": 0.5},
+        {"dates": (1.0,)},
+        {"dates": 11.0},
+    ],
 )
 def test_a_weight_that_cannot_be_is_refused_by_its_name(given: dict[str, float | tuple[float, ...]]) -> None:
     with pytest.raises(MemoryRefused, match=f"recall_weights has {next(iter(given))}"):
