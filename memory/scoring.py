@@ -12,7 +12,7 @@ The score of a memory is a sum of parts, each of which `Recalled.parts` shows:
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -22,6 +22,10 @@ from memory.weights import Weights
 
 _ALIKE: Final = 0.8
 """Two memories of which so many words are the same (Jaccard) say nearly the same."""
+_FURTHER: Final = 5
+"""When there are enough, so many more are looked at for a newer one of these."""
+_AS_GOOD: Final = 0.75
+"""Of the score of an older one, what a newer one that says nearly the same needs to stand in its place."""
 
 
 @dataclass(slots=True)
@@ -60,7 +64,7 @@ def score(query: str, found: Sequence[Candidate], median: float, weights: Weight
         one.date = weights.dates * dates.match(named, one.at) if named else 0.0
         one.said = weights.speaker if one.speaker == speaker else 0.0
         one.score = one.word + one.near + one.beside + one.date + one.said
-    return sorted(found, key=lambda one: (-one.score, one.number))
+    return sorted(found, key=lambda one: (-one.score, -one.number))
 
 
 def _fuse(found: Sequence[Candidate], median: float, share: float) -> None:
@@ -103,17 +107,35 @@ def _is_named(speaker: str, said: Collection[str]) -> bool:
 
 
 def diversify(
-    order: Sequence[int], more: Iterable[int], terms: dict[int, frozenset[int]], enough: int
+    order: Sequence[int],
+    more: Iterable[int],
+    terms: Mapping[int, frozenset[int]],
+    scores: Mapping[int, float],
+    enough: int,
 ) -> tuple[list[int], list[int]]:
     """The order with what of `more` says something else, until there are `enough`; and what of it nearly
-    repeats one before it."""
+    repeats one before it.
+
+    Of two that are nearly the same and score nearly the same, the newer comes first: where they contradict
+    each other, it is the one that holds.
+    """
     first = list(order)
     behind: list[int] = []
+    further = _FURTHER
     for number in more:
         if len(first) >= enough:
-            break
-        alike = any(_alike(terms[number], terms[other]) for other in first)
-        (behind if alike else first).append(number)
+            if not further:
+                break
+            further -= 1
+        at = next((at for at, other in enumerate(first) if _alike(terms[number], terms[other])), None)
+        if at is None:
+            if len(first) < enough:
+                first.append(number)
+        elif number > first[at] and scores[number] >= _AS_GOOD * scores[first[at]]:
+            behind.append(first[at])
+            first[at] = number
+        else:
+            behind.append(number)
     return first, behind
 
 

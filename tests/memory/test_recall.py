@@ -111,6 +111,18 @@ async def test_what_says_nearly_the_same_gives_way_to_what_does_not(bank: Bank, 
     assert other in hits
 
 
+async def test_of_facts_that_contradict_each_other_the_newer_comes_first(
+    bank: Bank, draft: MakeDraft
+) -> None:
+    said = "Each loan in the public library lasts exactly {} days from its checkout."
+    for number in (14, 28, 21):
+        await bank.add([draft(said.format(number), session=f"s{number}")], key=str(number))
+    query = "How many days does a loan of the library last?"
+    assert await found(bank, query, limit=1) == [said.format(21)]
+    assert sorted(await found(bank, query)) == [said.format(number) for number in (14, 21, 28)]
+    assert await found(bank, "Which loan lasts 14 days?", limit=1) == [said.format(14)]
+
+
 async def test_recall_is_bounded_in_tokens_and_passes_over_what_is_too_long(
     bank: Bank, draft: MakeDraft
 ) -> None:
