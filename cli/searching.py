@@ -15,6 +15,9 @@ from memory.audit.search import Hit, search
 _MANY = 2_000
 """Events to be indexed of which a person is told: it takes a moment."""
 
+_NAMED = 3
+"""Stages that are named as given the same; the others are counted."""
+
 
 async def find(text: str, run: str | None, limit: int, *, as_json: bool) -> int:
     """Print the places where the phrase stands; returns 0, also where there is none."""
@@ -64,6 +67,10 @@ def _say(screen: Screen, hit: Hit) -> None:
     line = f":{hit.line}" if hit.line > 1 else ""
     screen.say(f"  {hit.seq:>5} {hit.at.astimezone():%Y-%m-%d %H:%M} {who} {hit.kind} {hit.place}{line}")
     screen.say(f"        {look_of.one_line(hit.excerpt, 400)}")
+    if hit.again:
+        named = ", ".join(hit.again[:_NAMED])
+        more = f" and {len(hit.again) - _NAMED} more" if len(hit.again) > _NAMED else ""
+        screen.say(f"        also in what was given to {named}{more}", style="dim")
 
 
 def _plain(hit: Hit, *, imported: bool) -> JsonObject:
@@ -78,4 +85,5 @@ def _plain(hit: Hit, *, imported: bool) -> JsonObject:
         "place": hit.place,
         "line": hit.line,
         "excerpt": hit.excerpt,
+        "again": list(hit.again),
     }

@@ -428,6 +428,7 @@ class HitShown(TypedDict):
     place: str
     line: int
     excerpt: str
+    again: list[str]
 
 
 Kind = Literal["fact", "experience", "decision", "directive"]

@@ -53,6 +53,8 @@ class HitShown(BaseModel):
     """Where in the event: `brief`, `file:src/app.py`, `question`."""
     line: int
     excerpt: str
+    again: list[str]
+    """Stages of the run whose brief repeats this line."""
 
 
 class Found(BaseModel):

@@ -7,7 +7,7 @@ hashes, and what it finds is read again from the log.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Final
@@ -23,6 +23,8 @@ from memory.audit.phrases import Phrase, index_words
 
 MOST: Final = 1000
 """Places that one search gives at most."""
+_REPEATING: Final = frozenset({"brief", "query"})
+"""Places that repeat what was said before: what a stage is given, and what it looks for in memory."""
 _MOST_READ: Final = 20_000
 """Events that one search reads at most: with words that stand everywhere, few of them hold the phrase."""
 _TOGETHER: Final = 200
@@ -48,6 +50,8 @@ class Hit:
     """Where in the event: `brief`, `result.verified_facts[0]`, `file:src/app.py`, `question`."""
     line: int
     excerpt: str
+    again: tuple[str, ...] = ()
+    """Stages of the run whose brief, or question to memory, repeats this line, as all do a requirement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +81,45 @@ async def search(
     if not 1 <= limit <= MOST:
         raise LimitUnusable(f"{limit} places cannot be shown", todo=f"Ask for 1 to {MOST:,}")
     runs = await bring_up_to_date(db, run_id, telling)
-    log, found, read = EventLog(db), list[Hit](), 0
+    log, found, read = EventLog(db), _Found(), 0
     async for batch in candidates(db, phrase.words, run_id):
         read += len(batch)
         for run, seqs in groupby(batch, lambda one: one[0]):
             wanted = [seq for _, seq in seqs]
             texts = await log.texts(run, wanted)
             for event in await log.at(run, wanted):
-                found += _hits(event, texts, phrase)
-            if len(found) > limit:
-                return Hits(found[:limit], runs, more=True)
+                for said, hit in _hits(event, texts, phrase):
+                    found.add(said, hit)
+            if len(found.hits) > limit:
+                return Hits(found.shown(limit), runs, more=True)
         if read >= _MOST_READ:
-            return Hits(found, runs, more=True)
-    return Hits(found, runs, more=False)
+            return Hits(found.shown(limit), runs, more=True)
+    return Hits(found.shown(limit), runs, more=False)
+
+
+class _Found:
+    """Places in their order; what a brief repeats of its own run is counted where it was said first."""
+
+    def __init__(self) -> None:
+        self.hits: list[Hit] = []
+        self._first: dict[tuple[str, str], int] = {}
+        self._again: dict[int, dict[str, None]] = {}
+
+    def add(self, said: str, hit: Hit) -> None:
+        """Take a place in; `said` is the line that it stands in."""
+        key = hit.run_id, said
+        first = self._first.setdefault(key, len(self.hits))
+        if first < len(self.hits) and hit.place in _REPEATING:
+            if hit.stage is not None and hit.stage != self.hits[first].stage:
+                self._again.setdefault(first, {})[hit.stage] = None
+            return
+        self.hits.append(hit)
+
+    def shown(self, limit: int) -> list[Hit]:
+        return [
+            replace(hit, again=tuple(self._again.get(number, ())))
+            for number, hit in enumerate(self.hits[:limit])
+        ]
 
 
 async def bring_up_to_date(
@@ -155,23 +185,30 @@ def _words(event: Event, texts: Mapping[Place, KeptText]) -> set[int]:
     return {word for _, text in strings(event, texts) for word in index_words(text)}
 
 
-def _hits(event: Event, texts: Mapping[Place, KeptText], phrase: Phrase) -> Iterator[Hit]:
+def _hits(event: Event, texts: Mapping[Place, KeptText], phrase: Phrase) -> Iterator[tuple[str, Hit]]:
+    """The places of an event, each with the line that it stands in."""
     for place, text in strings(event, texts):
         shown = 0
         for found in phrase.stands_in(text):
             if found.line == shown:
                 continue  # one line is shown once
             shown = found.line
-            yield Hit(
-                event.run_id,
-                event.seq,
-                event.at,
-                event.kind,
-                event.team,
-                stage_of(event),
-                place,
-                found.line,
-                found.excerpt,
+            first, last = found.span
+            end = text.find("\n", last)
+            said = text[text.rfind("\n", 0, first) + 1 : end if end >= 0 else len(text)]
+            yield (
+                " ".join(said.lstrip("> ").split()),
+                Hit(
+                    event.run_id,
+                    event.seq,
+                    event.at,
+                    event.kind,
+                    event.team,
+                    stage_of(event),
+                    place,
+                    found.line,
+                    found.excerpt,
+                ),
             )
 
 

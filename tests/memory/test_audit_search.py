@@ -103,6 +103,33 @@ def test_a_hit_names_run_stage_event_place_and_what_stands_around(capsys: pytest
     assert "backend_engineering.1 stage.snapshot file:src/app.py:2" in shown
 
 
+def test_what_briefs_repeat_of_their_run_is_shown_once_with_the_stages(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def told() -> None:
+        async with Database.open(settings) as database:
+            log = EventLog(database)
+            for run in ("run-03", "run-04"):
+                await log.append(run, "run.created", {"requirement": "Sheds need\nmossy roofs."})
+                for team in ("ux", "qa", "api", "docs", "qa"):
+                    texts = {
+                        "brief": "# Requirement\n> Sheds need\n> mossy  roofs.\n",
+                        "file:a.md": "Mossy roofs!",
+                    }
+                    key = f"{team}.1/snapshot"
+                    await log.append(run, "stage.snapshot", {}, team=team, key=key, texts=texts)
+
+    asyncio.run(told())
+    hits = find(capsys, "mossy roofs", "--run", "run-03")
+    assert [hit["place"] for hit in hits] == ["requirement", *["file:a.md"] * 4]
+    assert hits[0]["again"] == ["ux.1", "qa.1", "api.1", "docs.1"]
+    assert not any(hit["again"] for hit in hits[1:])
+    assert len(find(capsys, "mossy roofs")) == 10, "each run says it for itself"
+    assert call(["audit", "search", "mossy roofs", "--limit", "1"]) == 0
+    captured = capsys.readouterr()
+    assert "also in what was given to ux.1, qa.1, api.1 and 1 more" in captured.out
+
+
 def test_what_stands_around_is_shown_as_it_was_written_whatever_letters_fold_to() -> None:
     text = "De IJ heet Ĳ, und die Straße\nHeißt ŉ Große Gasse.\nHere Anna SAYS so in the ﬁle of Öland."
     [found] = Phrase("anna says SO").stands_in(text)
