@@ -40,14 +40,15 @@ def _say(screen: Screen, origin: Origin) -> None:
     """What is believed, by whom; then where it is from: run, stage, file and line."""
     file = f"{origin.path}:{origin.line}" if origin.path and origin.line else origin.path or ""
     where = ", ".join(part for part in (origin.run_id, origin.stage, file, f"event {origin.seq}") if part)
-    if origin.memory is None:
-        section = f", under “{origin.section}”" if origin.section else ""
-        line = f", line {origin.line}" if origin.line and not origin.path else ""
-        screen.say(one_line(f"{origin.how}{line}{section}: {where}", 300), style="bold")
-        screen.say(f"  {one_line(origin.text, 400)}")
-        return
     first, more = origin.told_to[:_SHOWN], len(origin.told_to) - _SHOWN
     others = f" and {more} more stages" if more > 0 else ""
+    if origin.memory is None:
+        given = f" of {', '.join(first)}{others}" if len(origin.told_to) > 1 else ""
+        section = f", under “{origin.section}”" if origin.section else ""
+        line = f", line {origin.line}" if origin.line and not origin.path else ""
+        screen.say(one_line(f"{origin.how}{given}{line}{section}: {where}", 300), style="bold")
+        screen.say(f"  {one_line(origin.text, 400)}")
+        return
     told = f", told to {', '.join(first)}{others} (event {origin.told_at})" if first else ""
     screen.say(one_line(f"{mark(origin.memory)} memory{told}", 300), style="bold")
     screen.say(f"  {one_line(origin.says or '', 400)}")

@@ -9,7 +9,7 @@ from typing import cast
 
 from cli import records
 from cli.running import NotConfirmed
-from cli.screen import Screen, one_line
+from cli.screen import Screen, counted, one_line
 from cli.whoami import whoami
 from core.json import JsonObject
 from core.settings import Settings
@@ -45,7 +45,7 @@ async def forget(phrase: str, reason: str, *, yes: bool, as_json: bool) -> int:
         return 0
     tell(screen, done, copies)
     if lines:
-        screen.say(f"Taken off {lines} lines of the teams' pages, old versions too.")
+        screen.say(f"Taken off the teams' pages, old versions too: {counted(lines, 'line')}.")
     if remembered:
         marks = " ".join(mark(one).strip("[]") for one in remembered[:_NAMED])
         more = f" and {len(remembered) - _NAMED:,} more" if len(remembered) > _NAMED else ""
@@ -101,9 +101,11 @@ def plainly(done: Forgotten, copies: WorkingCopies) -> dict[str, object]:
 
 def tell(screen: Screen, done: Forgotten, copies: WorkingCopies) -> None:
     """What became of it, in words."""
-    screen.say(f"Cut out of {len(done.cuts)} texts of the audit; every chain is whole.")
+    screen.say(f"Cut out of {counted(len(done.cuts), 'text')} of the audit; every chain is whole.")
     if copies.cut:
-        screen.say(f"Cut out of {sum(copies.cut.values())} rows that runs which are over had kept.")
+        screen.say(
+            f"Cut out of {counted(sum(copies.cut.values()), 'row')} that runs which are over had kept."
+        )
     for run in copies.left:
         again = "`factory audit forget` takes the words out when it is"
         screen.note(one_line(f"{run} is not over, and works with it still: {again}."))

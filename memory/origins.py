@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from core.database import Database
@@ -52,7 +52,7 @@ class Origin:
     told_at: int | None = None
     """The event by which the stage was told so, the first stage where several were."""
     told_to: tuple[str, ...] = ()
-    """The stages that were told so by memory, in their order."""
+    """The stages that were told so by memory, or given it in their briefs, in their order."""
     section: str | None = None
     """The heading that it stands under in a brief."""
 
@@ -116,6 +116,7 @@ async def _of_stage(
     for event in mine:
         if event.kind == SNAPSHOT:
             origins += _standing(event, texts, wanted, memory=bool(told))
+    origins = _folded(origins)
     if not any(origin.how == "file" for origin in origins):
         # What the brief says was handed on by an earlier stage: there is the file.
         earlier = [event for event in events if event.kind == SNAPSHOT and event not in mine]
@@ -128,6 +129,17 @@ async def _of_stage(
                 if origin.how != "brief"
             ]
     return origins
+
+
+def _folded(origins: Sequence[Origin]) -> list[Origin]:
+    """With what several briefs say in the same line, as all do the requirement, told once."""
+    kept: dict[object, Origin] = {}
+    for number, origin in enumerate(origins):
+        same = (origin.text, origin.section) if origin.how == "brief" else number
+        first = kept.setdefault(same, origin)
+        if origin.how == "brief":
+            kept[same] = replace(first, told_to=(*first.told_to, origin.stage))
+    return list(kept.values())
 
 
 def _recalled(texts: Mapping[Place, KeptText], event: Event, wanted: Phrase) -> Iterator[int]:

@@ -74,7 +74,9 @@ async def promote_borne_out(
 async def promote(memories: Memories, project: str, memory: int, *, by: str) -> Added:
     """Share one memory because a person says so. Raises NotShareable, NotFound."""
     known = await memories.get(memory)
-    if known.forgotten_at is not None or known.valid_to is not None:
+    if known.forgotten_at is not None:
+        raise NotShareable(f"{mark(memory)} is forgotten", untouched="Nothing was shared")
+    if known.valid_to is not None:
         raise NotShareable(
             f"{mark(memory)} does not hold any more",
             untouched="Nothing was shared",

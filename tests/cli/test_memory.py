@@ -234,6 +234,19 @@ def test_why_says_once_what_several_stages_were_told_and_under_which_heading_a_b
     assert asked["text"] == "> Fines are 2 euros."
     assert call(["memory", "why", "fines are 2 euros", "--run", "run-2"]) == 0
     assert "brief, line 2, under “Requirement”: run-2, " in capsys.readouterr().out
+
+    async def given(memories: Memories) -> None:
+        brief = {"brief": "# Requirement\n> Fines are 2 euros.\n\n# Objective\nTest it."}
+        for team in ("ux_ui_design", "ml_engineering"):
+            key = f"{team}.1/snapshot"
+            await EventLog(memories.db).append("run-2", SNAPSHOT, {}, team=team, key=key, texts=brief)
+
+    do(settings, given)
+    [asked] = told("why", "fines are 2 euros", "--run", "run-2")["origins"]
+    assert asked["told_to"] == [f"{TEAM}.1", "ux_ui_design.1", "ml_engineering.1"]
+    assert call(["memory", "why", "fines are 2 euros", "--run", "run-2"]) == 0
+    said = capsys.readouterr().out
+    assert f"brief of {TEAM}.1, ux_ui_design.1, ml_engineering.1, line 2, under “Requirement”: " in said
     assert call(["memory", "why", "nobody says this"]) == 2
     assert "factory audit search 'nobody says this'" in capsys.readouterr().err
 
@@ -248,6 +261,7 @@ def test_what_is_forgotten_is_gone_from_search_page_audit_and_answers_and_the_ch
     assert gone["forgotten"] == [best["id"]]
     assert {cut["text"] for cut in gone["cut"]} >= {"file:src/app.py", "recall"}
     assert told("forget", str(best["id"]), "--yes")["forgotten"] == []
+    assert "is forgotten" in told("promote", str(best["id"]), code=2)["error"]["what"]
     assert told("show", str(best["id"]))["text"] == ""
     page = told("models", "library", TEAM)
     assert [line["text"] for line in page["lines"]] == ["The service listens on port 8080."]
