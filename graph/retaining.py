@@ -238,12 +238,14 @@ async def _outdated(
     still = {one.id for one, _ in added}
 
     def gone() -> dict[int, int]:
+        # As a bank keeps what a file says.
+        held = {path: Text(screen(said[path].text).text, path) for path in {each.path for each in before}}
         return {
             each.id: newest[each.path]
             for each in before
             if each.id not in still
             and not str(each.subject or "").startswith(_BY_SUBJECT)
-            and locate(each.text, [said[each.path]]) is None
+            and locate(each.text, [held[each.path]]) is None
         }
 
     await taking_back.give_way(memories, bank.id, await asyncio.to_thread(gone), at)

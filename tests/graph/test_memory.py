@@ -11,7 +11,7 @@ from memory.lineage.everywhere import Audit, everywhere
 from memory.lineage.forgetting import forget
 from memory.records import Draft, Kind, unshown
 from tests.graph.conftest import OpenSmall
-from tests.graph.writing import LIBRARY, Writer, memories, recalled, run, told
+from tests.graph.writing import LIBRARY, Writer, live, memories, recalled, run, told
 
 
 async def test_the_second_run_is_told_what_the_first_learned_with_its_source(
@@ -66,6 +66,18 @@ async def test_what_a_later_run_supersedes_is_not_told_any_more(open_small: Open
             "Database: SQLite, in one file.",
             "SQLite, in one file.",
         }
+
+
+async def test_what_was_masked_holds_as_long_as_its_file_says_so(open_small: OpenSmall) -> None:
+    writer = Writer("The contacts are jan@example.com and +31 6 12345678.")
+    rules = writer.rules(writer__remember=lambda _: '{"memory": []}')
+    async with open_small(rules, pack="tiny") as factory:
+        await run(factory)
+        assert "The contacts are [mail] and [phone]." in await live(factory)
+        writer.text += "\n\nA loan costs nothing."
+        writer.facts = ["A loan costs nothing."]
+        await run(factory, "Publish it again: what a loan costs")
+        assert {"The contacts are [mail] and [phone].", "A loan costs nothing."} <= {*await live(factory)}
 
 
 async def test_an_instruction_in_a_memory_is_quoted_and_no_rule(open_small: OpenSmall) -> None:
