@@ -15,5 +15,7 @@ class Gathered:
     unsupported: int = 0
     echoes: int = 0
     masked: int = 0
+    left_out: int = 0
+    """Claims beyond those that are kept of one stage."""
     model: str = ""
     """How the model's reading went: a number of claims, or why there is none. Empty where none was asked."""

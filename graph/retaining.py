@@ -50,6 +50,7 @@ _AT_ONCE: Final = 4_000
 _MOST_CLAIMS: Final = 400
 _BY_SUBJECT: Final = ("interface:", "table:", "use:", "adr:")
 """Subjects of what is worded by us and not by its file: it is superseded by them alone."""
+_DECLARED: Final = ("interface:", "table:", "use:")
 _LAST_LINES: Final = 30
 """Of a command's output, in which it says how it went."""
 
@@ -68,7 +69,7 @@ async def remember(
         memories = await services.memory.of(project, models)
         reads = settings.model and not models.is_offline
         gathered = await _gathered(stage, state, texts, ask_model=reads)
-        gathered.claims += await _gone(stage, memories, project, texts)
+        gathered.claims = [*await _gone(stage, memories, project, texts), *gathered.claims]
         kept = await _keep(stage, state, memories, project, gathered, event, texts)
         try:
             learned = await learning.learn(stage, state, memories, project, settings, "learned")
@@ -180,7 +181,8 @@ async def _keep(
     """
     key = f"{state['run_id']}/{stage.key(state)}"
     said = canonical(texts["result"]) if texts.get("result") else ""
-    drafts = [_draft(stage, state, claim, event, said) for claim in gathered.claims[:_MOST_CLAIMS]]
+    gathered.left_out = max(0, len(gathered.claims) - _MOST_CLAIMS)
+    drafts = [_draft(stage, state, claim, event, said) for claim in _first(gathered.claims)]
     people, answers = await heard.by_people(stage, state), await heard.by_teams(stage, state)
     if not (drafts or people or answers or gathered.unsupported or gathered.echoes or gathered.model):
         return []
@@ -281,9 +283,18 @@ def _payload(
         "echoes": gathered.echoes,
         "masked": gathered.masked,
     }
+    if gathered.left_out:
+        payload["left_out"] = gathered.left_out
     if gathered.model:
         payload["model"] = gathered.model
     return payload
+
+
+def _first(claims: Sequence[Claim]) -> Sequence[Claim]:
+    """As many as are kept of one stage; of interfaces, of which there may be hundreds, what is left."""
+    if len(claims) <= _MOST_CLAIMS:
+        return claims
+    return sorted(claims, key=lambda claim: str(claim.subject or "").startswith(_DECLARED))[:_MOST_CLAIMS]
 
 
 def _draft(stage: StageContext, state: StageState, claim: Claim, event: Event, said: str) -> Draft:

@@ -12,7 +12,6 @@ from memory.extraction.claims import Claim
 from memory.records import Kind
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
-_MOST_OPERATIONS: Final = 300
 _MOST_COLUMNS: Final = 40
 _LONGEST_LABEL: Final = 200
 
@@ -49,7 +48,7 @@ def read(files: Mapping[str, str]) -> list[Claim]:
         for claim in _mentions(path, text):
             if str(claim.subject).replace("use:", "interface:", 1) not in declared:
                 claims.setdefault(str(claim.subject), claim)
-    return list(claims.values())[:_MOST_OPERATIONS]
+    return list(claims.values())
 
 
 def declares(path: str, text: str) -> str:

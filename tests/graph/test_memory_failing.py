@@ -13,7 +13,7 @@ import pytest
 from tests.doubles.ollama_server import OllamaServer
 from tests.graph.conftest import OpenSmall
 from tests.graph.writing import LIBRARY, Writer, live, memories, recalled, run, told
-from tests.packs.brain import Chat, write
+from tests.packs.brain import Chat, read_file, write
 
 
 async def test_a_project_without_memory_keeps_and_recalls_nothing(
@@ -110,3 +110,31 @@ async def test_an_odd_interface_costs_neither_the_stage_nor_its_other_memories(
         assert len([text for text in kept if text.startswith("`GET ")]) == len(routes)
         assert any(text.startswith("Table wide: ") for text in kept)
         assert not [text for text in kept if "jan@" in text or "no longer" in text]
+
+
+async def test_an_operation_of_a_large_interface_is_not_said_to_be_gone(open_small: OpenSmall) -> None:
+    def document(first: int) -> str:
+        routes = (f'"/r{number:03}": {{"get": {{}}}}' for number in range(first, 451))
+        return f'{{"openapi": "3.1.0", "paths": {{{", ".join(routes)}}}}}'
+
+    writer = Writer()
+
+    def work(chat: Chat) -> str:
+        second = len(writer.briefs) > 1 or "again" in chat.text
+        if chat.turn == 0 and second:
+            return writer.work(chat) + read_file("docs/openapi.json")
+        odd = write("docs/openapi.json", document(1 if second else 101))
+        return writer.work(chat) + (odd if chat.turn == (1 if second else 0) else "")
+
+    async with open_small(writer.rules(writer__work=work), pack="tiny") as factory:
+        first = await run(factory)
+        second = await run(factory, "Publish it again, with a hundred operations more")
+        assert "`GET /r450` is an operation" in await live(factory)
+        assert not [text for text in await live(factory) if "no longer" in text]
+        kept, later = [
+            event.payload
+            for run_id in (first, second)
+            for event in await told(factory, run_id, "memory.retained")
+            if event.team == "writer"
+        ]
+        assert ("left_out" in kept, int(str(later["left_out"])) >= 50) == (False, True)
