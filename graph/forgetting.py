@@ -23,7 +23,10 @@ from memory.lineage.everywhere import meant
 from memory.lineage.forgetting import Forgetting
 from memory.service import Memories
 
-_OPTIONS: Final = ormsgpack.OPT_NON_STR_KEYS | ormsgpack.OPT_REPLACE_SURROGATES
+# Without the last one an `_Extension` would be packed as a map, and LangGraph would read no object any more.
+_OPTIONS: Final = (
+    ormsgpack.OPT_NON_STR_KEYS | ormsgpack.OPT_REPLACE_SURROGATES | ormsgpack.OPT_PASSTHROUGH_DATACLASS
+)
 
 Cut = Callable[[str], str]
 

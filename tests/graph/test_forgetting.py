@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
 from graph.forgetting import WorkingCopies
+from graph.runner import Factory
 from memory.audit.phrases import Phrase
 from tests.faults.test_kill_memory import everything
 from tests.graph.conftest import OpenSmall
@@ -11,13 +14,33 @@ from tests.graph.writing import LIBRARY, Writer, run
 SAID = "A loan lasts 21 days."
 
 
+async def objects(factory: Factory) -> dict[str, str]:
+    """What LangGraph reads of each checkpoint's values, as Python shows it."""
+    serde = JsonPlusSerializer()
+    async with factory.db.pool.connection() as connection:
+        found = await connection.execute(
+            "SELECT channel || version AS place, type, blob FROM factory.checkpoint_blobs"
+            " WHERE blob IS NOT NULL UNION ALL"
+            " SELECT checkpoint_id || task_id || idx, type, blob FROM factory.checkpoint_writes"
+        )
+        rows = await found.fetchall()
+    return {row["place"]: repr(serde.loads_typed((row["type"], row["blob"]))) for row in rows}
+
+
 async def test_a_run_that_is_over_forgets_and_can_be_rolled_back(open_small: OpenSmall) -> None:
     async with open_small(Writer(SAID).rules(), pack="tiny") as factory:
         run_id = await run(factory, f"Publish a text about loans. {SAID}")
+        before = await objects(factory)
         copies = WorkingCopies()
         await copies.take_out(factory.db, [Phrase(SAID)])
         assert list(copies.cut) == [run_id]
         assert copies.left == []
+        after = await objects(factory)
+        assert sum(SAID in text for text in before.values()) > 1
+        # Every object is what it was: a message a message, with everything but the text.
+        assert after == {place: text.replace(SAID, "[forgotten].") for place, text in before.items()}, (
+            "LangGraph reads what it wrote"
+        )
         assert "[forgotten]" in (await factory.services.run(run_id)).requirement
         again = WorkingCopies()
         await again.take_out(factory.db, [Phrase(SAID)])
