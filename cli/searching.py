@@ -44,7 +44,7 @@ async def find(text: str, run: str | None, limit: int, *, as_json: bool) -> int:
         where = (
             f"run {run_id}"
             if run_id
-            else f"{hits.runs:,} runs"
+            else look_of.counted(hits.runs, "run")
             if hits.runs
             else "any run: there is none yet"
         )
