@@ -82,7 +82,7 @@ async def answer(
             connection, bank, asked, sight, when, bounds=bounds, beside=beside, wider=wider
         )
         ranked = scoring.score(asked.text, candidates, median, weights)
-        first, alike, found = await _diverse(connection, queries.tables(bank), ranked, enough)
+        first, alike, found = await _diverse(connection, queries.tables(bank), asked.text, ranked, enough)
         most, _ = bounds.looked_at(_live(sight, bounds), 2 * asked.limit, wider)
         seen = len(ranked) if when != "now, chosen" else _live(sight, bounds)
         if len(first) >= enough or seen < most:
@@ -99,13 +99,18 @@ async def answer(
 
 
 async def _diverse(
-    connection: Connection, tables: queries.Tables, scored: Sequence[scoring.Candidate], enough: int
+    connection: Connection,
+    tables: queries.Tables,
+    asked: str,
+    scored: Sequence[scoring.Candidate],
+    enough: int,
 ) -> tuple[list[int], list[int], dict[int, DictRow]]:
     """The memories in their order, those that repeat others, and what was read of all: more of many alike."""
     order: list[int] = []
     alike: list[int] = []
     found: dict[int, DictRow] = {}
     size = 2 * enough + 5
+    words = analyse(asked).impacts.keys()
     ranked = [one.number for one in scored]
     scores = {one.number: one.score for one in scored}
     while ranked and len(order) < enough:
@@ -116,7 +121,7 @@ async def _diverse(
         # Between the two statements something may have been forgotten.
         there = [number for number in some if number in found]
         terms = {number: frozenset(found[number]["terms"]) for number in (*order, *there)}
-        order, behind = scoring.diversify(order, there, terms, scores, enough)
+        order, behind = scoring.diversify(order, there, terms, scores, words, enough)
         alike += behind
     return order, alike, found
 

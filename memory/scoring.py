@@ -111,13 +111,15 @@ def diversify(
     more: Iterable[int],
     terms: Mapping[int, frozenset[int]],
     scores: Mapping[int, float],
+    asked: Collection[int],
     enough: int,
 ) -> tuple[list[int], list[int]]:
     """The order with what of `more` says something else, until there are `enough`; and what of it nearly
     repeats one before it.
 
-    Of two that are nearly the same and score nearly the same, the newer comes first: where they contradict
-    each other, it is the one that holds.
+    Of two that are nearly the same and score nearly the same, the newer comes first where each has a word in
+    the place of the other's, and that of the older was not `asked` for: where they contradict each other, the
+    newer is the one that holds.
     """
     first = list(order)
     behind: list[int] = []
@@ -131,12 +133,21 @@ def diversify(
         if at is None:
             if len(first) < enough:
                 first.append(number)
-        elif number > first[at] and scores[number] >= _AS_GOOD * scores[first[at]]:
-            behind.append(first[at])
+            continue
+        older = first[at]
+        as_good = scores[number] >= _AS_GOOD * scores[older]
+        if number > older and as_good and _instead(terms[number], terms[older], asked):
+            behind.append(older)
             first[at] = number
         else:
             behind.append(number)
     return first, behind
+
+
+def _instead(newer: frozenset[int], older: frozenset[int], asked: Collection[int]) -> bool:
+    """Whether each has words in the place of the other's, and nobody asked for those of the older."""
+    replaced = older - newer
+    return bool(replaced and newer - older) and replaced.isdisjoint(asked)
 
 
 def _alike(one: frozenset[int], other: frozenset[int]) -> bool:
