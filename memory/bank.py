@@ -60,15 +60,17 @@ class Around(Protocol):
 class Bank:
     """Made by `Memories.bank`."""
 
-    def __init__(self, memories: Around, bank: int, project: str, name: str) -> None:
+    def __init__(
+        self, memories: Around, bank: int, project: str, name: str, now: embedding.State | None = None
+    ) -> None:
         self.id: Final = bank
         self.project: Final = project
         self.name: Final = name
         self._memories = memories
         self._db = memories.db
         self._tables = queries.tables(bank)
-        self._known: embedding.State | None = None
-        """What there was when the last addition looked."""
+        self._known = now
+        """What there was when it was last looked at: its spaces, which seldom change."""
 
     async def add(self, drafts: Sequence[Draft], *, key: str) -> list[Added]:
         """Keep the drafts, one answer for each in their order; all or, where it raises, none.
@@ -208,7 +210,9 @@ class Bank:
         memories = self._memories
         texts = [adding.spoken(one.draft.speaker, one.text) for one in prepared]
         # Of a space that another process made since, the addition says itself that it is not whole.
-        now = self._known or await embedding.state(self._db, self.id)
+        now = self._known
+        if now is None or now.of(memories.embedder) is None:
+            now = await embedding.state(self._db, self.id)
         embedded: list[tuple[queries.Space, Sequence[tuple[float, ...]]]] = []
         for embedder in (memories.embedder, *memories.others.values()):
             mine = now.of(embedder)
@@ -222,7 +226,7 @@ class Bank:
                 continue
             where = mine.space if mine is not None else await embedding.space(self._db, self.id, embedder)
             embedded.append((where, vectors))
-        self._known = now if now.of(memories.embedder) is not None else None
+        self._known = now
         return embedded
 
 

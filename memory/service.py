@@ -65,15 +65,20 @@ class Memories:
             raise MemoryRefused(
                 "A bank needs the name of its project and of its team", untouched="Nothing was made"
             )
+        given = {"project": project, "name": name}
         async with self.db.pool.connection() as connection:
-            given = {"project": project, "name": name}
             # Most often it is there: making takes a lock that all banks share.
-            row = await (await connection.execute(queries.FIND_BANK, given)).fetchone()
-            if row is None:
-                row = await (await connection.execute(queries.MAKE_BANK, given)).fetchone()
-            assert row is not None
-        bank = self._banks[project, name] = Bank(self, row["id"], project, name)
-        self.tend(bank)
+            found = await (await connection.execute(queries.STATE_OF_NAME, given)).fetchall()
+            if not found:
+                mine = {"embedder": self.embedder.name, "dimension": self.embedder.dimension}
+                async with connection.pipeline():
+                    await connection.execute(queries.MAKE_BANK, given | mine)
+                    found = await (await connection.execute(queries.STATE_OF_NAME, given)).fetchall()
+        [(bank, now)] = self.seen(project, [name], [{**row, "name": name} for row in found])
+        if self._wants_care(now):
+            self.tend(bank)
+        else:
+            self._added.setdefault(bank.id, 1)
         return bank
 
     async def find(self, project: str, name: str) -> Bank | None:
@@ -96,9 +101,10 @@ class Memories:
         for name in names:
             mine = [row for row in rows_found if row["name"] == name]
             if mine:
-                fresh = Bank(self, mine[0]["bank"], project, name)
-                bank = self._banks.setdefault((project, name), fresh)
-                found.append((bank, embedding.of_rows(bank.id, mine)))
+                number = int(mine[0]["bank"])
+                now = embedding.of_rows(number, mine)
+                fresh = Bank(self, number, project, name, now)
+                found.append((self._banks.setdefault((project, name), fresh), now))
         return found
 
     async def banks(self, project: str | None = None) -> list[BankInfo]:
@@ -151,13 +157,15 @@ class Memories:
         task.add_done_callback(lambda done: self._tasks.pop(name) if self._tasks.get(name) is done else None)
 
     async def _tend(self, bank: Bank) -> None:
-        now = await embedding.state(self.db, bank.id)
+        if self._wants_care(await embedding.state(self.db, bank.id)):
+            await self._try(bank)
+
+    def _wants_care(self, now: embedding.State) -> bool:
+        """Whether vectors are missing, or a graph."""
         mine = now.of(self.embedder)
-        if now.live == 0 or (
-            mine is not None and mine.whole and (mine.indexed or now.live < self.bounds.exact_below)
-        ):
-            return
-        await self._try(bank)
+        if mine is None or not mine.whole:
+            return now.live > 0
+        return not mine.indexed and now.live >= self.bounds.exact_below
 
     async def _switch(self, embedder: Embedder) -> None:
         for info in await self.banks():

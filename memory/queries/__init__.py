@@ -9,7 +9,12 @@ from functools import lru_cache
 
 from psycopg import sql
 
-MAKE_BANK = "SELECT factory.make_bank(%(project)s, %(name)s) AS id"
+# A bank with the space of an embedder, in one transaction. The bank's lock: see `embedding.space`.
+MAKE_BANK = """
+WITH made AS MATERIALIZED (SELECT factory.make_bank(%(project)s, %(name)s) AS id),
+locked AS MATERIALIZED (SELECT id, pg_advisory_xact_lock(7169389, id) FROM made)
+SELECT factory.make_space(id, %(embedder)s, %(dimension)s) FROM locked
+"""
 FIND_BANK = "SELECT id FROM factory.banks WHERE project = %(project)s AND name = %(name)s"
 BANKS = """
 SELECT b.id, b.project, b.name, b.live, coalesce(jsonb_agg(jsonb_build_object('id', s.id,
@@ -22,10 +27,12 @@ GROUP BY b.id ORDER BY b.project, b.name
 MAKE_SPACE = "SELECT factory.make_space(%(bank)s, %(embedder)s, %(dimension)s) AS id"
 INDEX_SPACE = "SELECT factory.index_space(%(space)s)"
 SPACES = "SELECT id, dimension FROM factory.spaces WHERE bank = %(bank)s ORDER BY id"
-STATE = """
-SELECT b.live, s.id, s.embedder, s.dimension, s.whole, s.indexed
-FROM factory.banks b LEFT JOIN factory.spaces s ON s.bank = b.id WHERE b.id = %(bank)s ORDER BY s.id
+_STATE = """
+SELECT b.id AS bank, b.live, s.id, s.embedder, s.dimension, s.whole, s.indexed
+FROM factory.banks b LEFT JOIN factory.spaces s ON s.bank = b.id
 """
+STATE = f"{_STATE} WHERE b.id = %(bank)s ORDER BY s.id"
+STATE_OF_NAME = f"{_STATE} WHERE b.project = %(project)s AND b.name = %(name)s ORDER BY s.id"
 DROP_SPACE = "SELECT factory.drop_space(%(space)s)"
 
 # One writer of a bank at a time; others wait for its commit.
