@@ -24,6 +24,8 @@ from models.embeddings.base import Embedder, EmbeddingFailed
 _log = logs.get(__name__)
 _LONGEST_QUERY: Final = 100_000
 """Characters of a query that are looked at."""
+_ATTEMPTS: Final = 5
+"""At an addition, while other processes drop the vectors that it was to add to."""
 _TOGETHER: Final = 32
 """Drafts between two breaths of the event loop: some milliseconds."""
 
@@ -84,8 +86,9 @@ class Bank:
             prepared.append(adding.prepare(draft))
             if len(prepared) % _TOGETHER == 0:
                 await asyncio.sleep(0)
-        for _ in range(2):
-            embedded = await self._embedded(prepared)
+        for attempt in range(_ATTEMPTS):
+            # Words do: the vectors are made up for later.
+            embedded = await self._embedded(prepared) if attempt < _ATTEMPTS - 2 else ()
             try:
                 async with self._db.pool.connection() as connection:
                     understand(connection)
@@ -95,7 +98,11 @@ class Bank:
             except UndefinedTable:  # a space was dropped meanwhile: its embedder was switched away from
                 self._known = None
         else:
-            raise AssertionError("the spaces of a bank change faster than it can be added to")
+            raise MemoryRefused(
+                f"The embedders of the bank {self.name} change faster than it can be added to",
+                untouched="Nothing of this addition was kept",
+                todo="Let all processes have the same embedder",
+            )
         self._memories.tend(self)
         return added
 
