@@ -27,10 +27,10 @@ from langchain_core.tools import BaseTool
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from core import faults
-from core.errors import FactoryError
 from core.events import Event
 from core.json import JsonObject, JsonValue, canonical, is_array, is_object
 from graph import learning
+from graph.remembering import FAILURES, told_of
 from graph.stage_context import StageContext
 from graph.state import StageState
 from memory.extraction.subjects import subject_of
@@ -142,8 +142,8 @@ async def _remember(stage: StageContext, state: StageState, packed: Packed, even
         await stage.events(
             state, *await learning.learn(stage, state, memories, project, settings, f"{suffix}/learned")
         )
-    except FactoryError as failure:
-        why: JsonObject = {"at": "context", "why": str(failure)}
+    except FAILURES as failure:
+        why: JsonObject = {"at": "context", "why": told_of(failure)}
         await stage.event(state, "memory.failed", why, f"{suffix}/failed")
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 from core import clock, logs
-from core.errors import FactoryError
 from core.events import Event
 from core.json import JsonObject, JsonValue, is_array
+from graph.remembering import FAILURES, told_of
 from graph.stage_context import StageContext
 from graph.state import StageState
 from memory.mental_models.page import Page
@@ -91,11 +91,11 @@ async def for_brief(stage: StageContext, state: StageState) -> Recollection:
         if found is None:
             return NOTHING
         return await _told(stage, state, found, "recalled")
-    except FactoryError as failure:
-        _log.warning("memory.not_recalled", run=state["run_id"], team=stage.team.id, why=str(failure))
-        note = f"nothing could be recalled: {failure}"
-        await stage.event(state, "memory.failed", {"at": "brief", "why": str(failure)}, "recalled/failed")
-        return Recollection(note=note)
+    except FAILURES as failure:
+        why = told_of(failure)
+        _log.warning("memory.not_recalled", run=state["run_id"], team=stage.team.id, why=why)
+        await stage.event(state, "memory.failed", {"at": "brief", "why": why}, "recalled/failed")
+        return Recollection(note=f"nothing could be recalled: {why}")
 
 
 @dataclass

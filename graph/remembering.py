@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import psycopg
+
 from core.database import Database
+from core.errors import FactoryError
 from core.events import EventLog
 from core.incarnation import Connection
 from core.json import JsonObject
@@ -19,6 +22,9 @@ from memory.service import Memories
 from memory.weights import Weights
 from models.service import Models
 from workspace.project_settings import MemorySettings, operators
+
+FAILURES: Final = (FactoryError, psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError)
+"""What is wrong with a memory, and no stage's fault. A database that is gone is not: then nothing goes on."""
 
 TAKEN_BACK: Final = "memory.taken_back"
 """The kind of event that names what does not hold any more, because its work was undone."""
@@ -74,6 +80,13 @@ class Remembering:
             or hit.memory.kind not in CLAIMS
             or hit.memory.speaker == PERSON
         ]
+
+
+def told_of(failure: Exception) -> str:
+    """What the log says of one of `FAILURES`: nothing of what a database says, which repeats its rows."""
+    if isinstance(failure, FactoryError):
+        return str(failure)
+    return f"the database refused a statement ({type(failure).__name__})"
 
 
 def telling(events: EventLog, run_id: str, why: str, key: str, *, team: str | None = None) -> Tell:

@@ -15,12 +15,11 @@ from typing import Any, Final
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from core import faults, logs
-from core.errors import FactoryError
 from core.events import Entry, Event
 from core.json import JsonObject, JsonValue, canonical, is_object
 from graph import extracting, heard, learning, packing
 from graph.gathered import Gathered
-from graph.remembering import telling
+from graph.remembering import FAILURES, telling, told_of
 from graph.stage_context import StageContext
 from graph.state import StageState
 from memory.adding import about
@@ -73,13 +72,14 @@ async def remember(
         kept = await _keep(stage, state, memories, project, gathered, event, texts)
         try:
             learned = await learning.learn(stage, state, memories, project, settings, "learned")
-        except FactoryError:
+        except FAILURES:
             await stage.events(state, *kept)
             raise
         await stage.events(state, *kept, *learned)
-    except FactoryError as failure:
-        _log.warning("memory.not_retained", run=state["run_id"], team=stage.team.id, why=str(failure))
-        await stage.event(state, "memory.failed", {"at": "retain", "why": str(failure)}, "retained/failed")
+    except FAILURES as failure:
+        why = told_of(failure)
+        _log.warning("memory.not_retained", run=state["run_id"], team=stage.team.id, why=why)
+        await stage.event(state, "memory.failed", {"at": "retain", "why": why}, "retained/failed")
 
 
 async def _gathered(

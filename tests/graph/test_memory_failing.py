@@ -13,6 +13,7 @@ import pytest
 from tests.doubles.ollama_server import OllamaServer
 from tests.graph.conftest import OpenSmall
 from tests.graph.writing import LIBRARY, Writer, live, memories, recalled, run, told
+from tests.intruder import Admin
 from tests.packs.brain import Chat, read_file, write
 
 
@@ -138,3 +139,19 @@ async def test_an_operation_of_a_large_interface_is_not_said_to_be_gone(open_sma
             if event.team == "writer"
         ]
         assert ("left_out" in kept, int(str(later["left_out"])) >= 50) == (False, True)
+
+
+async def test_tables_of_memory_that_are_broken_cost_the_memory_and_not_the_run(
+    open_small: OpenSmall, intruder: Admin
+) -> None:
+    writer = Writer()
+    intruder.execute("ALTER TABLE factory.mental_models RENAME TO lost")
+    async with open_small(writer.rules(), pack="tiny") as factory:
+        run_id = await run(factory)
+        assert (await factory.services.run(run_id)).status == "completed"
+        failed = await told(factory, run_id, "memory.failed")
+        assert {event.payload["at"] for event in failed} == {"brief", "retain"}
+        assert {str(event.payload["why"]) for event in failed} == {
+            "the database refused a statement (UndefinedTable)"
+        }
+        assert "Database: SQLite, in one file." in await live(factory)

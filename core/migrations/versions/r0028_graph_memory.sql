@@ -13,6 +13,8 @@ DECLARE
     workers text := current_setting('max_parallel_maintenance_workers');
     needed bigint;
 BEGIN
+    -- A writer of the bank locks its vectors before its spaces; here it is the other way round.
+    PERFORM pg_advisory_xact_lock(7169389, s.bank) FROM factory.spaces s WHERE s.id = the_space;
     SELECT s.dimension, b.live INTO dims, vectors FROM factory.spaces s JOIN factory.banks b ON b.id = s.bank
         WHERE s.id = the_space AND NOT s.indexed FOR UPDATE OF s;
     IF NOT FOUND THEN
