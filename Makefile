@@ -26,7 +26,7 @@ test: setup-dev lint types ## linters, types, the order of the packages, and all
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered
 
 test-all: setup-dev lint types ## the same with the slow tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered
+	@FACTORY_TEST_COUNT_ALL=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered
 
 lint: setup-dev ## ruff and the order of the packages
 	@$(BIN)/ruff check .

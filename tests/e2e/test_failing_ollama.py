@@ -94,7 +94,7 @@ def heal(ollama: OllamaServer) -> None:
     ollama.models.update({name: list(can) for name, can in MODELS.items()})
 
 
-@pytest.mark.parametrize("name", some(FAILURES, of=4))
+@pytest.mark.parametrize("name", some(FAILURES, of=6))
 async def test_a_failure_that_passes_is_lived_through(
     name: FailureName, ollama: OllamaServer, open_factory: OpenFactory
 ) -> None:
@@ -111,7 +111,7 @@ async def test_a_failure_that_passes_is_lived_through(
         assert (await released(factory, run_id))["docs/scout.md"].rstrip() == PAGE
 
 
-@pytest.mark.parametrize("name", some(FAILURES, of=4))
+@pytest.mark.parametrize("name", some(FAILURES, of=6))
 async def test_a_failure_without_end_blocks_or_does_no_harm_and_a_person_sends_the_run_on(
     name: FailureName, ollama: OllamaServer, open_factory: OpenFactory
 ) -> None:
@@ -154,7 +154,7 @@ async def assert_blocked(factory: Factory, run_id: str, outcome: Any, expected: 
 
 
 @pytest.mark.parametrize(
-    "name", some(["http-500", "gone", "cut", "empty", "length", "half-json", "repeat"], of=3)
+    "name", some(["http-500", "gone", "cut", "empty", "length", "half-json", "repeat"], of=7)
 )
 async def test_a_failure_that_begins_with_the_report_loses_none_of_the_work(
     name: FailureName, ollama: OllamaServer, open_factory: OpenFactory

@@ -320,7 +320,7 @@ STUBBORN: dict[str, tuple[dict[str, Rule], str]] = {
 }
 
 
-@pytest.mark.parametrize("way", some(STUBBORN, of=3))
+@pytest.mark.parametrize("way", some(STUBBORN, of=4))
 async def test_a_model_that_never_comes_to_an_end_is_taken_to_a_person(way: str, attacked: Attacked) -> None:
     rules, says = STUBBORN[way]
     async with attacked(rules=rules) as attack:

@@ -77,7 +77,7 @@ async def test_the_small_pipeline_passes_every_point_that_is_tested(
 @pytest.mark.parametrize(
     "point",
     # Between the end of one node and the beginning of the next only a checkpoint is written.
-    some(sorted(POINTS, key=lambda point: point.endswith(".exit")), of=6),
+    some(sorted(POINTS, key=lambda point: point.endswith(".exit")), of=8),
 )
 async def test_a_run_killed_there_ends_like_an_undisturbed_one(
     point: str, small: dict[str, Any], undisturbed: Ended, ollama_server: OllamaServer

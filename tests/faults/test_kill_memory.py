@@ -149,7 +149,7 @@ def factory_command(settings: Mapping[str, Any], *words: str, crash_at: str = ""
             "event.append",
             "memory.forgetting",
         ],
-        of=3,
+        of=6,
     ),
 )
 async def test_a_forgetting_that_is_killed_and_said_again_leaves_the_text_nowhere(

@@ -89,7 +89,7 @@ async def undisturbed(small: dict[str, Any], tmp_path: Path) -> Ended:
     return _undisturbed[0]
 
 
-@pytest.mark.parametrize("point", some([*INNER, *POINTS], of=5))
+@pytest.mark.parametrize("point", some([*INNER, *POINTS], of=8))
 async def test_a_run_killed_while_a_conflict_is_repaired_ends_like_an_undisturbed_one(
     point: str, small: dict[str, Any], undisturbed: Ended, tmp_path: Path
 ) -> None:

@@ -112,7 +112,7 @@ async def test_undisturbed_it_asks_once_and_installs_once(undisturbed: Supplied)
     assert any(each.startswith("incident Re: Dependency: gamma") for each in undisturbed.mail)
 
 
-@pytest.mark.parametrize("point", some(POINTS, of=3))
+@pytest.mark.parametrize("point", some(POINTS, of=4))
 async def test_a_run_killed_at_its_dependencies_ends_like_an_undisturbed_one(
     point: str, needy: dict[str, Any], undisturbed: Supplied
 ) -> None:

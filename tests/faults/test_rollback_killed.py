@@ -34,7 +34,7 @@ def small(ollama_server: OllamaServer, factory_env: Mapping[str, str], tmp_path:
 
 
 @pytest.mark.parametrize("stage", ["maker", pytest.param("painter", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("point", some(["begun", "kept", "repository", "state", "memory"], of=3))
+@pytest.mark.parametrize("point", some(["begun", "kept", "repository", "state", "memory"], of=5))
 async def test_a_rollback_that_is_killed_ends_the_same(point: str, stage: str, small: dict[str, Any]) -> None:
     async with Factory.open(Settings(**small)) as factory:
         run_id = await finished(factory)
