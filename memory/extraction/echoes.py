@@ -32,12 +32,10 @@ class _Told:
 
     text: str
     words: frozenset[int]
-    values: frozenset[str]
-    denies: bool
 
     @classmethod
     def of(cls, text: str) -> _Told:
-        return cls(text, frozenset(analyse(text).impacts), values(text), denies(text))
+        return cls(text, frozenset(analyse(text).impacts))
 
     def is_in(self, claim: _Told) -> bool:
         """Whether the claim says this and little else."""
@@ -48,8 +46,10 @@ class _Told:
 
     def is_contradicted_by(self, claim: _Told) -> bool:
         """Whether the claim denies this, or has another number in the place of one."""
-        mine, theirs = self.values - claim.values, claim.values - self.values
-        return self.denies != claim.denies or bool(mine and theirs)
+        if denies(self.text) != denies(claim.text):
+            return True
+        mine, theirs = values(self.text), values(claim.text)
+        return bool(mine - theirs and theirs - mine)
 
 
 class Echoes:
