@@ -149,9 +149,20 @@ class Bank:
             return _telling([*await self.directives(), *named], ids, await self._recall(asked))
 
     async def _recall(self, asked: recall.Question) -> Recall:
-        sight = await self._sight(asked.text, await embedding.state(self._db, self.id))
-        async with self._db.pool.connection() as connection:
-            return await self._answer(connection, asked, sight)
+        """What there is of the bank seldom changes: it is asked for together with the answer, which is looked
+        for with what was there the last time, and again where that is not so any more."""
+        seen = self._known or await embedding.state(self._db, self.id)
+        while True:
+            self._known = None  # whatever happens to the search
+            sight = await self._sight(asked.text, seen)
+            async with self._db.pool.connection() as connection, connection.pipeline():
+                looked = await embedding.look(connection, self.id)
+                found = await self._answer(connection, asked, sight)
+                now = embedding.of_rows(self.id, await looked.fetchall())
+            self._known = now
+            if now.looks_like(seen):
+                return found
+            seen = now
 
     async def _answer(
         self, connection: Connection, asked: recall.Question, sight: tuple[recall.Sight | None, str]

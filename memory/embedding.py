@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from operator import mul
 from typing import Final
 
+from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
 from core import logs
 from core.database import Database
+from core.incarnation import Connection
 from memory import adding, queries
 from memory.vectors import HalfVector, understand
 from memory.words import clean
@@ -53,11 +55,20 @@ class State:
         mine = [one for one in self.spaces if one.embedder == embedder.name]
         return next((one for one in mine if one.space.dimension == embedder.dimension), None)
 
+    def looks_like(self, earlier: State) -> bool:
+        """Whether it is searched as it was earlier: in the same spaces, and as far but for a tenth."""
+        return self.spaces == earlier.spaces and abs(self.live - earlier.live) <= earlier.live / 10
+
 
 async def state(db: Database, bank: int) -> State:
     """What there is of a bank."""
     async with db.pool.connection() as connection:
-        return of_rows(bank, await (await connection.execute(queries.STATE, {"bank": bank})).fetchall())
+        return of_rows(bank, await (await look(connection, bank)).fetchall())
+
+
+async def look(connection: Connection, bank: int) -> AsyncCursor[DictRow]:
+    """The rows of what there is of a bank, to be fetched when they are wanted."""
+    return await connection.execute(queries.STATE, {"bank": bank}, prepare=True)
 
 
 def of_rows(bank: int, found: Sequence[DictRow]) -> State:

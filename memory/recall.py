@@ -116,7 +116,8 @@ async def _diverse(
     while ranked and len(order) < enough:
         some, ranked, size = ranked[:size], ranked[size:], 2 * size
         given = {"numbers": list(some)}
-        for row in await (await connection.execute(tables.some, given, prepare=True)).fetchall():
+        likely = await connection.execute(tables.likely, given, prepare=True, binary=True)
+        for row in await likely.fetchall():
             found[row["number"]] = row
         # Between the two statements something may have been forgotten.
         there = [number for number in some if number in found]
@@ -142,7 +143,11 @@ async def gather(
     if sight is not None:
         await _look(connection, reach(sight.live))
     space = None if sight is None else sight.space
-    far = Far(bounds.words, *bounds.looked_at(_live(sight, bounds), 2 * asked.limit, wider), beside)
+    live = _live(sight, bounds)
+    postings = bounds.read_of_a_word(live)
+    often = when in _OFTEN
+    whole = often and live <= postings
+    far = Far(bounds.words, *bounds.looked_at(live, 2 * asked.limit, wider), beside, whole)
     statement = search(
         bank, None if space is None else space.id, 0 if space is None else space.dimension, when, far
     )
@@ -153,10 +158,10 @@ async def gather(
         "vector": None if sight is None else HalfVector(sight.vector),
         "kinds": None if asked.kinds is None else list(asked.kinds),
         "as_of": asked.as_of or clock.now(),
-        "postings": bounds.read_of_a_word(_live(sight, bounds)),
+        "postings": postings,
     }
-    async with connection.pipeline(), connection.cursor(row_factory=tuple_row) as cursor:
-        if often := when in _OFTEN:
+    async with connection.pipeline(), connection.cursor(binary=True, row_factory=tuple_row) as cursor:
+        if often:
             await connection.execute(queries.ONE_PLAN)
         await cursor.execute(statement, given, prepare=often or None)
         answered = await cursor.fetchall()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +10,8 @@ from memory.records import BankInfo, Kind, Memory, Source, SpaceInfo, identity
 
 
 def memory(row: Mapping[str, Any]) -> Memory:
-    """A row of `memories`."""
-    bank, by = row["bank"], row["superseded_by"]
+    """A row of `memories`; its source may be the text that it is stored as."""
+    bank, by, source = row["bank"], row["superseded_by"], row["source"]
     return Memory(
         id=identity(bank, row["number"]),
         bank=bank,
@@ -24,7 +25,7 @@ def memory(row: Mapping[str, Any]) -> Memory:
         valid_to=row["valid_to"],
         subject=row["subject"],
         superseded_by=None if by is None else identity(bank, by),
-        source=Source(**row["source"]),
+        source=Source(**(json.loads(source) if isinstance(source, str) else source)),
         derived_from=tuple(row["derived_from"]),
         forgotten_at=row["forgotten_at"],
     )

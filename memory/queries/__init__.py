@@ -144,6 +144,8 @@ INSERT INTO factory.additions (bank, key, outcome) VALUES (%(bank)s, %(key)s, %(
 
 _ONE = f"{_MEMORY} WHERE bank = {{bank}} AND number = %(number)s"
 _SOME = f"{_MEMORY} WHERE bank = {{bank}} AND number = ANY (%(numbers)s)"
+# More than will be told, so that the sources of most are not parsed.
+_LIKELY = _SOME.replace(" source,", " source::text AS source,")
 _DIRECTIVES = f"{_MEMORY} WHERE bank = {{bank}} AND live AND kind = 'directive' ORDER BY number"
 # The same, and the memories of these numbers, whatever became of them.
 _TOLD = f"({_DIRECTIVES}) UNION ALL {_SOME} AND NOT (live AND kind = 'directive')"
@@ -177,6 +179,7 @@ class Tables:
         self.supersede = of(_SUPERSEDE)
         self.one = of(_ONE)
         self.some = of(_SOME)
+        self.likely = of(_LIKELY)
         self.list = of(_LIST)
         self.list_and_some = of(_LIST_AND_SOME)
         self.directives = of(_DIRECTIVES)

@@ -1,7 +1,8 @@
 """The one statement of a recall: what words and vectors put forward, its neighbours, and the parts of scores.
 
 Candidates are found by what is cheap (of a frequent word only the memories that it says most about are read,
-vectors go by a graph in a large bank); what is found is then scored exactly.
+vectors go by a graph in a large bank); what is found is then scored exactly. Of a small bank all scores are
+computed at once: to look them up one by one for what is found takes longer.
 """
 
 from __future__ import annotations
@@ -36,14 +37,17 @@ _ASKED = """asked AS MATERIALIZED (
 )"""
 _BM25 = "coalesce((SELECT sum(a.idf * m.impacts[array_position(m.terms, a.term)]) FROM asked a), 0)"
 
-_LEXICAL = """lexical AS MATERIALIZED (
+_WORDS = """words AS MATERIALIZED (
     SELECT p.number, sum(a.idf * p.impact) AS score
     FROM asked a CROSS JOIN LATERAL (
         SELECT p.number, p.impact FROM factory.postings p {only}
         WHERE p.bank = %(bank)s AND p.term = a.term {holds}
         ORDER BY p.impact DESC, p.number DESC LIMIT %(postings)s
     ) p
-    GROUP BY p.number ORDER BY score DESC, p.number LIMIT {candidates}
+    GROUP BY p.number
+)"""
+_LEXICAL = """lexical AS MATERIALIZED (
+    SELECT number, score FROM words ORDER BY score DESC, number LIMIT {candidates}
 )"""
 _ONLY = "JOIN factory.{memories} m ON m.bank = p.bank AND m.number = p.number"
 # What is superseded has no postings. There is little of it, and it is rarely asked for.
@@ -59,13 +63,25 @@ _NEAR = """near AS MATERIALIZED (
     ORDER BY {distance} LIMIT {candidates}
 )"""
 # The middle of the cosines is taken from some hundred memories, evenly spread over the bank.
+_SPREAD = "greatest(1, b.{many} / 256)"
 _MEDIAN = """median AS MATERIALIZED (
     SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY -({distance})) AS value
     FROM factory.banks b
-    CROSS JOIN generate_series(1, b.last, greatest(1, b.last / 256)) AS sample(number)
+    CROSS JOIN generate_series(1, b.last, {spread}) AS sample(number)
     CROSS JOIN LATERAL ({vector_of} = sample.number OFFSET 0) v
     WHERE b.id = %(bank)s
-)"""
+)""".replace("{spread}", _SPREAD.format(many="last"))
+# All vectors at once. The query's is cast but once, and theirs, which need no graph, are not at all.
+_ALL_NEAR = """close AS MATERIALIZED (
+    SELECT v.number, v.embedding OPERATOR(public.<#>)
+        (SELECT %(vector)b::public.halfvec({dimension})) AS score
+    FROM factory.{vectors} v WHERE v.live
+),
+near AS MATERIALIZED (SELECT number, score FROM close ORDER BY score, number LIMIT {candidates}),
+median AS MATERIALIZED (
+    SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY -score) AS value FROM close
+    WHERE mod(number, (SELECT {spread} FROM factory.banks b WHERE b.id = %(bank)s)) = 0
+)""".replace("{spread}", _SPREAD.format(many="live"))
 
 _SEEDS = "(SELECT number FROM {arm} ORDER BY {order}, number LIMIT {seeds})"
 _ALL_OF = "SELECT number FROM {arm}"
@@ -84,14 +100,15 @@ beside AS (
 chosen AS (
     {chosen}
 )
-SELECT m.number, m.session, m.position, m.speaker, m.at, {bm25} AS bm25, {closeness} AS vector, {median}
-FROM chosen CROSS JOIN LATERAL ({memory_of} = chosen.number OFFSET 0) m
+SELECT m.number, m.session, m.position, m.speaker, m.at, {said} AS bm25, {closeness} AS vector, {median}
+FROM chosen CROSS JOIN LATERAL ({memory_of} = chosen.number OFFSET 0) m {computed}
 WHERE {holds}"""
 # A row by its key. OFFSET 0 keeps the planner from reading a whole table because it takes many rows for more.
 _MEMORY_OF = "SELECT * FROM factory.{memories} m WHERE m.bank = %(bank)s AND m.number"
 # No join: the planner would put a cache of vectors around it, which took ten times as long as what it saved.
 _CLOSENESS = """(SELECT -({distance}) FROM factory.{vectors} v
     WHERE v.space = %(space)s AND v.number = m.number)"""
+_COMPUTED = "LEFT JOIN words ON words.number = m.number LEFT JOIN close ON close.number = m.number"
 _VECTOR_OF = "SELECT v.embedding FROM factory.{vectors} v WHERE v.space = %(space)s AND v.number"
 
 
@@ -107,6 +124,8 @@ class Far:
     """Of these, whose neighbours are looked at."""
     beside: int
     """Places from them."""
+    whole: bool = False
+    """Of a small bank: whether all its vectors, and all that its words say, are read at once."""
 
 
 @lru_cache(maxsize=1000)
@@ -119,10 +138,9 @@ def search(bank: int, space: int | None, dimension: int, when: When, far: Far) -
     holds = _HOLDS[when]
     arms = ["lexical"]
     filtered = when in {"now, filtered", "then"}
-    parts = [
-        _ASKED,
-        _fill(_LEXICAL, only=_ONLY if filtered else "", holds=f"AND {holds}" if filtered else ""),
-    ]
+    whole = far.whole and space is not None and not filtered
+    words = _fill(_WORDS, only=_ONLY if filtered else "", holds=f"AND {holds}" if filtered else "")
+    parts = [_ASKED, words, _LEXICAL]
     if when == "then":
         parts.append(_fill(_PAST, holds=holds))
         arms.append("past")
@@ -130,7 +148,7 @@ def search(bank: int, space: int | None, dimension: int, when: When, far: Far) -
         # Live ones alone are in the graph.
         live = {"now, filtered": f"v.live AND {holds}", "then": holds}.get(when, "v.live")
         only = "JOIN factory.{memories} m ON m.bank = %(bank)s AND m.number = v.number" if filtered else ""
-        parts += [_fill(_NEAR, only=only, holds=live), _MEDIAN]
+        parts += [_ALL_NEAR] if whole else [_fill(_NEAR, only=only, holds=live), _MEDIAN]
         arms.append("near")
     seeds = " UNION ".join(_fill(_SEEDS, arm=arm, order=_ORDER.get(arm, "score DESC")) for arm in arms)
     chosen = " UNION ".join(_fill(_ALL_OF, arm=arm) for arm in (*arms, "beside"))
@@ -138,7 +156,9 @@ def search(bank: int, space: int | None, dimension: int, when: When, far: Far) -
         _REST,
         seeds=seeds,
         chosen=chosen,
-        closeness=_CLOSENESS if space is not None else "NULL::float8",
+        said="coalesce(words.score, 0)" if whole else _BM25,
+        closeness="-close.score" if whole else _CLOSENESS if space is not None else "NULL::float8",
+        computed=_COMPUTED if whole else "",
         median="(SELECT value FROM median)" if space is not None else "NULL::float8",
         holds=holds,
     )

@@ -191,3 +191,38 @@ async def test_a_large_bank_is_searched_by_its_graph_and_finds_what_an_exact_sea
         assert info.spaces[0].indexed
         for query, expected in exact.items():
             assert len({*await found(bank, query)} & {*expected}) >= 8
+
+
+async def test_a_small_bank_that_is_read_whole_gives_each_memory_the_scores_of_a_large_one(
+    database: Database, memories: Memories, bank: Bank, draft: MakeDraft
+) -> None:
+    texts = [f"Loan {n} of item {n * 7919 % 100} went to member {n * 104729 % 97}." for n in range(200)]
+    await bank.add([draft(text, subject=f"loan {n % 150}") for n, text in enumerate(texts)], key="a")
+    await bank.add([draft("A loan of member 4 starts next year.", days=4000)], key="b")
+    [*_, added] = await bank.add([draft(texts[90], session="other"), draft("Item 12 is lost.")], key="c")
+    await forget(memories, [added.id], why="asked to", by="Ada")
+    all_of_it = (300, 300, 300)
+    small, large = Bounds(all_of_it, postings=1000), Bounds(all_of_it, postings=100)
+    async with (
+        Memories.open(database, LocalEmbedder(), bounds=small) as ones,
+        Memories.open(database, LocalEmbedder(), bounds=large) as others,
+    ):
+        one, other = [await both.bank(bank.project, bank.name) for both in (ones, others)]
+        for query in (texts[3], texts[180], "member 4", "an item of 12", "nothing of this", ""):
+            for kinds in (None, (Kind.FACT,), (Kind.DECISION,)):
+                whole, parted = await one.recall(query, kinds=kinds), await other.recall(query, kinds=kinds)
+                assert whole.considered == parted.considered == (0 if kinds == (Kind.DECISION,) else 150)
+                for hit, same in zip(whole.hits, parted.hits, strict=True):
+                    assert hit.memory == same.memory
+                    assert hit.parts == pytest.approx(same.parts, abs=0.02)  # pyright: ignore[reportUnknownMemberType]
+
+
+async def test_what_another_process_added_to_a_bank_that_was_empty_is_recalled_by_its_vectors(
+    database: Database, bank: Bank, draft: MakeDraft
+) -> None:
+    assert (await bank.recall("loan of member 3")).hits == ()
+    async with Memories.open(database, LocalEmbedder()) as others:
+        other = await others.bank(bank.project, bank.name)
+        await other.add([draft(f"Loan {n} is of member {n % 7}.") for n in range(50)], key="a")
+    recall = await bank.recall("loan of member 3")
+    assert (recall.embedder, recall.degraded, len(recall.hits)) == (LocalEmbedder().name, "", 10)
