@@ -27,8 +27,6 @@ class Fenced(FactoryError):
 
     http_status = 409
 
-    http_status = 409
-
 
 @dataclass(frozen=True, slots=True)
 class Fence:

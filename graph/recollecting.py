@@ -92,10 +92,17 @@ async def for_brief(stage: StageContext, state: StageState) -> Recollection:
             return NOTHING
         return await _told(stage, state, found, "recalled")
     except FAILURES as failure:
-        why = told_of(failure)
-        _log.warning("memory.not_recalled", run=state["run_id"], team=stage.team.id, why=why)
-        await stage.event(state, "memory.failed", {"at": "brief", "why": why}, "recalled/failed")
-        return Recollection(note=f"nothing could be recalled: {why}")
+        return await _without(stage, state, failure, "brief", "recalled")
+
+
+async def _without(
+    stage: StageContext, state: StageState, failure: Exception, at: str, suffix: str
+) -> Recollection:
+    """What is told where nothing can be recalled: why. It is written down."""
+    why = told_of(failure)
+    _log.warning("memory.not_recalled", run=state["run_id"], team=stage.team.id, why=why)
+    await stage.event(state, "memory.failed", {"at": at, "why": why}, f"{suffix}/failed")
+    return Recollection(note=f"nothing could be recalled: {why}")
 
 
 @dataclass
@@ -107,10 +114,16 @@ class Asking:
     asked: int = field(default=0)
 
     async def recall(self, query: str) -> Recollection:
-        """What is remembered about `query`. Raises FactoryError."""
+        """What is remembered about `query`; where nothing can be, why. Never fails for memory's sake."""
         self.asked += 1
+        suffix = f"recall/{self.state['calls']}.{self.asked}"
+        try:
+            return await self._recall(query, suffix)
+        except FAILURES as failure:
+            return await _without(self.stage, self.state, failure, "tool", suffix)
+
+    async def _recall(self, query: str, suffix: str) -> Recollection:
         stage, state = self.stage, self.state
-        suffix = f"recall/{state['calls']}.{self.asked}"
         models = await stage.services.models_for(state["run_id"], stage.team.id)
         if models.replays:
             return _of_tape(stage, state, models, suffix)

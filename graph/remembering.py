@@ -23,8 +23,18 @@ from memory.weights import Weights
 from models.service import Models
 from workspace.project_settings import MemorySettings, operators
 
-FAILURES: Final = (FactoryError, psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError)
-"""What is wrong with a memory, and no stage's fault. A database that is gone is not: then nothing goes on."""
+BROKEN: Final = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.InternalError,
+    psycopg.NotSupportedError,
+    psycopg.ProgrammingError,
+)
+"""What a database says of tables that are not as they should be: one is gone, or an index damaged. That it is
+gone itself is none of it: then nothing goes on."""
+
+FAILURES: Final = (FactoryError, *BROKEN)
+"""What is wrong with a memory, and no stage's fault."""
 
 TAKEN_BACK: Final = "memory.taken_back"
 """The kind of event that names what does not hold any more, because its work was undone."""

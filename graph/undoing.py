@@ -8,20 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core import logs
 from graph.again import ending
-from graph.remembering import telling
+from graph.remembering import BROKEN, telling, told_of
 from graph.runs import Run
 from graph.services import Services
 from memory.lineage.taking_back import take_back_run
+
+_log = logs.get(__name__)
 
 _UNDONE = frozenset({"failed", "rejected", "cancelled"})
 
 
 async def of_run(services: Services, run: Run) -> None:
-    """Take back what a run claimed that has ended without a result; of a completed one, nothing."""
-    if run.status in _UNDONE:
-        why = f"the run ended {run.status}"
-        await _take_back(services, run, why, f"memory/ended{ending(run.rollbacks)}", None)
+    """Take back what a run claimed that has ended without a result; of a completed one, nothing.
+
+    Where memory is broken, the run ends all the same: what it claimed is told to no other run.
+    """
+    if run.status not in _UNDONE:
+        return
+    why, key = f"the run ended {run.status}", f"memory/ended{ending(run.rollbacks)}"
+    try:
+        await _take_back(services, run, why, key, None)
+    except BROKEN as failure:
+        said = told_of(failure)
+        _log.warning("memory.not_taken_back", run=run.id, why=said)
+        await services.events.append(
+            run.id, "memory.failed", {"at": "end", "why": said}, key=f"{key}/failed", last=True
+        )
 
 
 async def conclude(services: Services, run: Run) -> None:

@@ -282,11 +282,16 @@ def test_what_is_forgotten_is_gone_from_search_page_audit_and_answers_and_the_ch
 
 
 @pytest.mark.usefixtures("library")
-def test_a_memory_is_shared_with_all_teams_once(told: Tell) -> None:
+def test_a_memory_is_shared_with_all_teams_once_and_said_to_be(
+    told: Tell, capsys: pytest.CaptureFixture[str]
+) -> None:
     [best, *_] = told("search", "library", "loan")["memories"]
     shared = told("promote", str(best["id"]))
     assert told("show", str(shared["shared"]))["bank"] == SHARED
-    assert told("promote", str(best["id"]))["shared"] == shared["shared"]
+    again = told("promote", str(best["id"]))
+    assert (again["shared"], shared["outcome"], again["outcome"]) == (shared["shared"], "new", "duplicate")
+    assert call(["memory", "promote", str(best["id"])]) == 0
+    assert "was shared before, as" in capsys.readouterr().out
     assert "shared already" in told("promote", str(shared["shared"]), code=2)["error"]["what"]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.doubles.ollama_server import OllamaServer
 from tests.graph.conftest import OpenSmall
+from tests.graph.test_memory_answers import grants_recall
 from tests.graph.writing import LIBRARY, Writer, live, memories, recalled, run, told
 from tests.intruder import Admin
 from tests.packs.brain import Chat, read_file, write
@@ -152,8 +153,50 @@ async def test_tables_of_memory_that_are_broken_cost_the_memory_and_not_the_run(
         run_id = await run(factory)
         assert (await factory.services.run(run_id)).status == "completed"
         failed = await told(factory, run_id, "memory.failed")
-        assert {event.payload["at"] for event in failed} == {"brief", "retain"}
+        assert {str(event.payload["at"]) for event in failed} == {"brief", "retain"}
         assert {str(event.payload["why"]) for event in failed} == {
             "the database refused a statement (UndefinedTable)"
         }
         assert "Database: SQLite, in one file." in await live(factory)
+
+
+async def test_a_team_that_asks_a_broken_memory_is_told_so_and_works_on(
+    open_small: OpenSmall, intruder: Admin, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def work(chat: Chat) -> str:
+        if chat.turn == 0:
+            return '```call recall_memory\n{"query": "how long is a loan?"}\n```\n'
+        asked.append(chat.last)
+        return writer.work(chat)
+
+    writer = Writer()
+    packs = grants_recall(tmp_path)
+    async with open_small(writer.rules(writer__work=work), pack="tiny", pack_dirs=[packs]) as factory:
+        intruder.execute("ALTER TABLE factory.spaces RENAME TO lost")
+        run_id = await run(factory)
+        assert (await factory.services.run(run_id)).status == "completed"
+        said = "the database refused a statement (UndefinedTable)"
+        assert f"nothing could be recalled: {said}" in asked[0]
+        failed = [e for e in await told(factory, run_id, "memory.failed") if e.team == "writer"]
+        assert [event.payload["at"] for event in failed] == ["brief", "tool", "retain"]
+        assert {str(event.payload["why"]) for event in failed} == {said}
+
+
+async def test_a_run_ends_beside_a_broken_memory(open_small: OpenSmall, intruder: Admin) -> None:
+    """Whichever table is broken: one that is only written to, or that of all banks."""
+    async with open_small(Writer().rules(), pack="tiny") as factory:
+        await run(factory)
+        for table in ("postings", "banks"):
+            intruder.execute(f"ALTER TABLE factory.{table} RENAME TO lost")  # type: ignore[arg-type]
+            run_id = await run(factory, f"Publish a text about {table}", approve_all=False)
+            [question] = await factory.approvals.pending(run_id)
+            await factory.answer(question.id, "reject", "no", by="jan")
+            await factory.drive(run_id)
+            assert (await factory.services.run(run_id)).status == "rejected"
+            assert len(await told(factory, run_id, "run.ended")) == 1
+            failed = await told(factory, run_id, "memory.failed")
+            # Where nothing could be kept, nothing is to be taken back.
+            assert any(event.payload["at"] == "end" for event in failed) == (table == "banks")
+            intruder.execute(f"ALTER TABLE factory.lost RENAME TO {table}")  # type: ignore[arg-type]
