@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ormsgpack
+import pytest
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from core import migrations
+from graph import forgetting
 from graph.forgetting import WorkingCopies
 from graph.runner import Factory
 from memory.audit.phrases import Phrase
 from tests.faults.test_kill_memory import everything
 from tests.graph.conftest import OpenSmall
 from tests.graph.writing import LIBRARY, Writer, run
+from tests.intruder import Admin
 
 SAID = "A loan lasts 21 days."
 
@@ -45,6 +50,27 @@ async def test_a_run_that_is_over_forgets_and_can_be_rolled_back(open_small: Ope
         again = WorkingCopies()
         await again.take_out(factory.db, [Phrase(SAID)])
         assert (again.cut, again.left) == ({}, [])
+        await factory.roll_back(run_id, "plan", by="jan")
+        assert (await factory.drive(run_id)).status == "completed"
+
+
+async def test_checkpoints_that_an_older_version_forgot_in_are_mended(
+    open_small: OpenSmall, intruder: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_small(Writer(SAID).rules(), pack="tiny") as factory:
+        run_id = await run(factory, f"Publish a text about loans. {SAID}")
+        before = await objects(factory)
+        with monkeypatch.context() as as_then:
+            options = ormsgpack.OPT_NON_STR_KEYS | ormsgpack.OPT_REPLACE_SURROGATES
+            as_then.setattr(forgetting, "_OPTIONS", options)
+            await WorkingCopies().take_out(factory.db, [Phrase(SAID)])
+        spoiled = await objects(factory)
+        expected = {place: text.replace(SAID, "[forgotten].") for place, text in before.items()}
+        assert spoiled != expected
+        mend = migrations.script_directory().get_revision("0030").module.mend
+        assert mend(intruder) == sum(spoiled[place] != text for place, text in expected.items())
+        assert await objects(factory) == expected
+        assert mend(intruder) == 0
         await factory.roll_back(run_id, "plan", by="jan")
         assert (await factory.drive(run_id)).status == "completed"
 
