@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REVISIONS", "Database", "DatabaseTooNew", "DatabaseUnavailable", "PostgresMissing"]
 
-REVISIONS = tuple(f"{number:04}" for number in range(1, 31))
+REVISIONS = tuple(f"{number:04}" for number in range(1, 32))
 """Every schema this program knows, oldest first. Beside `migrations/` so that opening need not load it."""
 
 _CONNECT_LIMIT = 5  # seconds

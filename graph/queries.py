@@ -150,9 +150,7 @@ async def select_runs_of(conn: Connection, project: str) -> list[DictRow]:
 
 async def not_completed(conn: Connection, run_ids: list[str]) -> set[str]:
     """Those of these runs that have not been completed; what is no run here is none of them."""
-    cursor = await conn.execute(
-        "SELECT id FROM runs WHERE id = ANY (%s) AND status <> 'completed'", (run_ids,)
-    )
+    cursor = await conn.execute("SELECT id FROM open_runs WHERE id = ANY (%s)", (run_ids,))
     return {cast(str, row["id"]) for row in await cursor.fetchall()}
 
 

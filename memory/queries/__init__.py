@@ -1,5 +1,7 @@
 """Every statement of this package: the tables of banks (core/migrations/versions/r0007_banks.sql).
 
+Of runs it knows their ids, and by the view `open_runs` which of them may be taken back yet.
+
 Partitions are named, not reached through their parent: what a statement costs then depends on one bank alone.
 """
 
@@ -74,7 +76,7 @@ FROM factory.{memories}
 _LOOK = """
 SELECT b.last, a.outcome,
     (SELECT jsonb_agg(jsonb_build_array(m.number, encode(m.digest, 'hex'), encode(m.gist, 'hex'), m.subject,
-            (SELECT r.id FROM factory.runs r WHERE r.id = m.source ->> 'run_id' AND r.status <> 'completed'
+            (SELECT r.id FROM factory.open_runs r WHERE r.id = m.source ->> 'run_id'
                 AND m.kind IN ('fact', 'decision') AND m.speaker <> 'person')))
         FROM factory.{memories} m WHERE m.bank = {bank} AND m.live AND (m.digest = ANY (%(digests)s)
             OR m.gist = ANY (%(gists)s) OR m.subject = ANY (%(subjects)s))) AS alike,
