@@ -1,4 +1,4 @@
-"""What the statements of memory know of the database: its own tables, the audit's, and what others offer it."""
+"""What the statements of memory know of the database: its own tables, the audit's, and what is offered."""
 
 from __future__ import annotations
 
