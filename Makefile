@@ -7,6 +7,8 @@ ONLY ?=
 WORKERS ?= 4
 BIN := .venv/bin
 export PYTHON
+# Where it is set, every one of the processes that the tests start would compile the whole program again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup setup-dev demo test test-all lint types bench client lock pictures clean
 
