@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from typing_extensions import Unpack
 
 from core.database import Database
-from core.errors import BadInput
 from core.events import Event, EventLog
 from core.hub import Hub
 from core.incarnation import Pool
 from core.settings import Settings
 from governance import policy
 from governance.approvals import Approval, Approvals, Decision
-from graph import changes, control, dag, paying, purging, queries, turns
+from graph import dag, turns
 from graph.checkpoints import RunSaver
 from graph.compiled import Graph, Graphs
 from graph.deadlines import ProjectDeadlines
@@ -29,14 +28,13 @@ from graph.holds import Holds
 from graph.lifecycle import ENDED
 from graph.progress import Progress
 from graph.remembering import Remembering
-from graph.requirement import checked_requirement, slug
 from graph.rollback import Aim
 from graph.runs import Run, Runs
 from graph.schedules import Schedules
 from graph.services import Services
+from graph.submitting import Submitting, Terms
 from graph.summary import RunSummary, summary_of
 from graph.supplies import Supplies
-from graph.turns import IfActive
 from memory.weights import Weights
 from models.service import OFFLINE, Models
 from models.spending.guard import Budgets
@@ -46,12 +44,6 @@ from workspace import policies
 from workspace.leases import Leases
 from workspace.projects import Workspace
 from workspace.sandbox import Sandbox
-
-
-class ProjectExists(BadInput):
-    """The project has a repository already."""
-
-    http_status = 409
 
 
 @dataclass
@@ -171,50 +163,18 @@ class Factory:
         project: str | None = None,
         repo: Path | None = None,
         pipeline: str = "full",
-        approve_all: bool = False,
-        budget_usd: Decimal | None = None,
-        widens: bool = True,
-        by: str = "",
-        mail: str = "",
-        if_active: IfActive | None = None,
-        run_id: str | None = None,
         again: bool = True,
+        **terms: Unpack[Terms],
     ) -> str:
         """Record a run and return its id, which is `run_id` where one is given. Nothing is created when the
         input is refused.
 
-        Unless it `widens`, `budget_usd` is refused where the project's settings give a run less. `by` is who
-        submits it. `if_active` says what becomes of the runs that are active in the project. Under a `run_id`
-        that was given it is recorded once, however often it is submitted; not `again` says that this is the
-        first time. Raises ProjectBusy.
+        Not `again` says that it is the first time that this `run_id` is submitted. Raises ProjectExists,
+        ProjectBusy.
         """
-        text = checked_requirement(requirement)
-        self.pipeline(pipeline)
-        services = self.services
-        if again and run_id is not None and await services.runs.known(run_id):
-            return run_id
-        name = await self.free_project(text) if project is None else project
-        if budget_usd is not None and not widens:
-            await paying.within(services, name, budget_usd)
-        if repo is not None and services.workspace.has(name):
-            raise _has_repository(name, repo)
-        repository = await services.workspace.project(name, source=repo)
-        run_id = await services.runs.create(
-            text,
-            project=name,
-            repository=repository.path,
-            pipeline=pipeline,
-            model=self.model,
-            approve_all=approve_all,
-            budget_usd=budget_usd,
-            by=by,
-            mail=mail,
-            if_active=if_active,
-            run_id=run_id,
+        return await self._submitting.submit(
+            requirement, project=project, repo=repo, pipeline=pipeline, again=again, terms=terms
         )
-        if if_active is not None:
-            await control.settle_all(services, (await services.run(run_id)).after)
-        return run_id
 
     async def change(
         self,
@@ -223,78 +183,29 @@ class Factory:
         *,
         repo: Path | None = None,
         pipeline: str | None = None,
-        approve_all: bool = False,
-        budget_usd: Decimal | None = None,
-        widens: bool = True,
-        by: str = "",
-        mail: str = "",
-        if_active: IfActive | None = None,
-        run_id: str | None = None,
+        **terms: Unpack[Terms],
     ) -> str:
         """Record a run that changes what a finished run made, or what a project holds; return its id.
 
         `repo` imports a repository as the new project `target` first. Nothing is created when the input is
-        refused. `widens`, `by`, `mail`, `if_active` and `run_id` as for `submit`. Raises NotFound,
-        RunUnfinished, ResultNotHere, ProjectExists, ProjectBusy.
+        refused. Raises NotFound, RunUnfinished, ResultNotHere, ProjectExists, ProjectBusy.
         """
-        text = checked_requirement(text, example='factory change RUN "Members have a phone number"')
-        services = self.services
-        if run_id is not None and await services.runs.known(run_id):
-            return run_id
-        if repo is not None:
-            self.pipeline(pipeline or "full")
-            if services.workspace.has(target):
-                raise _has_repository(target, repo)
-            await services.workspace.project(target, source=repo)
-        found = await changes.find(services, target, imported=repo is not None)
-        self.pipeline(pipeline or found.pipeline)
-        if budget_usd is not None and not widens:
-            await paying.within(services, found.project, budget_usd)
-        run_id = await services.runs.create(
-            text,
-            project=found.project,
-            repository=(await services.project(found.project)).path,
-            pipeline=pipeline or found.pipeline,
-            model=self.model,
-            approve_all=approve_all,
-            change=found.change,
-            budget_usd=budget_usd,
-            by=by,
-            mail=mail,
-            if_active=if_active,
-            run_id=run_id,
-        )
-        if if_active is not None:
-            await control.settle_all(services, (await services.run(run_id)).after)
-        return run_id
+        return await self._submitting.change(target, text, repo=repo, pipeline=pipeline, terms=terms)
 
     async def retry(self, run_id: str, *, by: str = "", new_id: str | None = None) -> str:
         """Record a run that begins anew with what an ended one was given; return its id.
 
         Raises RunUnfinished, RunPurged.
         """
-        services = self.services
-        run = await services.run(run_id)
-        if run.status not in ENDED:
-            raise changes.RunUnfinished(
-                f"Run {run.id} is {run.status}: it has not ended",
-                untouched="Nothing was started",
-                todo="Resume it, or cancel it first",
-            )
-        purging.require_whole(run, "Nothing was started")
-        self.pipeline(run.pipeline)
-        return await services.runs.create(
-            run.requirement,
-            project=run.project,
-            repository=(await services.project(run.project)).path,
-            pipeline=run.pipeline,
-            model=self.model,
-            approve_all=run.approve_all,
-            change=run.change,
-            budget_usd=run.budget_usd,
-            by=by,
-            run_id=new_id,
-        )
+        return await self._submitting.retry(run_id, by=by, new_id=new_id)
+
+    async def free_project(self, requirement: str) -> str:
+        """A name for a project that nobody has yet, from the first words of what it is for."""
+        return await self._submitting.free_project(requirement)
+
+    @property
+    def _submitting(self) -> Submitting:
+        return Submitting(self.services, self.model, self.pipeline)
 
     async def drive(self, run_id: str, *, wait: bool = True) -> Outcome:
         """Execute the run until it ends or waits for a person.
@@ -367,22 +278,3 @@ class Factory:
     async def graph_of(self, pipeline: str) -> Graph:
         """The compiled graph of a pipeline, with the model that this factory was opened with."""
         return await self._graphs.of(self.model, pipeline)
-
-    async def free_project(self, requirement: str) -> str:
-        """A name for a project that nobody has yet, from the first words of what it is for."""
-        stem = slug(requirement)
-        async with self.db.pool.connection() as conn:
-            for number in range(1, 10_000):
-                name = stem if number == 1 else f"{stem}-{number}"
-                # A folder may be there of a database that is gone: its content is none of this run's.
-                if not (await queries.project_exists(conn, name) or self.services.workspace.has(name)):
-                    return name
-        raise BadInput(f"There are too many projects called {stem}", todo="Give one a name with --project")
-
-
-def _has_repository(project: str, repo: Path) -> ProjectExists:
-    return ProjectExists(
-        f"The project {project!r} has a repository already, so that it cannot start from {repo}",
-        untouched="Nothing was started, and neither repository was touched",
-        todo="Leave out --repo to go on with the project, or choose another name for it",
-    )

@@ -24,7 +24,7 @@ from api.v1.wanted import Name, ProjectName, Wanted
 from core.errors import BadInput, NotFound
 from graph import cleaning, projects
 from graph.projects import Project
-from graph.runner import ProjectExists
+from graph.submitting import ProjectExists
 from models.spending import caps
 from workspace import settings_writing
 from workspace.deadlines import Deadlines

@@ -62,7 +62,8 @@ class Writer:
 
 async def run(factory: Factory, requirement: str = REQUIREMENT, **how: Any) -> str:
     """A run of the project that is driven to its end; its id."""
-    run_id = await factory.submit(requirement, project=LIBRARY, **({"approve_all": True} | how))
+    terms: dict[str, Any] = {"approve_all": True, **how}
+    run_id = await factory.submit(requirement, project=LIBRARY, **terms)
     await factory.drive(run_id)
     return run_id
 
