@@ -18,7 +18,8 @@ from graph.remembering import FAILURES, told_of
 from graph.stage_context import StageContext
 from graph.state import StageState
 from memory.mental_models.page import Page
-from memory.mental_models.service import MentalModels, sources
+from memory.mental_models.reading import sources_of
+from memory.mental_models.service import MentalModels
 from memory.records import SHARED, Kind, Memory, Recalled
 from memory.service import Memories
 from memory.telling import Told
@@ -197,7 +198,7 @@ async def _found(
         return None
     most = dict(zip((stage.team.id, SHARED), limits, strict=True))
     banks = [(bank, most[bank.name]) for bank, _ in there]
-    ids = sources(page) if with_page else set[int]()
+    ids = sources_of(page.lines) if with_page else set[int]()
     looks = await asyncio.gather(
         *(
             bank.told(asked, now, limit=_SPARE * most[bank.name], kinds=_LEARNT, ids=ids)

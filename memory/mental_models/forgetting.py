@@ -14,7 +14,7 @@ from memory.audit.phrases import Phrase
 from memory.lineage.forgetting import Forgetting
 from memory.mental_models import queries
 from memory.mental_models.page import Line
-from memory.mental_models.service import line_of
+from memory.mental_models.reading import line_of
 from memory.records import place
 from memory.service import Memories
 from memory.words import normalised

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
 from core import clock
 from core.errors import BadInput, NotFound
-from core.incarnation import Connection
-from memory import queries as banks
-from memory import rows
 from memory.bank import Bank
 from memory.embedding import State
 from memory.mental_models import queries
 from memory.mental_models.edits import Edit, Known, applied, digested
 from memory.mental_models.page import FACTORY, Line, Page, Way, edited
-from memory.records import Kind, Memory, place
+from memory.mental_models.reading import home_of, known_of, memories_of, page_of, sources_of
+from memory.records import Memory
 from memory.service import Memories
 
 Editor = Callable[[Sequence[Line], Known], Awaitable[Sequence[Edit] | None]]
@@ -28,10 +25,6 @@ Editor = Callable[[Sequence[Line], Known], Awaitable[Sequence[Edit] | None]]
 Standing = Callable[[Sequence[Memory]], Awaitable[Collection[int]]]
 """The ids of those memories that may be told now."""
 
-_KINDS: Final = (Kind.DECISION, Kind.FACT, Kind.EXPERIENCE)
-"""What a page is made of: directives stand at both ends of every brief already."""
-_LOOKED_AT: Final = 1_000
-"""Memories, the newest, that one refresh looks at."""
 _ATTEMPTS: Final = 5
 """Times that a refresh begins anew because another one was faster."""
 
@@ -65,8 +58,8 @@ class MentalModels:
                         todo=f"`factory memory models {project} {team} --versions` lists them",
                     )
                 return Page(project, team)
-            page = _page(project, team, row)
-            known = Known(await _memories(connection, _sources(page.lines), row["home"]))
+            page = page_of(project, team, row)
+            known = Known(await memories_of(connection, sources_of(page.lines), row["home"]))
         if version is not None:
             return replace(page, lines=tuple(_masked(line, known) for line in page.lines))
         return await _holding(page, known, standing)
@@ -80,27 +73,27 @@ class MentalModels:
             given = {"project": project, "team": team, "names": list(names)}
             found = await (await connection.execute(queries.LOOK, given)).fetchall()
         written = next((row for row in found if row["version"] is not None), None)
-        page = Page(project, team) if written is None else _page(project, team, written)
+        page = Page(project, team) if written is None else page_of(project, team, written)
         return self._memories.seen(project, names, found), page
 
     async def holding(self, page: Page, found: Mapping[int, Memory], standing: Standing) -> Page:
         """What of a page holds; `found` is what is known already of what its lines are from."""
-        others = sources(page) - found.keys()
+        others = sources_of(page.lines) - found.keys()
         if others:
             async with self._memories.db.pool.connection() as connection:
-                found = {**found, **await _memories(connection, others)}
+                found = {**found, **await memories_of(connection, others)}
         return await _holding(page, Known(found), standing)
 
     async def versions(self, project: str, team: str) -> list[Page]:
         """All versions of a page, the oldest first, each as it was but for what is forgotten."""
         async with self._memories.db.pool.connection() as connection:
-            bank = await _bank(connection, project, team)
+            bank = await home_of(connection, project, team)
             if bank is None:
                 return []
             found = await (await connection.execute(queries.VERSIONS, {"bank": bank})).fetchall()
-            pages = [_page(project, team, row) for row in found]
+            pages = [page_of(project, team, row) for row in found]
             known = Known(
-                await _memories(connection, {one for page in pages for one in _sources(page.lines)}, bank)
+                await memories_of(connection, {one for page in pages for one in sources_of(page.lines)}, bank)
             )
         return [replace(page, lines=tuple(_masked(line, known) for line in page.lines)) for page in pages]
 
@@ -108,7 +101,7 @@ class MentalModels:
         """The newest version of each page of a project, or of all."""
         async with self._memories.db.pool.connection() as connection:
             found = await (await connection.execute(queries.NEWEST, {"project": project})).fetchall()
-        return [_page(row["project"], row["name"], row) for row in found]
+        return [page_of(row["project"], row["name"], row) for row in found]
 
     async def refresh(self, project: str, team: str, *, key: str, editor: Editor | None = None) -> Page:
         """Bring a page up to what its bank says now: a new version, unless nothing of it changes.
@@ -124,11 +117,11 @@ class MentalModels:
                     return Page(project, team)
                 done = next((row for row in found if row["key"] == key), None)
                 if done is not None:
-                    return _page(project, team, done)
+                    return page_of(project, team, done)
                 newest = found[-1]
                 bank, seen = int(newest["home"]), int(newest["last"])
-                old = Page(project, team) if newest["version"] is None else _page(project, team, newest)
-                known = await _known(connection, self._memories, old, seen)
+                old = Page(project, team) if newest["version"] is None else page_of(project, team, newest)
+                known = await known_of(connection, self._memories, old, seen)
             # A model is asked once: who loses a race is content with the rules.
             lines, way = await _next(old, known, editor if attempt == 0 else None)
             if lines == old.lines:
@@ -193,11 +186,6 @@ class MentalModels:
             return await (await connection.execute(queries.INSERT, given)).fetchone() is not None
 
 
-def sources(page: Page) -> set[int]:
-    """The ids of what a page's lines are from."""
-    return _sources(page.lines)
-
-
 async def _holding(page: Page, known: Known, standing: Standing | None) -> Page:
     """Without what does not hold any more, or is not `standing`."""
     stands = set(known.memories)
@@ -226,105 +214,8 @@ async def _next(old: Page, known: Known, editor: Editor | None) -> tuple[tuple[L
     return digested(standing, known), "digest"
 
 
-async def _known(connection: Connection, memories: Memories, old: Page, last: int) -> Known:
-    """What came since the last version, and what became of what its lines are from.
-
-    Where a line was taken back, what it had superseded may hold again, however old it is: then the whole bank
-    is looked at anew, but for what a person has taken off the page.
-    """
-    bank = await memories.bank(old.project, old.team)
-    since = max(old.seen, last - _LOOKED_AT)
-    # One statement for what the lines are from, and for what has come since.
-    named = _sources(old.lines)
-    given = {**_since(since), "numbers": [number for home, number in map(place, named) if home == bank.id]}
-    asked = await connection.execute(banks.tables(bank.id).list_and_some, given, prepare=True)
-    every = await asked.fetchall()
-    fresh = [row for row in every if row["fresh"]]
-    found = {memory.id: memory for memory in (rows.memory(row) for row in every if not row["fresh"])}
-    others = {one for one in named if place(one)[0] != bank.id}
-    if others:
-        found |= await _memories(connection, others, bank.id)
-    heirs = {memory.superseded_by for memory in found.values() if memory.superseded_by is not None}
-    while heirs - found.keys():
-        more = await _memories(connection, heirs - found.keys(), bank.id)
-        found |= more
-        heirs = {memory.superseded_by for memory in more.values() if memory.superseded_by is not None}
-    standing = Known(found)
-    anew = any(line.text and not standing.holds(line) and standing.heir(line) is None for line in old.lines)
-    dropped = set[int]()
-    if anew:
-        dropped = await _dropped(connection, bank.id)
-        asked = await connection.execute(banks.tables(bank.id).list, _since(max(0, last - _LOOKED_AT)))
-        fresh = await asked.fetchall()
-    changed = [
-        memory
-        for memory in map(rows.memory, fresh)
-        if place(memory.id)[1] <= last and memory.id not in dropped
-    ]
-    return Known(found | {memory.id: memory for memory in changed}, tuple(changed))
-
-
-def _since(number: int) -> dict[str, Any]:
-    """What lists the memories that a page is made of, after that number."""
-    return {"kinds": list(_KINDS), "past": False, "after": number, "limit": _LOOKED_AT}
-
-
-async def _dropped(connection: Connection, bank: int) -> set[int]:
-    """The memories whose lines a person has taken off the page."""
-    found = await (await connection.execute(queries.VERSIONS, {"bank": bank})).fetchall()
-    pages = [_page("", "", row) for row in found]
-    gone: set[int] = set()
-    for before, after in pairwise(pages):
-        if after.way == "person":
-            gone |= _sources(before.lines) - _sources(after.lines)
-    return gone
-
-
-async def _memories(
-    connection: Connection, ids: Collection[int], home: int | None = None
-) -> dict[int, Memory]:
-    """The memories with these ids, as far as there are any, whatever became of them; `home` is a bank that is
-    there."""
-    by_bank: dict[int, list[int]] = {}
-    for one in ids:
-        bank, number = place(one)
-        if 0 < bank < 1 << 31 and number < 1 << 31:  # a person may have written any number into a line
-            by_bank.setdefault(bank, []).append(number)
-    others = sorted(by_bank.keys() - {home})
-    if others:
-        there = await (await connection.execute(queries.THERE, {"banks": others})).fetchall()
-        by_bank = {bank: by_bank[bank] for bank in by_bank if bank == home or {"id": bank} in there}
-    found: dict[int, Memory] = {}
-    for bank, numbers in by_bank.items():
-        some = await connection.execute(banks.tables(bank).some, {"numbers": numbers})
-        found |= {memory.id: memory for memory in map(rows.memory, await some.fetchall())}
-    return found
-
-
-async def _bank(connection: Connection, project: str, team: str) -> int | None:
-    given = {"project": project, "name": team}
-    row = await (await connection.execute(banks.FIND_BANK, given)).fetchone()
-    return None if row is None else row["id"]
-
-
 def _masked(line: Line, known: Known) -> Line:
     """The line as an old version shows it: without what was forgotten since."""
     found = (known.memories.get(one) for one in line.sources)
     gone = any(memory is not None and memory.forgotten_at is not None for memory in found)
     return replace(line, text="", forgotten=True) if gone else line
-
-
-def _sources(lines: Sequence[Line]) -> set[int]:
-    return {one for line in lines for one in line.sources}
-
-
-def _page(project: str, team: str, row: Any) -> Page:
-    lines = tuple(map(line_of, row["lines"]))
-    return Page(
-        project, team, row["version"], row["at"], row["by"], row["way"], lines, row["seen"], row["key"]
-    )
-
-
-def line_of(told: Any) -> Line:
-    """A line as the database has it."""
-    return Line(told["text"], told["by"], tuple(told["sources"]), bool(told["forgotten"]))
