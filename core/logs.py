@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from core.redaction import redact
+from core.redaction import redact_copy
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
@@ -21,7 +21,7 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     # Objects that are no JSON are shown as the renderer would show them, and masked as text.
-    return {name: redact(_plain(value)) if name[:1] != "_" else value for name, value in event.items()}
+    return {name: redact_copy(_plain(value)) if name[:1] != "_" else value for name, value in event.items()}
 
 
 def _plain(value: Any) -> Any:

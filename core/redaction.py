@@ -11,7 +11,7 @@ from core.folding import as_read
 from core.json import JsonObject, JsonValue
 from core.secret_shapes import MASK, masked
 
-__all__ = ["MASK", "know", "redact"]
+__all__ = ["MASK", "know", "redact", "redact_copy"]
 
 _SHORTEST = 8  # a shorter value would mask ordinary words
 
@@ -69,27 +69,27 @@ def _told() -> list[str]:
     return sorted(values | _known, key=len, reverse=True)
 
 
-def _text(text: str, values: list[str]) -> str:
-    bare = _masked(text, values)
-    if (plain := as_read(bare)) is not bare and (again := _masked(plain, values)) != plain:
+def _text(text: str, values: list[str], copy: bool) -> str:
+    bare = _masked(text, values, copy)
+    if (plain := as_read(bare)) is not bare and (again := _masked(plain, values, copy)) != plain:
         return again  # a secret was hidden: how the rest was written is less worth keeping
     return bare
 
 
-def _masked(text: str, values: list[str]) -> str:
+def _masked(text: str, values: list[str], copy: bool) -> str:
     for value in values:
         if value in text:
             text = text.replace(value, MASK)
-    return masked(text)
+    return masked(text, copy=copy)
 
 
-def _name(name: str, values: list[str]) -> str:
-    return _text(name, values) if any(value in name for value in values) else _shaped(name)
+def _name(name: str, values: list[str], copy: bool) -> str:
+    return _text(name, values, copy) if any(value in name for value in values) else _shaped(name, copy)
 
 
 @lru_cache(maxsize=4096)
-def _shaped(name: str) -> str:
-    return _text(name, [])
+def _shaped(name: str, copy: bool) -> str:
+    return _text(name, [], copy)
 
 
 @lru_cache(maxsize=4096)
@@ -97,16 +97,18 @@ def _is_secret(name: str) -> bool:
     return _FIELD.fullmatch(name) is not None
 
 
-def _walk(value: JsonValue, values: list[str], secret: bool) -> JsonValue:
+def _walk(value: JsonValue, values: list[str], *, secret: bool = False, copy: bool = False) -> JsonValue:
     if isinstance(value, str):
-        return MASK if secret and value else _text(value, values)
+        return MASK if secret and value else _text(value, values, copy)
     if isinstance(value, Mapping):
         return {
-            _name(str(name), values): _walk(item, values, secret or _is_secret(str(name)))
+            _name(str(name), values, copy): _walk(
+                item, values, secret=secret or _is_secret(str(name)), copy=copy
+            )
             for name, item in value.items()
         }
     if isinstance(value, Sequence):
-        return [_walk(item, values, secret) for item in value]
+        return [_walk(item, values, secret=secret, copy=copy) for item in value]
     return value
 
 
@@ -123,4 +125,16 @@ def redact(value: JsonValue | JsonObject) -> JsonValue | JsonObject:
     field that is named like one, and what has the shape of a secret (core/secret_shapes.py), also where
     characters of no width or of another width hide it.
     """
-    return _walk(value, _values(), secret=False)
+    return _walk(value, _values())
+
+
+@overload
+def redact_copy(value: str) -> str: ...
+@overload
+def redact_copy(value: JsonObject) -> JsonObject: ...
+@overload
+def redact_copy(value: JsonValue) -> JsonValue: ...
+def redact_copy(value: JsonValue | JsonObject) -> JsonValue | JsonObject:
+    """The same for what only repeats what stands elsewhere, as logs, traces and memories do: without what
+    somebody merely says is a password, a key or a token as well. A mask too many loses nothing there."""
+    return _walk(value, _values(), copy=True)

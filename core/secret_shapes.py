@@ -1,5 +1,8 @@
 """What a secret looks like: the one list, for logs, events, traces and memory alike.
 
+What has the form of a key is one. What somebody merely says is a password may be one, or a word of the wish
+("the admin's password is admin1234"), without which the wish is another one: that is masked in copies alone.
+
 Each shape begins with a word that is looked for first, in the text's small letters: most texts have none of
 them, and that is found out in a fraction of the time that it takes to look for shapes. What may fail after a
 long look has a bound: a hostile text must not make this quadratic.
@@ -39,20 +42,22 @@ _KEYS: Final = {
 }
 """Keys by their first letters, before which no letter or digit stands."""
 
-_AROUND: Final = {
-    "-----begin ": r"[a-z ]*private key(?: block)?-----.*?(?:-----end [a-z ]*private key(?: block)?-----|\Z)",
-    "bearer ": r"(?<!\w.{7})[ ]*(?P<secret>[a-z0-9._~+/=-]{8,})",
-    "://": r"[^\s/:@]{0,200}:(?P<secret>[^\s/@]{1,400})(?=@)",
-    "password=": r"(?<!\w.{9})(?P<secret>'[^']*'|[^\s'\"&]+)",
-}
-"""What is told by the words around it."""
-
 _QUOTE: Final = r"(?:\\{0,3}[\"'`])?"
 _VALUE: Final = (
     rf"\s{{0,3}}{_QUOTE}(?=[^\s\"'`]{{0,200}}\d)(?=[^\s\"'`]{{0,200}}[a-z])"
     r"(?P<secret>[\w+/=.~!@#$%^&*-]{8,}+)(?![(\[])"
 )
-"""What somebody says is a password or a key, where it has letters and digits."""
+"""Of letters and digits, as a password or a key mostly is."""
+
+_AROUND: Final = {
+    "-----begin ": r"[a-z ]*private key(?: block)?-----.*?(?:-----end [a-z ]*private key(?: block)?-----|\Z)",
+    "bearer ": r"(?<!\w.{7})[ ]*(?P<secret>[a-z0-9._~+/=-]{8,})",
+    "://": r"[^\s/:@]{0,200}:(?P<secret>[^\s/@]{1,400})(?=@)",
+    "password=": r"(?<!\w.{9})(?P<secret>'[^']*'|[^\s'\"&]+)",
+    "authorization: basic": _VALUE,
+}
+"""What is told by the words around it, as programs write them."""
+
 _SAID: Final = {
     **dict.fromkeys(
         (
@@ -67,25 +72,26 @@ _SAID: Final = {
         ("password", "passwd", "passphrase", "wachtwoord", "รหัสผ่าน"),
         rf"{_QUOTE}\s{{0,3}}(?:[:=]|is\b){_VALUE}",
     ),
-    "authorization: basic": _VALUE,
 }
+"""What somebody says is a password, a key or a token."""
 
-_SHAPES: Final = {
+_SURE: Final = {
     **{
         first: re.compile(rf"{re.escape(first)}(?<![a-z0-9].{{{len(first)}}}){rest}")
         for first, rest in _KEYS.items()
     },
     **{first: re.compile(re.escape(first) + rest, re.DOTALL) for first, rest in _AROUND.items()},
-    **{first: re.compile(re.escape(first) + rest) for first, rest in _SAID.items()},
 }
+_ALL: Final = _SURE | {first: re.compile(re.escape(first) + rest) for first, rest in _SAID.items()}
 
 
-def masked(text: str) -> str:
-    """The text with a mask in the place of everything that has the shape of a secret."""
+def masked(text: str, *, copy: bool) -> str:
+    """The text with a mask in the place of everything that has the shape of a secret; in a `copy`, also of
+    what somebody says is one."""
     if len(text) < _SHORTEST:
         return text
     lowered = _lowered(text)
-    for first, shape in _SHAPES.items():
+    for first, shape in (_ALL if copy else _SURE).items():
         if first in lowered:
             text, lowered = _without(shape, text, lowered)
     return text

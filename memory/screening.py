@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.folding import folded
-from core.redaction import redact
+from core.redaction import redact_copy
 
 _EDGE: Final = r"(?<![\w.+-])"
 # Everything that may fail after a long look has a bound: a hostile text must not make this quadratic.
@@ -53,7 +53,7 @@ class Screened:
 def screen(text: str) -> Screened:
     """The text without secrets and personal data that have a shape, in whatever digits and widths."""
     found: list[str] = []
-    plain = redact(text)
+    plain = redact_copy(text)
     if plain != text:
         found.append("secret")
     for name, pattern, meant in _KINDS:

@@ -32,7 +32,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from core import clock, logs
 from core.json import JsonValue
-from core.redaction import redact
+from core.redaction import redact, redact_copy
 from models.asking import Question
 from models.calls import Reply
 from models.scores import Score
@@ -218,7 +218,7 @@ async def _set_by(done: threading.Event, until: float) -> bool:
 
 def masked(*, data: Any, **_: Any) -> JsonValue:
     """What the SDK is about to keep, as JSON without secrets; an object in it as its text."""
-    return redact(cast(JsonValue, json.loads(json.dumps(data, default=str, ensure_ascii=False))))
+    return redact_copy(cast(JsonValue, json.loads(json.dumps(data, default=str, ensure_ascii=False))))
 
 
 _opened: dict[tuple[str, str], Traces] = {}
