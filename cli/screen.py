@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -106,16 +107,16 @@ class Screen:
         self.out.print(_text(text), style=style or None, soft_wrap=True)
 
     def read(self, text: str) -> None:
-        """Prose of a result: wrapped between words at a terminal."""
-        self.out.print(_text(text), soft_wrap=not self.out.is_terminal)
+        """Prose of a result: wrapped between words at a terminal, but for commands in it."""
+        _prose(self.out, text)
 
     def note(self, text: str | Text = "", *, style: str = "") -> None:
         """A line beside the result: progress, announcements, advice."""
         self.err.print(_text(text), style=style or None, soft_wrap=True)
 
     def tell(self, text: str, *, style: str = "") -> None:
-        """Prose beside the result: wrapped between words at a terminal."""
-        self.err.print(_text(text), style=style or None, soft_wrap=not self.err.is_terminal)
+        """Prose beside the result: wrapped between words at a terminal, but for commands in it."""
+        _prose(self.err, text, style)
 
     def cut(self, text: str, *, style: str = "") -> None:
         """A line beside the result that may lose its end, where it stands in a table."""
@@ -125,6 +126,16 @@ class Screen:
         """What a reader must know about all that follows (scripted model, no sandbox)."""
         for announcement in announcements:
             self.note(f"! {announcement}", style="bold yellow")
+
+
+_COMMAND = re.compile(r"\s+(?:cd|git|factory) ")
+"""A line that is meant to be copied."""
+
+
+def _prose(console: Console, text: str, style: str = "") -> None:
+    for line in clean(text).split("\n"):
+        whole = not console.is_terminal or _COMMAND.match(line) is not None
+        console.print(Text(line), style=style or None, soft_wrap=whole)
 
 
 def _text(text: str | Text) -> Text:

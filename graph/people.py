@@ -7,6 +7,8 @@ row, one that does nothing but `interrupt()`, and one that acts on the answer.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from shlex import quote
 from typing import Any, Final
 
 from langgraph.graph import END
@@ -34,6 +36,11 @@ CLIENT: Final = "a LangGraph client"
 
 NOBODY_ASKED: Final[Question] = {"approval_id": "", "kind": "", "payload": {}}
 """What stands in the state while no question waits for a person."""
+
+
+def by_hand(folder: Path, *commands: str) -> str:
+    """Lines that a person can copy into a terminal one by one; where to go stands in the first alone."""
+    return "".join(f"\n  {command}" for command in (f"cd {quote(str(folder))}", *commands))
 
 
 def waits(state: Mapping[str, Any]) -> bool:

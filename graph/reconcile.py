@@ -253,9 +253,11 @@ class Reconcile:
             question=(
                 f"{story}\nThe release waits: {why}.\n"
                 "respond: say what shall stand, and the teams try once more with it\n"
-                f"approve: you have merged main into the branch factory/{run_id} of {repository.path} "
-                "yourself; it is checked and put before you again\n"
-                "reject: this run ends, its branch is kept, and main stays as it is"
+                f"approve: you have merged main into the branch factory/{run_id} yourself; it is checked and "
+                "put before you again\n"
+                "reject: this run ends, its branch is kept, and main stays as it is\n"
+                "The branch is here:"
+                + people.by_hand(repository.path, f"git log --oneline -3 factory/{run_id}")
             ),
             allowed=("respond", "approve", "reject"),
             detail=detail,

@@ -71,10 +71,12 @@ class Review:
             key=passage("review", state).replace(".", "/", 1),
             title=f"Review: {state.get('title') or 'the result'}",
             question=(
-                f"Every stage has ended; {summary} (branch factory/{run_id} in {repository.path}).\n"
+                f"Every stage has ended; {summary}.\n"
                 + (_changed(stat, change) if (change := state.get("change")) else "")
                 + (_after_repair(repaired, base) if repaired else "")
-                + f"All of it: factory diff {run_id}\n{check_report.in_short(checks)}\n"
+                + f"All of it:\n  factory diff {run_id}\nor in git:"
+                + people.by_hand(repository.path, f"git diff {base[:12]} factory/{run_id}")
+                + f"\n{check_report.in_short(checks)}\n"
                 + (
                     "Approve to release it, respond with a comment to have it changed"
                     if another

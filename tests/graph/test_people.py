@@ -1,6 +1,7 @@
 """A person in the loop, on real runs of the small pack."""
 
 import asyncio
+import subprocess
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from langgraph.types import Command
 from governance.approvals import AlreadyDecided, Approval
 from graph.runner import Factory
 from tests.graph.conftest import OpenSmall
+from tests.graph.writing import Writer, run
 from tests.packs.brain import Chat, result
 
 
@@ -196,3 +198,17 @@ async def test_a_langgraph_client_that_resumes_directly_decides_too_and_a_wrong_
         await graph.ainvoke(Command(resume={again.id: [{"type": "accept", "args": None}]}), config)
         assert (await factory.drive(run_id)).status == "completed"
         assert (await factory.approvals.get(asked.value["approval_id"])).decided_by == "a LangGraph client"
+
+
+async def test_what_a_review_says_can_be_done_by_hand_does_it(open_small: OpenSmall) -> None:
+    """Its lines for a terminal are copied as they stand, and the place is named once."""
+    async with open_small(Writer().rules(), pack="tiny") as factory:
+        run_id = await run(factory, approve_all=False)
+        [review] = await factory.approvals.pending(run_id)
+        commands = [line for line in review.question.splitlines() if line.startswith(("  cd ", "  git "))]
+        done = await asyncio.to_thread(
+            subprocess.run, ["sh", "-ec", "\n".join(commands)], capture_output=True, text=True, check=True
+        )
+        assert "+++ b/docs/" in done.stdout
+        repository = await factory.services.repository(run_id)
+        assert review.question.count(str(repository.path)) == 1
