@@ -25,7 +25,7 @@ _log = logs.get(__name__)
 _LONGEST_QUERY: Final = 100_000
 """Characters of a query that are looked at."""
 _ATTEMPTS: Final = 5
-"""At an addition, while other processes drop the vectors that it was to add to."""
+"""At an addition or a recall, while other processes drop the vectors that it was to use."""
 _TOGETHER: Final = 32
 """Drafts between two breaths of the event loop: some milliseconds."""
 
@@ -120,10 +120,7 @@ class Bank:
         Only what holds now, or held (and was known) at `as_of`; never what was forgotten.
         """
         asked = recall.Question(query[:_LONGEST_QUERY], max(0, limit), tokens, kinds, as_of)
-        try:
-            return await self._recall(asked)
-        except UndefinedTable:  # likewise
-            return await self._recall(asked)
+        return await self._recall(asked, self._known)
 
     async def told(
         self,
@@ -146,23 +143,29 @@ class Bank:
                 return _telling([rows.memory(row) for row in await told.fetchall()], ids, found)
         except UndefinedTable:  # likewise
             named = [await self._memories.get(one) for one in ids if place(one)[0] == self.id]
-            return _telling([*await self.directives(), *named], ids, await self._recall(asked))
+            return _telling([*await self.directives(), *named], ids, await self._recall(asked, None))
 
-    async def _recall(self, asked: recall.Question) -> Recall:
+    async def _recall(self, asked: recall.Question, seen: embedding.State | None) -> Recall:
         """What there is of the bank seldom changes: it is asked for together with the answer, which is looked
-        for with what was there the last time, and again where that is not so any more."""
-        seen = self._known or await embedding.state(self._db, self.id)
-        while True:
-            self._known = None  # whatever happens to the search
+        for with what was `seen` the last time, and again where that is not so any more."""
+        for _ in range(_ATTEMPTS):
+            if seen is None:
+                seen = await embedding.state(self._db, self.id)
             sight = await self._sight(asked.text, seen)
-            async with self._db.pool.connection() as connection, connection.pipeline():
-                looked = await embedding.look(connection, self.id)
-                found = await self._answer(connection, asked, sight)
-                now = embedding.of_rows(self.id, await looked.fetchall())
+            try:
+                async with self._db.pool.connection() as connection, connection.pipeline():
+                    looked = await embedding.look(connection, self.id)
+                    found = await self._answer(connection, asked, sight)
+                    now = embedding.of_rows(self.id, await looked.fetchall())
+            except UndefinedTable:  # likewise
+                self._known = seen = None
+                continue
             self._known = now
             if now.looks_like(seen):
                 return found
             seen = now
+        async with self._db.pool.connection() as connection:
+            return await self._answer(connection, asked, (None, "the bank's embedders change too fast"))
 
     async def _answer(
         self, connection: Connection, asked: recall.Question, sight: tuple[recall.Sight | None, str]

@@ -82,6 +82,21 @@ async def test_a_switch_that_is_cut_off_is_finished_by_the_next_process(
     assert (await bank.recall("loan")).embedder == LOCAL
 
 
+async def test_vectors_that_another_process_dropped_since_the_last_recall_are_not_asked_for_in_vain(
+    database: Database, bank: Bank, draft: MakeDraft, ollama_server: OllamaServer
+) -> None:
+    await bank.add([draft(text) for text in LOANS], key="a")
+    assert (await bank.recall("loan rule 7")).embedder == LOCAL
+    async with Memories.open(database, LocalEmbedder()) as other:
+        await other.bank("library", "backend_engineering")
+        await other.switch(await connected(ollama_server))
+        await other.settled()
+        assert await spaces(other) == [(OLLAMA, 768, True)]
+    recall = await bank.recall("loan rule 7")
+    assert (recall.embedder, recall.degraded) == (None, f"no vectors of {LOCAL} yet")
+    assert recall.hits[0].memory.text == LOANS[7]
+
+
 async def test_a_switch_to_an_embedder_that_is_down_leaves_the_bank_as_it_is(
     memories: Memories, bank: Bank, draft: MakeDraft
 ) -> None:
