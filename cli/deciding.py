@@ -10,8 +10,9 @@ from cli.screen import Screen
 from cli.whoami import whoami
 from core.errors import BadInput
 from core.settings import Settings
-from governance.approvals import Decision
-from graph import answering
+from governance.approvals import Approval, Decision
+from graph import answering, queries
+from graph.runs import Run
 
 
 class AnswerEmpty(BadInput):
@@ -52,6 +53,16 @@ async def _record(
 ) -> int:
     screen = Screen(as_json)
     async with records.opened() as kept:
+        queued = False
+        if not go_on:
+
+            async def told(conn: queries.Connection, approval: Approval) -> None:
+                from graph.queue import placing  # takes a while to load, as what drives a run does
+
+                nonlocal queued
+                queued = await placing.answered(conn, approval)
+
+            kept.approvals.decided = told
         asked = await answering.find(kept.approvals, approval)
         await answering.require_waiting(kept.runs, asked)
         decided = await kept.approvals.decide(
@@ -63,7 +74,7 @@ async def _record(
             if as_json:
                 results.show(await kept.summary(run), screen)
             else:
-                screen.say(f"Recorded. Continue the run with: factory resume {run.id}")
+                screen.say(f"Recorded. {_who_goes_on(run, queued)}")
             return 0
     # What it takes to drive a run takes a while to load: only now, so that "too late" is told at once.
     from cli.driving import to_the_end
@@ -72,3 +83,10 @@ async def _record(
     async with Factory.open(Settings.load()) as factory:
         screen.announce(factory.announcements)
         return await to_the_end(factory, decided.run_id, screen)
+
+
+def _who_goes_on(run: Run, queued: bool) -> str:
+    here = f"factory resume {run.id}"
+    if queued:
+        return f"A server or worker goes on with the run as soon as one is free; here and now: {here}"
+    return f"Continue the run with: {here}"

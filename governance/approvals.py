@@ -99,7 +99,7 @@ class Approvals:
         self._db = db
         self._events = events
         self._deadline = deadline
-        self.decided: Callable[[queries.Connection, Approval], Awaitable[None]] | None = None
+        self.decided: Callable[[queries.Connection, Approval], Awaitable[object]] | None = None
         """Called with what was decided, in the transaction that records it."""
 
     async def request(

@@ -13,7 +13,7 @@ app = family("")
 ApprovalId = Annotated[
     str, typer.Argument(metavar="APPROVAL", help="The id of the question, or its unique beginning.")
 ]
-NoResume = Annotated[bool, typer.Option("--no-resume", help="Record it only; do not continue the run.")]
+NoResume = Annotated[bool, typer.Option("--no-resume", help="Record it only; do not drive the run here.")]
 
 
 @app.command()

@@ -11,22 +11,18 @@ from core import logs
 from core.errors import FactoryError
 from core.redaction import redact
 from core.tasks import CLEANING, end
-from governance.approvals import Approval
 from graph import control, turn_queries
 from graph.driver import RunBusy
 from graph.lifecycle import ENDED
-from graph.queue import queries
+from graph.queue import placing, queries
 from graph.queue.kinds import Job, Later
+from graph.queue.placing import DRIVE, lock_of
 from graph.queue.queue import Queue
 from graph.queue.worker import Chore, Workers
 from graph.runner import Factory
 from graph.schedules.recurring import Recurring
 from workspace.project_settings import operators
 
-DRIVE: Final = "drive"
-"""The kind of such a job."""
-_ANSWERED: Final = 10
-"""The priority of a run that a person has answered: it goes before new ones."""
 _BUSY: Final = 2.0
 """Seconds until a run is looked at again that some process drives which has no worker."""
 
@@ -49,7 +45,7 @@ class Dispatch:
         self.chores: list[Chore] = [self.keep, self.recurring.start_due]
         """What workers of this process do every few seconds."""
         factory.services.runs.created = self._created
-        factory.approvals.decided = self._decided
+        factory.approvals.decided = placing.answered
 
     @classmethod
     @asynccontextmanager
@@ -91,7 +87,7 @@ class Dispatch:
             await queries.mark_queued(conn, run_id, most)
             await queries.forget_failures(conn, lock_of(run_id))
             if not (run.after and await turn_queries.behind(conn, run_id, [*sorted(ENDED)])):
-                await self._defer(conn, run_id, run.project, most, priority)
+                await placing.drive(conn, run_id, run.project, most, priority=priority)
 
     async def keep(self) -> None:
         """A chore: decide what nobody decided in time, stop runs that nobody drives where that is wanted, and
@@ -123,33 +119,9 @@ class Dispatch:
         await queries.mark_queued(conn, run_id, most)
         # One whose turn comes later is picked up then, as what the queue has forgotten.
         if not (waits and await turn_queries.behind(conn, run_id, [*sorted(ENDED)])):
-            await self._defer(conn, run_id, project, most, 0)
-
-    async def _decided(self, conn: queries.Connection, approval: Approval) -> None:
-        if found := await queries.queued(conn, approval.run_id):
-            await self._defer(conn, approval.run_id, found["project"], found["most"], _ANSWERED)
-
-    async def _defer(
-        self, conn: queries.Connection, run_id: str, project: str, most: int | None, priority: int
-    ) -> None:
-        lock = lock_of(run_id)
-        await self.queue.defer_in(
-            conn,
-            DRIVE,
-            {"run": run_id},
-            lock=lock,
-            queueing_lock=lock,
-            priority=priority,
-            group=project,
-            most=most,
-        )
+            await placing.drive(conn, run_id, project, most)
 
     async def _most(self, project: str) -> int | None:
         settings = self._factory.settings
         told = await operators(settings.home, project)
         return told.runs_at_once or settings.runs_at_once
-
-
-def lock_of(run_id: str) -> str:
-    """The lock of jobs that concern a run."""
-    return f"run {run_id}"

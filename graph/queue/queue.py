@@ -6,12 +6,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypedDict, Unpack, cast
+from typing import Any, Final, Unpack, cast
 
 from procrastinate import App, exceptions
 from procrastinate.job_context import AbortReason, JobContext
-from psycopg import AsyncCursor
-from psycopg.rows import DictRow
 
 from core import logs
 from core.database import Database
@@ -20,6 +18,7 @@ from core.json import JsonValue
 from graph.holds import Holds
 from graph.queue import queries
 from graph.queue.kinds import Again, HandedOver, Handler, Job, Kind, Later
+from graph.queue.placing import Place, defer
 from graph.queue.store import Connector, Jobs
 
 _CONNECTIONS: Final = 3
@@ -28,22 +27,6 @@ _BUSY: Final = 1.0
 """Seconds until a job is tried again whose subject somebody else holds."""
 
 _log = logs.get(__name__)
-
-
-class Place(TypedDict, total=False):
-    """Where a job stands in the queue."""
-
-    lock: str | None
-    """Jobs of one lock are done one after the other, in the order in which they came."""
-    queueing_lock: str | None
-    """Where a job waits already that has the same one, it stands for both."""
-    priority: int
-    """Higher goes first; 0 if nobody says another one."""
-    delay: float | None
-    """Seconds before which it does not begin."""
-    group: str | None
-    """Of one group, at most `most` are done at once; the kind where none is given."""
-    most: int | None
 
 
 class Queue:
@@ -89,7 +72,7 @@ class Queue:
     ) -> int:
         """Have a worker do a job; its id."""
         async with self.pool.connection() as conn:
-            row = await (await _defer(conn, kind, payload, place)).fetchone()
+            row = await (await defer(conn, kind, payload, place)).fetchone()
         assert row is not None
         return cast(int, row["id"])
 
@@ -101,7 +84,7 @@ class Queue:
         **place: Unpack[Place],
     ) -> None:
         """The same in that connection's transaction. In a pipeline nothing is waited for."""
-        await _defer(conn, kind, payload, place)
+        await defer(conn, kind, payload, place)
 
     async def _do(self, kind: Kind, context: JobContext, payload: dict[str, Any]) -> None:
         given = context.job
@@ -125,20 +108,3 @@ class Queue:
                     raise HandedOver from error
                 case None:
                     raise
-
-
-async def _defer(
-    conn: queries.Connection, kind: str, payload: Mapping[str, JsonValue], place: Place
-) -> AsyncCursor[DictRow]:
-    args: dict[str, Any] = {"payload": dict(payload)}
-    if (most := place.get("most")) is not None:
-        args |= {"group": place.get("group") or kind, "most": most}
-    return await queries.defer(
-        conn,
-        kind,
-        args,
-        priority=place.get("priority", 0),
-        lock=place.get("lock"),
-        queueing_lock=place.get("queueing_lock"),
-        delay=place.get("delay"),
-    )
