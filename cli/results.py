@@ -83,8 +83,7 @@ def page(summary: RunSummary, screen: Screen) -> None:
     checks(summary, screen)
     if summary.status == "completed":
         screen.say("  next")
-        screen.say(f"    go there    cd {quote(summary.repository)}")
-        screen.say(f"    read it     git log --stat -1 {summary.tag}")
+        screen.say(f"    read it     git -C {quote(summary.repository)} log --stat -1 {summary.tag}")
         screen.say(f'    change it   factory change {summary.run_id} "…"')
         screen.say(f"    retrace it  factory replay {summary.run_id}")
     for waiting in summary.waiting_for:

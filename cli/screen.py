@@ -128,7 +128,7 @@ class Screen:
             self.note(f"! {announcement}", style="bold yellow")
 
 
-_COMMAND = re.compile(r"\s+(?:cd|git|factory) ")
+_COMMAND = re.compile(r"\s+(?:git|factory) ")
 """A line that is meant to be copied."""
 
 

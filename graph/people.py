@@ -38,9 +38,10 @@ NOBODY_ASKED: Final[Question] = {"approval_id": "", "kind": "", "payload": {}}
 """What stands in the state while no question waits for a person."""
 
 
-def by_hand(folder: Path, *commands: str) -> str:
-    """Lines that a person can copy into a terminal one by one; where to go stands in the first alone."""
-    return "".join(f"\n  {command}" for command in (f"cd {quote(str(folder))}", *commands))
+def by_hand(repository: Path, command: str) -> str:
+    """A line of its own that a person can copy into a terminal. It leaves them where they are: the next
+    `factory` looks for its home there."""
+    return f"\n  git -C {quote(str(repository))} {command}"
 
 
 def waits(state: Mapping[str, Any]) -> bool:

@@ -256,8 +256,7 @@ class Reconcile:
                 f"approve: you have merged main into the branch factory/{run_id} yourself; it is checked and "
                 "put before you again\n"
                 "reject: this run ends, its branch is kept, and main stays as it is\n"
-                "The branch is here:"
-                + people.by_hand(repository.path, f"git log --oneline -3 factory/{run_id}")
+                "The branch is here:" + people.by_hand(repository.path, f"log --oneline -3 factory/{run_id}")
             ),
             allowed=("respond", "approve", "reject"),
             detail=detail,

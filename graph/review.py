@@ -75,7 +75,7 @@ class Review:
                 + (_changed(stat, change) if (change := state.get("change")) else "")
                 + (_after_repair(repaired, base) if repaired else "")
                 + f"All of it:\n  factory diff {run_id}\nor in git:"
-                + people.by_hand(repository.path, f"git diff {base[:12]} factory/{run_id}")
+                + people.by_hand(repository.path, f"diff {base[:12]} factory/{run_id}")
                 + f"\n{check_report.in_short(checks)}\n"
                 + (
                     "Approve to release it, respond with a comment to have it changed"

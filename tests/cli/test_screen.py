@@ -63,10 +63,10 @@ def test_a_long_line_is_not_broken_so_that_it_can_be_copied() -> None:
 
 def test_a_command_in_prose_is_not_broken_and_the_prose_around_it_is() -> None:
     out = Console(file=io.StringIO(), width=40, force_terminal=True, color_system=None)
-    command = f"  cd '/home/jan/{'x' * 60}/re pository'"
-    Screen(out=out).read(f"{'word ' * 20}\n{command}\n  git log --oneline -3 factory/run-{'0' * 26}\nor not")
+    command = f"  git -C '/home/jan/{'x' * 60}/re pository' log"
+    Screen(out=out).read(f"{'word ' * 20}\n{command}\n  factory diff run-{'0' * 26} --whole\nor not")
     lines = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert lines[-3:] == [command, f"  git log --oneline -3 factory/run-{'0' * 26}", "or not"]
+    assert lines[-3:] == [command, f"  factory diff run-{'0' * 26} --whole", "or not"]
     assert len(lines) == 6
     assert all(len(line) <= 40 for line in lines[:3])
 

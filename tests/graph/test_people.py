@@ -201,13 +201,13 @@ async def test_a_langgraph_client_that_resumes_directly_decides_too_and_a_wrong_
 
 
 async def test_what_a_review_says_can_be_done_by_hand_does_it(open_small: OpenSmall) -> None:
-    """Its lines for a terminal are copied as they stand, and the place is named once."""
+    """Its line of git is copied as it stands, and the place is named once."""
     async with open_small(Writer().rules(), pack="tiny") as factory:
         run_id = await run(factory, approve_all=False)
         [review] = await factory.approvals.pending(run_id)
-        commands = [line for line in review.question.splitlines() if line.startswith(("  cd ", "  git "))]
+        [command] = [line for line in review.question.splitlines() if line.startswith("  git ")]
         done = await asyncio.to_thread(
-            subprocess.run, ["sh", "-ec", "\n".join(commands)], capture_output=True, text=True, check=True
+            subprocess.run, ["sh", "-ec", command], capture_output=True, text=True, check=True
         )
         assert "+++ b/docs/" in done.stdout
         repository = await factory.services.repository(run_id)
