@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -16,6 +17,7 @@ from core import migrations
 from core.database import Database
 from core.postgres import OWNER, EmbeddedPostgres
 from core.settings import Settings
+from tests import ram
 from tests.intruder import Admin, unrestrained
 
 _TEMPLATE = "factory_template"
@@ -65,11 +67,20 @@ def _uncounted(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """The test server. It stops when this process is gone, however it goes."""
-    server = EmbeddedPostgres.acquire(tmp_path_factory.mktemp("postgres"), options=_IN_A_HURRY)
-    try:
-        yield server
-    finally:
-        server.release()
+    with ram.folder(otherwise=tmp_path_factory.mktemp("postgres")) as home:
+        server = EmbeddedPostgres.acquire(home, options=_IN_A_HURRY)
+        try:
+            yield server
+        finally:
+            server.release()
+            _stopped(server)
+
+
+def _stopped(server: EmbeddedPostgres) -> None:
+    """Wait until a server that nobody holds has written its last."""
+    until = time.monotonic() + 60
+    while server.kept() and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")
