@@ -11,6 +11,7 @@ import tomllib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -116,9 +117,16 @@ def load(path: Path | None) -> Policy:
         raw = source.read_bytes()
         if len(raw) > _MAX_FILE_BYTES:
             raise PolicyInvalid(where, "", f"is bigger than {_MAX_FILE_BYTES} bytes")
-        data = tomllib.loads(raw.decode("utf-8"))
     except OSError as error:
         raise PolicyInvalid(where, "", f"cannot be read: {error.strerror}") from error
+    return _parsed(raw, where)
+
+
+@lru_cache(maxsize=4)
+def _parsed(raw: bytes, where: str) -> Policy:
+    """The policy that a file's bytes are. Kept: its hundreds of patterns take long to compile."""
+    try:
+        data = tomllib.loads(raw.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PolicyInvalid(where, "", f"cannot be read as TOML: {error}") from error
     try:
