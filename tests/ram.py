@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ _ROOM = 2 << 30
 
 
 @contextmanager
-def folder(otherwise: Path) -> Iterator[Path]:
+def folder(otherwise: Path) -> Generator[Path]:
     """A folder in memory, gone afterwards; `otherwise` where there is too little of it."""
     if not _has_room():
         yield otherwise
@@ -42,7 +42,7 @@ def _has_room() -> bool:
 
 def _sweep() -> None:
     """Remove what killed test processes left."""
-    for left in _MEMORY.glob(_NAME.format(pid="*")):
+    for left in _MEMORY.glob(_NAME.format(pid="*") + "*"):
         pid = int(left.name.split("-")[2])
         try:
             os.kill(pid, 0)
