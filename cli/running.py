@@ -16,6 +16,7 @@ from core.errors import BadInput
 from core.settings import Settings
 from graph import control, turns
 from graph.runner import Factory
+from graph.submitting import Terms
 from graph.turns import IfActive
 from graph.wanted import RunOver
 from models.cassette import REPLAY
@@ -44,7 +45,7 @@ async def run(
 ) -> int:
     """Submit a requirement and drive its run; returns the exit code."""
     screen = Screen(as_json)
-    spends = amount(budget)
+    terms = Terms(approve_all=approve_all, budget_usd=amount(budget), by=whoami(), if_active=if_active)
     settings = _settings(unsafe_no_sandbox, model=model, record=record)
     async with Factory.open(settings, model=model) as factory:
         screen.announce(factory.announcements)
@@ -53,10 +54,7 @@ async def run(
             project=project,
             repo=repo,
             pipeline=pipeline,
-            approve_all=approve_all,
-            budget_usd=spends,
-            by=whoami(),
-            if_active=if_active,
+            **terms,
         )
         return await _submitted(factory, run_id, screen)
 
@@ -83,7 +81,7 @@ async def change(
 ) -> int:
     """Submit a change and drive its run; returns the exit code."""
     screen = Screen(as_json)
-    spends = amount(budget)
+    terms = Terms(approve_all=approve_all, budget_usd=amount(budget), by=whoami(), if_active=if_active)
     settings = _settings(unsafe_no_sandbox, model=model)
     async with Factory.open(settings, model=model) as factory:
         screen.announce(factory.announcements)
@@ -92,10 +90,7 @@ async def change(
             text,
             repo=repo,
             pipeline=pipeline,
-            approve_all=approve_all,
-            budget_usd=spends,
-            by=whoami(),
-            if_active=if_active,
+            **terms,
         )
         return await _submitted(factory, run_id, screen)
 

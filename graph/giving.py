@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from graph.runner import Factory
 from graph.schedules.schedules import Work
+from graph.submitting import Terms
 from workspace.mail.message import is_mail
 
 
@@ -21,31 +22,18 @@ async def give(
 ) -> str:
     """Record the run and return its id. `work` says what it is given beside the text, for whom `by` stands.
 
-    Raises BadInput where it is refused; `mail` and `run_id` as for `Factory.submit`.
+    Raises BadInput where it is refused; `mail` and `run_id` as in `Terms`.
     """
     repository = await factory.services.project(project)
-    budget = None if work.budget_usd is None else Decimal(work.budget_usd)
-    # In a project that holds something, a run from the text alone would begin from nothing.
-    if any(not is_mail(path) for path in await repository.files("refs/heads/main")):
-        return await factory.change(
-            project,
-            text,
-            pipeline=work.pipeline,
-            approve_all=work.approve_all,
-            budget_usd=budget,
-            widens=False,
-            by=by,
-            mail=mail,
-            run_id=run_id,
-        )
-    return await factory.submit(
-        text,
-        project=project,
-        pipeline=work.pipeline,
+    terms = Terms(
         approve_all=work.approve_all,
-        budget_usd=budget,
+        budget_usd=None if work.budget_usd is None else Decimal(work.budget_usd),
         widens=False,
         by=by,
         mail=mail,
         run_id=run_id,
     )
+    # In a project that holds something, a run from the text alone would begin from nothing.
+    if any(not is_mail(path) for path in await repository.files("refs/heads/main")):
+        return await factory.change(project, text, pipeline=work.pipeline, **terms)
+    return await factory.submit(text, project=project, pipeline=work.pipeline, **terms)

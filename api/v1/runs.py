@@ -20,6 +20,7 @@ from graph import control, purging
 from graph.lifecycle import RunStatus
 from graph.requirement import MOST_REQUIREMENT
 from graph.runs import Run
+from graph.submitting import Terms
 from graph.summary import RunSummary
 from graph.turns import IfActive
 from models.spending.amount import AmountInvalid, usd
@@ -132,21 +133,12 @@ async def submit(
 ) -> RunSummary:
     """Record a run and have it executed."""
     caller.require_project(wanted.project)
-    if wanted.approve_all:
-        caller.require("approve")
-    if wanted.if_active in {"interrupt", "rollback"}:
-        caller.require("control")
     run_id = await service.factory.submit(
         wanted.requirement,
         project=wanted.project,
         pipeline=wanted.pipeline,
-        approve_all=wanted.approve_all,
-        budget_usd=amount(wanted.budget_usd),
-        widens=False,
-        by=caller.name,
-        if_active=wanted.if_active,
-        run_id=once.named("run"),
         again=once.again,
+        **_terms(wanted, caller, once),
     )
     return await _begun(service, run_id, response)
 
@@ -158,14 +150,18 @@ async def change(
     """Record a run that changes what is there; only the teams that it concerns work."""
     target, project = await _target(service, wanted.target)
     caller.require_project(project)
+    terms = _terms(wanted, caller, once)
+    run_id = await service.factory.change(target, wanted.text, pipeline=wanted.pipeline, **terms)
+    return await _begun(service, run_id, response)
+
+
+def _terms(wanted: RunWanted | ChangeWanted, caller: Caller, once: Once) -> Terms:
+    """On what terms a run is recorded, where the caller may set them."""
     if wanted.approve_all:
         caller.require("approve")
     if wanted.if_active in {"interrupt", "rollback"}:
         caller.require("control")
-    run_id = await service.factory.change(
-        target,
-        wanted.text,
-        pipeline=wanted.pipeline,
+    return Terms(
         approve_all=wanted.approve_all,
         budget_usd=amount(wanted.budget_usd),
         widens=False,
@@ -173,7 +169,6 @@ async def change(
         if_active=wanted.if_active,
         run_id=once.named("run"),
     )
-    return await _begun(service, run_id, response)
 
 
 @router.get("/runs")
