@@ -29,7 +29,7 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from core import faults
 from core.events import Event
 from core.json import JsonObject, JsonValue, canonical, is_array, is_object
-from graph import learning
+from graph import learning, opening
 from graph.remembering import FAILURES, told_of
 from graph.stage_context import StageContext
 from graph.state import StageState
@@ -127,21 +127,16 @@ async def _kept(stage: StageContext, state: StageState, packed: Packed, window: 
 
 async def _remember(stage: StageContext, state: StageState, packed: Packed, event: Event) -> None:
     """Retain what the batch taught, and refresh the team's page. Memory never fails a stage."""
-    services, suffix = stage.services, (event.key or "").removeprefix(f"{stage.key(state)}/")
+    suffix = (event.key or "").removeprefix(f"{stage.key(state)}/")
     try:
-        project = await services.project_of(state["run_id"])
-        settings = await services.memory.settings(project)
-        if not settings.enabled:
+        open_ = await opening.opened(stage, state)
+        if open_ is None:
             return
-        models = await services.models_for(state["run_id"], stage.team.id)
-        memories = await services.memory.of(project, models)
         drafts = [_draft(stage, state, text, event) for text in tried(packed.batch)]
         if drafts:
-            bank = await memories.bank(project, stage.team.id)
+            bank = await open_.memories.bank(open_.project, stage.team.id)
             await bank.add(drafts, key=f"{state['run_id']}/{event.key}")
-        await stage.events(
-            state, *await learning.learn(stage, state, memories, project, settings, f"{suffix}/learned")
-        )
+        await stage.events(state, *await learning.learn(stage, state, open_, f"{suffix}/learned"))
     except FAILURES as failure:
         why: JsonObject = {"at": "context", "why": told_of(failure)}
         await stage.event(state, "memory.failed", why, f"{suffix}/failed")

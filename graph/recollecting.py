@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from core import clock, logs
 from core.events import Event
 from core.json import JsonObject, JsonValue, is_array
+from graph import opening
 from graph.remembering import FAILURES, told_of
 from graph.stage_context import StageContext
 from graph.state import StageState
@@ -153,14 +154,11 @@ class _Opened:
 
 async def _open(stage: StageContext, state: StageState) -> _Opened | None:
     """The project's memory; None where it is switched off."""
-    services = stage.services
-    project = await services.project_of(state["run_id"])
-    settings = await services.memory.settings(project)
-    if not settings.enabled:
+    found = await opening.opened(stage, state)
+    if found is None:
         return None
-    models = await services.models_for(state["run_id"], stage.team.id)
-    tokens = min(settings.brief_tokens, _window(models, stage.team.author.alias) // _SHARE)
-    return _Opened(await services.memory.of(project, models), project, tokens * _BYTES_PER_TOKEN)
+    tokens = min(found.settings.brief_tokens, _window(found.models, stage.team.author.alias) // _SHARE)
+    return _Opened(found.memories, found.project, tokens * _BYTES_PER_TOKEN)
 
 
 def _window(models: Models, alias: str) -> int:

@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from core import faults, logs
 from core.events import Entry, Event
 from core.json import JsonObject, JsonValue, canonical, is_object
-from graph import extracting, heard, learning, packing
+from graph import extracting, heard, learning, opening, packing
 from graph.gathered import Gathered
 from graph.remembering import FAILURES, telling, told_of
 from graph.stage_context import StageContext
@@ -58,20 +58,17 @@ async def remember(
     stage: StageContext, state: StageState, texts: Mapping[str, JsonValue], event: Event
 ) -> None:
     """Keep what the stage left behind; `texts` and `event` are those of its snapshot."""
-    services = stage.services
     try:
-        project = await services.project_of(state["run_id"])
-        settings = await services.memory.settings(project)
-        if not settings.enabled:
+        open_ = await opening.opened(stage, state)
+        if open_ is None:
             return
-        models = await services.models_for(state["run_id"], stage.team.id)
-        memories = await services.memory.of(project, models)
-        reads = settings.model and not models.is_offline
+        project, memories = open_.project, open_.memories
+        reads = open_.settings.model and not open_.models.is_offline
         gathered = await _gathered(stage, state, texts, ask_model=reads)
         gathered.claims = [*await _gone(stage, memories, project, texts), *gathered.claims]
         kept = await _keep(stage, state, memories, project, gathered, event, texts)
         try:
-            learned = await learning.learn(stage, state, memories, project, settings, "learned")
+            learned = await learning.learn(stage, state, open_, "learned")
         except FAILURES:
             await stage.events(state, *kept)
             raise
