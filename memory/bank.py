@@ -95,7 +95,8 @@ class Bank:
                     async with connection.pipeline(), connection.transaction():
                         added = await adding.add(connection, self.id, self._tables, prepared, embedded, key)
                 break
-            except UndefinedTable:  # a space was dropped meanwhile: its embedder was switched away from
+            except UndefinedTable as missing:
+                _only_if_dropped(missing)
                 self._known = None
         else:
             raise MemoryRefused(
@@ -141,7 +142,8 @@ class Bank:
                 told = await connection.execute(self._tables.told, {"numbers": numbers}, prepare=True)
                 found = await self._answer(connection, asked, sight)
                 return _telling([rows.memory(row) for row in await told.fetchall()], ids, found)
-        except UndefinedTable:  # likewise
+        except UndefinedTable as missing:
+            _only_if_dropped(missing)
             named = [await self._memories.get(one) for one in ids if place(one)[0] == self.id]
             return _telling([*await self.directives(), *named], ids, await self._recall(asked, None))
 
@@ -157,7 +159,8 @@ class Bank:
                     looked = await embedding.look(connection, self.id)
                     found = await self._answer(connection, asked, sight)
                     now = embedding.of_rows(self.id, await looked.fetchall())
-            except UndefinedTable:  # likewise
+            except UndefinedTable as missing:
+                _only_if_dropped(missing)
                 self._known = seen = None
                 continue
             self._known = now
@@ -249,6 +252,13 @@ class Bank:
             embedded.append((where, vectors))
         self._known = now
         return embedded
+
+
+def _only_if_dropped(missing: UndefinedTable) -> None:
+    """Go on where a space was dropped meanwhile, since its embedder was switched away from; without any other
+    table the memory is broken, and that is raised."""
+    if ".vectors_" not in str(missing):
+        raise missing
 
 
 def _telling(found: Sequence[Memory], ids: Collection[int], recall: Recall) -> Telling:

@@ -17,6 +17,7 @@ from memory.errors import MemoryRefused
 from memory.records import SHARED, Kind
 from memory.service import Memories
 from models.embeddings.local import LocalEmbedder
+from tests.intruder import Admin
 from tests.memory.conftest import MakeDraft
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -301,3 +302,13 @@ async def test_what_is_masked_in_a_text_is_masked_in_its_subject(bank: Bank, dra
     assert (await bank.list())[0].subject == "measure:[mail] has at most # loans"
     [other] = await bank.add([draft("y", subject="measure:jan@example.com has at most # loans")], key="b")
     assert other.superseded == (added.id,)
+
+
+async def test_a_broken_memory_is_not_taken_for_one_whose_embedders_change(
+    intruder: Admin, bank: Bank, draft: MakeDraft
+) -> None:
+    await bank.add([draft("A loan lasts 21 days.")], key="a")
+    intruder.execute("ALTER TABLE factory.postings RENAME TO lost")
+    for broken in (bank.add([draft("A loan lasts 28 days.")], key="b"), bank.recall("loan")):
+        with pytest.raises(psycopg.errors.UndefinedTable, match="postings"):
+            await broken
