@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final, Protocol
 
 from psycopg.errors import UndefinedTable
@@ -137,10 +138,14 @@ class Bank:
         asked = recall.Question(query[:_LONGEST_QUERY], max(0, limit), None, kinds, None)
         sight = await self._sight(asked.text, now)
         try:
-            async with self._db.pool.connection() as connection, connection.pipeline():
-                numbers = [number for bank, number in map(place, ids) if bank == self.id]
-                told = await connection.execute(self._tables.told, {"numbers": numbers}, prepare=True)
-                found = await self._answer(connection, asked, sight)
+            async with self._db.pool.connection() as connection:
+                told = connection.cursor()
+
+                async def rules() -> None:
+                    numbers = [number for bank, number in map(place, ids) if bank == self.id]
+                    await told.execute(self._tables.told, {"numbers": numbers}, prepare=True)
+
+                found = await self._answer(connection, asked, sight, rules)
                 return _telling([rows.memory(row) for row in await told.fetchall()], ids, found)
         except UndefinedTable as missing:
             _only_if_dropped(missing)
@@ -155,9 +160,10 @@ class Bank:
                 seen = await embedding.state(self._db, self.id)
             sight = await self._sight(asked.text, seen)
             try:
-                async with self._db.pool.connection() as connection, connection.pipeline():
-                    looked = await embedding.look(connection, self.id)
-                    found = await self._answer(connection, asked, sight)
+                async with self._db.pool.connection() as connection:
+                    looked = connection.cursor()
+                    look = partial(embedding.look, looked, self.id)
+                    found = await self._answer(connection, asked, sight, look)
                     now = embedding.of_rows(self.id, await looked.fetchall())
             except UndefinedTable as missing:
                 _only_if_dropped(missing)
@@ -171,7 +177,11 @@ class Bank:
             return await self._answer(connection, asked, (None, "the bank's embedders change too fast"))
 
     async def _answer(
-        self, connection: Connection, asked: recall.Question, sight: tuple[recall.Sight | None, str]
+        self,
+        connection: Connection,
+        asked: recall.Question,
+        sight: tuple[recall.Sight | None, str],
+        also: Callable[[], Awaitable[None]] | None = None,
     ) -> Recall:
         return await recall.answer(
             connection,
@@ -181,6 +191,7 @@ class Bank:
             weights=self._memories.weights,
             bounds=self._memories.bounds,
             degraded=sight[1],
+            also=also,
         )
 
     async def _sight(self, text: str, now: embedding.State) -> tuple[recall.Sight | None, str]:

@@ -18,7 +18,6 @@ from psycopg.rows import DictRow
 
 from core import logs
 from core.database import Database
-from core.incarnation import Connection
 from memory import adding, queries
 from memory.vectors import HalfVector, understand
 from memory.words import clean
@@ -62,13 +61,14 @@ class State:
 
 async def state(db: Database, bank: int) -> State:
     """What there is of a bank."""
-    async with db.pool.connection() as connection:
-        return of_rows(bank, await (await look(connection, bank)).fetchall())
+    async with db.pool.connection() as connection, connection.cursor() as cursor:
+        await look(cursor, bank)
+        return of_rows(bank, await cursor.fetchall())
 
 
-async def look(connection: Connection, bank: int) -> AsyncCursor[DictRow]:
-    """The rows of what there is of a bank, to be fetched when they are wanted."""
-    return await connection.execute(queries.STATE, {"bank": bank}, prepare=True)
+async def look(cursor: AsyncCursor[DictRow], bank: int) -> None:
+    """Ask for the rows of what there is of a bank."""
+    await cursor.execute(queries.STATE, {"bank": bank}, prepare=True)
 
 
 def of_rows(bank: int, found: Sequence[DictRow]) -> State:

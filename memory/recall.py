@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -25,6 +25,9 @@ _BYTES_PER_TOKEN: Final = 3.0
 
 _WIDER: Final = 8
 """Times as far a second look goes, where the first found too little that is not the same."""
+
+_ALIKE: Final = 3
+"""So many that repeat others are read at once with what is told; more of them cost another journey."""
 
 _OFTEN: Final[frozenset[When]] = frozenset({"now", "now, chosen"})
 """What is asked for every brief."""
@@ -68,8 +71,10 @@ async def answer(
     weights: Weights,
     bounds: Bounds,
     degraded: str,
+    also: Callable[[], Awaitable[None]] | None = None,
 ) -> Recall:
-    """The answer from the bank's words and, where there are vectors, from these."""
+    """The answer from the bank's words and, where there are vectors, from these. What `also` asks the
+    database for goes with the first search, in one journey."""
     # Where tokens are counted, some of what is found may be too long.
     enough = asked.limit if asked.tokens is None else 2 * asked.limit
     beside = len(weights.neighbours)
@@ -79,8 +84,9 @@ async def answer(
     found: dict[int, DictRow] = {}
     for when, wider in _looks(asked):
         candidates, median = await gather(
-            connection, bank, asked, sight, when, bounds=bounds, beside=beside, wider=wider
+            connection, bank, asked, sight, when, bounds=bounds, beside=beside, wider=wider, also=also
         )
+        also = None
         ranked = scoring.score(asked.text, candidates, median, weights)
         first, alike, found = await _diverse(connection, queries.tables(bank), asked.text, ranked, enough)
         most, _ = bounds.looked_at(_live(sight, bounds), 2 * asked.limit, wider)
@@ -109,21 +115,21 @@ async def _diverse(
     order: list[int] = []
     alike: list[int] = []
     found: dict[int, DictRow] = {}
-    size = 2 * enough + 5
+    terms: dict[int, frozenset[int]] = {}
     words = analyse(asked).impacts.keys()
     ranked = [one.number for one in scored]
     scores = {one.number: one.score for one in scored}
-    while ranked and len(order) < enough:
-        some, ranked, size = ranked[:size], ranked[size:], 2 * size
-        given = {"numbers": list(some)}
+    read, size, seen = 0, enough + scoring.FURTHER + _ALIKE, False
+    while enough and not seen and read < len(ranked):
+        given = {"numbers": ranked[read : read + size]}
         likely = await connection.execute(tables.likely, given, prepare=True, binary=True)
         for row in await likely.fetchall():
             found[row["number"]] = row
+            terms[row["number"]] = frozenset(row["terms"])
+        read, size = read + size, 2 * size
         # Between the two statements something may have been forgotten.
-        there = [number for number in some if number in found]
-        terms = {number: frozenset(found[number]["terms"]) for number in (*order, *there)}
-        order, behind = scoring.diversify(order, there, terms, scores, words, enough)
-        alike += behind
+        there = [number for number in ranked[:read] if number in found]
+        order, alike, seen = scoring.diversify(there, terms, scores, words, enough)
     return order, alike, found
 
 
@@ -137,6 +143,7 @@ async def gather(
     bounds: Bounds,
     beside: int,
     wider: int = 1,
+    also: Callable[[], Awaitable[None]] | None = None,
 ) -> tuple[list[scoring.Candidate], float]:
     """All that may be an answer, with what stands `beside` places from it; and the median of the cosines."""
     understand(connection)
@@ -160,10 +167,13 @@ async def gather(
         "as_of": asked.as_of or clock.now(),
         "postings": postings,
     }
-    async with connection.pipeline(), connection.cursor(binary=True, row_factory=tuple_row) as cursor:
-        if often:
-            await connection.execute(queries.ONE_PLAN)
-        await cursor.execute(statement, given, prepare=often or None)
+    async with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
+        async with connection.pipeline():  # its end waits for all answers together
+            if also is not None:
+                await also()
+            if often:
+                await connection.execute(queries.ONE_PLAN)
+            await cursor.execute(statement, given, prepare=often or None)
         answered = await cursor.fetchall()
     median = answered[0][-1] if answered else None
     return [scoring.Candidate(*row[:-1]) for row in answered], median or 0.0

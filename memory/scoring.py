@@ -15,6 +15,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 from memory import dates
@@ -22,7 +23,7 @@ from memory.weights import Weights
 
 _ALIKE: Final = 0.8
 """Two memories of which so many words are the same (Jaccard) say nearly the same."""
-_FURTHER: Final = 5
+FURTHER: Final = 5
 """When there are enough, so many more are looked at for a newer one of these."""
 _AS_GOOD: Final = 0.75
 """Of the score of an older one, what a newer one that says nearly the same needs to stand in its place."""
@@ -64,7 +65,7 @@ def score(query: str, found: Sequence[Candidate], median: float, weights: Weight
         one.date = weights.dates * dates.match(named, one.at) if named else 0.0
         one.said = weights.speaker if one.speaker == speaker else 0.0
         one.score = one.word + one.near + one.beside + one.date + one.said
-    return sorted(found, key=lambda one: (-one.score, -one.number))
+    return sorted(found, key=attrgetter("score", "number"), reverse=True)
 
 
 def _fuse(found: Sequence[Candidate], median: float, share: float) -> None:
@@ -82,13 +83,15 @@ def _neighbours(found: Sequence[Candidate], weights: Sequence[float]) -> None:
     """By the strongest neighbour, not by their sum: ten weak ones are no reason."""
     sessions: dict[str, dict[int, float]] = {}
     for one in found:
-        sessions.setdefault(one.session, {})[one.position] = one.word + one.near
-    steps = [(sign * distance, weight) for distance, weight in enumerate(weights, 1) for sign in (-1, 1)]
+        if (base := one.word + one.near) > 0:
+            sessions.setdefault(one.session, {})[one.position] = base
+    steps = list(enumerate(weights, 1))
+    nothing: dict[int, float] = {}
     for one in found:
-        base_at = sessions[one.session].get
-        best = 0.0
-        for step, weight in steps:
-            given = weight * base_at(one.position + step, 0.0)
+        base_at, place, best = sessions.get(one.session, nothing).get, one.position, 0.0
+        for distance, weight in steps:
+            before, behind = base_at(place - distance, 0.0), base_at(place + distance, 0.0)
+            given = weight * (before if before > behind else behind)
             if given > best:
                 best = given
         one.beside = best
@@ -107,24 +110,23 @@ def _is_named(speaker: str, said: Collection[str]) -> bool:
 
 
 def diversify(
-    order: Sequence[int],
-    more: Iterable[int],
+    ranked: Iterable[int],
     terms: Mapping[int, frozenset[int]],
     scores: Mapping[int, float],
     asked: Collection[int],
     enough: int,
-) -> tuple[list[int], list[int]]:
-    """The order with what of `more` says something else, until there are `enough`; and what of it nearly
-    repeats one before it.
+) -> tuple[list[int], list[int], bool]:
+    """What of the `ranked` says something else than what is before it, until there are `enough`; what nearly
+    repeats one of these; and whether all was seen that had to be.
 
     Of two that are nearly the same and score nearly the same, the newer comes first where each has a word in
     the place of the other's, and that of the older was not `asked` for: where they contradict each other, the
     newer is the one that holds.
     """
-    first = list(order)
+    first: list[int] = []
     behind: list[int] = []
-    further = _FURTHER
-    for number in more:
+    further = FURTHER
+    for number in ranked:
         if len(first) >= enough:
             if not further:
                 break
@@ -141,7 +143,7 @@ def diversify(
             first[at] = number
         else:
             behind.append(number)
-    return first, behind
+    return first, behind, not further
 
 
 def _instead(newer: frozenset[int], older: frozenset[int], asked: Collection[int]) -> bool:
