@@ -52,7 +52,7 @@ WRITTEN = {
     "basic": ("Authorization: Basic dXNlcjpwYXNzd29yZDE=", f"Authorization: Basic {MASK}"),
 }
 SAID = {
-    "a password": ("The password is `hunter2hunter2`.", f"The password is `{MASK}`."),
+    "a password": ("The password is `correct9horse`.", f"The password is `{MASK}`."),
     "a password's variable": ("DB_PASSWORD='s3cr3tpass'", f"DB_PASSWORD='{MASK}'"),
     "JSON": ('{"api_key": "abcd1234efgh5678"}', f'{{"api_key": "{MASK}"}}'),
     "JSON in JSON": (r"{\"token\": \"abcd1234\"}", rf"{{\"token\": \"{MASK}\"}}"),
@@ -60,8 +60,8 @@ SAID = {
         "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG",
         f"aws_secret_access_key = {MASK}",
     ),
-    "Dutch": ("wachtwoord: hunter2hunter2", f"wachtwoord: {MASK}"),
-    "Thai": ("รหัสผ่าน: hunter2hunter2", f"รหัสผ่าน: {MASK}"),
+    "Dutch": ("wachtwoord: correct9horse", f"wachtwoord: {MASK}"),
+    "Thai": ("รหัสผ่าน: correct9horse", f"รหัสผ่าน: {MASK}"),
     "behind a letter that grows": ("İİİ token: abcd1234 İ", f"İİİ token: {MASK} İ"),
 }
 CASES = {name: (f"before {text} after", f"before {MASK} after") for name, text in SECRETS.items()} | WRITTEN
