@@ -26,7 +26,7 @@ _BYTES_PER_TOKEN: Final = 3.0
 _WIDER: Final = 8
 """Times as far a second look goes, where the first found too little that is not the same."""
 
-_ALIKE: Final = 3
+_REPEATS: Final = 3
 """So many that repeat others are read at once with what is told; more of them cost another journey."""
 
 _OFTEN: Final[frozenset[When]] = frozenset({"now", "now, chosen"})
@@ -119,7 +119,7 @@ async def _diverse(
     words = analyse(asked).impacts.keys()
     ranked = [one.number for one in scored]
     scores = {one.number: one.score for one in scored}
-    read, size, seen = 0, enough + scoring.FURTHER + _ALIKE, False
+    read, size, seen = 0, enough + scoring.FURTHER + _REPEATS, False
     while enough and not seen and read < len(ranked):
         given = {"numbers": ranked[read : read + size]}
         likely = await connection.execute(tables.likely, given, prepare=True, binary=True)
@@ -153,8 +153,7 @@ async def gather(
     live = _live(sight, bounds)
     postings = bounds.read_of_a_word(live)
     often = when in _OFTEN
-    whole = often and live <= postings
-    far = Far(bounds.words, *bounds.looked_at(live, 2 * asked.limit, wider), beside, whole)
+    far = Far(bounds.words, *bounds.looked_at(live, 2 * asked.limit, wider), beside, live <= postings)
     statement = search(
         bank, None if space is None else space.id, 0 if space is None else space.dimension, when, far
     )

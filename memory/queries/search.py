@@ -125,7 +125,7 @@ class Far:
     beside: int
     """Places from them."""
     whole: bool = False
-    """Of a small bank: whether all its vectors, and all that its words say, are read at once."""
+    """Whether the bank is so small that all its vectors, and all that its words say, can be read at once."""
 
 
 @lru_cache(maxsize=1000)
